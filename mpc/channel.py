@@ -1,0 +1,129 @@
+"""The channel: all that the computation sees of the world, and its in-memory twin.
+
+Ideal functionality: deliver each labelled message once, to one party, in bounded memory. Authenticity is the
+session's business, confidentiality the transport's.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from mpc.committee import PARTIES, PartyId
+from mpc.errors import MpcError, PeerError
+
+MAX_MESSAGE_BYTES = 1 << 20
+"""Longest message that a session hands to a channel, its authenticator excluded."""
+MAX_STEP_CHARS = 160
+"""Longest step label that a mailbox takes."""
+MAILBOX_BYTES = 64 << 20
+"""Bytes of unread messages that a mailbox holds for each peer. An honest peer is ahead by at most three messages
+of each lane, or by one pass of the shuffle that the reader is about to read."""
+
+
+class Channel(Protocol):
+    """How a party sends to and receives from the two others."""
+
+    def send(self, peer: PartyId, step: str, message: bytes) -> None:
+        """Queue a message; never blocks for long."""
+
+    def receive(self, peer: PartyId, step: str) -> bytes:
+        """Wait for the message of this step.
+
+        Raises:
+            PeerError: the peer was silent too long, went away, or broke the rules.
+        """
+
+    def abort(self, error: MpcError) -> None:
+        """Let every waiting and later `receive` raise this error."""
+
+
+class Mailbox:
+    """Messages of one party in one session, sorted by peer and step; safe to use from any thread.
+
+    Args:
+        timeout_s: how long `receive` waits.
+        capacity_bytes: unread bytes for each peer above which `put` waits, which in turn slows the peer.
+    """
+
+    def __init__(self, timeout_s: float, capacity_bytes: int = MAILBOX_BYTES) -> None:
+        self.timeout_s, self.capacity_bytes = timeout_s, capacity_bytes
+        self._changed = threading.Condition()
+        self._messages: dict[tuple[PartyId, str], bytes] = {}
+        self._seen: set[tuple[PartyId, str]] = set()
+        self._unread = dict.fromkeys(PARTIES, 0)
+        self._error: MpcError | None = None
+
+    def put(self, peer: PartyId, step: str, message: bytes) -> None:
+        """Deliver a message; waits while the peer's unread messages fill the mailbox.
+
+        Raises:
+            MpcError: the mailbox has been aborted, by this message or before.
+        """
+        with self._changed:
+            if len(message) > MAX_MESSAGE_BYTES + 64 or len(step) > MAX_STEP_CHARS:
+                self._abort(PeerError(peer, step[:MAX_STEP_CHARS], "violation", "oversized message"))
+            elif (peer, step) in self._seen:
+                self._abort(PeerError(peer, step, "violation", "the step was sent twice"))
+            self._changed.wait_for(lambda: self._error or self._unread[peer] < self.capacity_bytes)
+            if self._error:
+                raise self._error
+            self._seen.add((peer, step))
+            self._messages[peer, step] = message
+            self._unread[peer] += len(message)
+            self._changed.notify_all()
+
+    def receive(self, peer: PartyId, step: str) -> bytes:
+        """Wait for and take a message.
+
+        Raises:
+            PeerError: nothing came in time.
+            MpcError: the mailbox was aborted.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._error or (peer, step) in self._messages, self.timeout_s)
+            if self._error:
+                raise self._error
+            if (peer, step) not in self._messages:
+                raise PeerError(peer, step, "timeout", f"nothing came for {self.timeout_s:g} s")
+            message = self._messages.pop((peer, step))
+            self._unread[peer] -= len(message)
+            self._changed.notify_all()
+            return message
+
+    def abort(self, error: MpcError) -> None:
+        """Let every waiting and later call raise; the first error stays."""
+        with self._changed:
+            self._abort(error)
+
+    def _abort(self, error: MpcError) -> None:
+        self._error = self._error or error
+        self._messages.clear()
+        self._changed.notify_all()
+
+
+Deliver = Callable[[PartyId, PartyId, str, bytes], None]
+"""(sender, receiver, step, message): brings a message to the receiver's mailbox, or does worse in tests."""
+
+
+class InMemoryChannel:
+    """A party's channel to mailboxes in the same process."""
+
+    def __init__(self, party: PartyId, mailboxes: Mapping[PartyId, Mailbox], deliver: Deliver | None = None) -> None:
+        self.party, self._mailboxes = party, mailboxes
+        self._deliver = deliver or (lambda sender, receiver, step, m: mailboxes[receiver].put(sender, step, m))
+
+    def send(self, peer: PartyId, step: str, message: bytes) -> None:
+        """Deliver at once."""
+        self._deliver(self.party, peer, step, message)
+
+    def receive(self, peer: PartyId, step: str) -> bytes:
+        """Wait for the message of this step."""
+        return self._mailboxes[self.party].receive(peer, step)
+
+    def abort(self, error: MpcError) -> None:
+        """Stop this party, and tell the others as a lost connection would."""
+        self._mailboxes[self.party].abort(error)
+        for peer in (self.party.next, self.party.previous):
+            self._mailboxes[peer].abort(PeerError(self.party, "channel", "disconnected"))
