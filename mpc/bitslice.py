@@ -27,7 +27,8 @@ class Layout:
     Attributes:
         rows: rows in all, at least one.
         blocks: blocks they are cut into, all of the same size.
-        words: 64-row words of each block; at most 63 rows of a block are padding, bar one word a block.
+        words: 64-row words of each block. The rows fill the blocks in order; the padding, less than one word for
+            each block, is at the end.
     """
 
     rows: int

@@ -20,6 +20,8 @@ MAX_STEP_CHARS = 160
 MAILBOX_BYTES = 64 << 20
 """Bytes of unread messages that a mailbox holds for each peer. An honest peer is ahead by at most three messages
 of each lane, or by one pass of the shuffle that the reader is about to read."""
+MESSAGE_COST_BYTES = 512
+"""What a mailbox counts for a message besides its length, so that empty ones are bounded too."""
 
 
 class Channel(Protocol):
@@ -53,6 +55,7 @@ class Mailbox:
         self._messages: dict[tuple[PartyId, str], bytes] = {}
         self._seen: set[tuple[PartyId, str]] = set()
         self._unread = dict.fromkeys(PARTIES, 0)
+        self._ended: set[PartyId] = set()
         self._error: MpcError | None = None
 
     def put(self, peer: PartyId, step: str, message: bytes) -> None:
@@ -66,12 +69,12 @@ class Mailbox:
                 self._abort(PeerError(peer, step[:MAX_STEP_CHARS], "violation", "oversized message"))
             elif (peer, step) in self._seen:
                 self._abort(PeerError(peer, step, "violation", "the step was sent twice"))
+            self._seen.add((peer, step))  # before waiting, so that no second copy slips in meanwhile
             self._changed.wait_for(lambda: self._error or self._unread[peer] < self.capacity_bytes)
             if self._error:
                 raise self._error
-            self._seen.add((peer, step))
             self._messages[peer, step] = message
-            self._unread[peer] += len(message)
+            self._unread[peer] += len(message) + MESSAGE_COST_BYTES
             self._changed.notify_all()
 
     def receive(self, peer: PartyId, step: str) -> bytes:
@@ -82,15 +85,25 @@ class Mailbox:
             MpcError: the mailbox was aborted.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._error or (peer, step) in self._messages, self.timeout_s)
+            self._changed.wait_for(
+                lambda: self._error or (peer, step) in self._messages or peer in self._ended, self.timeout_s
+            )
             if self._error:
                 raise self._error
             if (peer, step) not in self._messages:
+                if peer in self._ended:
+                    raise PeerError(peer, step, "disconnected", "it ended its stream")
                 raise PeerError(peer, step, "timeout", f"nothing came for {self.timeout_s:g} s")
             message = self._messages.pop((peer, step))
-            self._unread[peer] -= len(message)
+            self._unread[peer] -= len(message) + MESSAGE_COST_BYTES
             self._changed.notify_all()
             return message
+
+    def end(self, peer: PartyId) -> None:
+        """Say that the peer sends nothing more: waiting for it raises at once."""
+        with self._changed:
+            self._ended.add(peer)
+            self._changed.notify_all()
 
     def abort(self, error: MpcError) -> None:
         """Let every waiting and later call raise; the first error stays."""

@@ -54,15 +54,22 @@ class Circuit:
         """The signals matrix · signals over GF(2).
 
         Args:
-            matrix: (outputs, inputs) of 0 and 1; no row may be all zero.
-            signals: the inputs.
+            matrix: (outputs, inputs) of 0 and 1.
+            signals: the inputs; one that is named twice counts twice.
+
+        Raises:
+            ValueError: a row's sum is zero, for which there is no signal.
         """
-        rows = [{signals[column] for column in np.flatnonzero(row).tolist()} for row in matrix]
+        rows: list[set[Signal]] = [set() for _ in matrix]
+        for row, column in np.argwhere(matrix).tolist():
+            rows[row] ^= {signals[column]}
         while any(len(row) > 1 for row in rows):
             pairs = Counter(pair for row in rows for pair in combinations(sorted(row), 2))
             left, right = max(sorted(pairs), key=pairs.__getitem__)
             total = self.xor(left, right)
             rows = [(row - {left, right}) ^ {total} if {left, right} <= row else row for row in rows]
+        if not all(rows):
+            raise ValueError("every row must have a sum other than zero")
         return [row.pop() for row in rows]
 
     def compile(self, outputs: Sequence[Signal]) -> Program:

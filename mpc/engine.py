@@ -120,18 +120,17 @@ def agree(session: Session, inputs: Inputs) -> None:
     """
     public = repr((inputs.terms, inputs.counts, inputs.reveal, inputs.chunk_rows)).encode()
     terms = np.frombuffer(hashlib.blake2b(public, digest_size=DIGEST_BYTES).digest(), np.uint8)
-    a = np.stack([terms, *(d[0] for d in inputs.digests)])
-    b = np.stack([terms, *(d[1] for d in inputs.digests)])
-    party = session.party
+    a, b = (np.stack(digests) for digests in zip(*inputs.digests, strict=True))
+    party, here = session.party, session.at("terms")
+    for peer in (party.next, party.previous):
+        here.send(peer, terms)
     session.send(party.previous, a)
-    session.at("terms").send(party.next, terms)
+    for peer in (party.next, party.previous):  # first, so that digests of other members are not called malformed
+        if not np.array_equal(here.receive(peer, terms.shape, np.uint8), terms):
+            raise IntegrityError(session.step, f"party {peer} computes on other terms")
     theirs = session.receive(party.next, b.shape, np.uint8)
-    if not np.array_equal(session.at("terms").receive(party.previous, terms.shape, np.uint8), terms):
-        raise IntegrityError(session.step, f"party {party.previous} computes on other terms")
-    if not np.array_equal(theirs[0], terms):
-        raise IntegrityError(session.step, f"party {party.next} computes on other terms")
     for member in range(len(inputs.counts)):
-        if not np.array_equal(theirs[1 + member], b[1 + member]):
+        if not np.array_equal(theirs[member], b[member]):
             raise DealingError(member)
 
 

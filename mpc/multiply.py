@@ -4,7 +4,8 @@ Ideal functionality: from sharings of x compute a fresh sharing of Q(x) = contra
 A single AND, a product in GF(16) and a norm are all such maps; sums of products are free.
 
 For one product the local part is x_i y_i ⊕ x_i y_{i+1} ⊕ x_{i+1} y_i, which is
-(x_i ⊕ x_{i+1})(y_i ⊕ y_{i+1}) ⊕ x_{i+1} y_{i+1}: two products. P_i adds its part of a zero sharing and sends the sum z_i to P_{i-1}.
+(x_i ⊕ x_{i+1})(y_i ⊕ y_{i+1}) ⊕ x_{i+1} y_{i+1}: two products. P_i adds its part of a zero sharing
+and sends the sum z_i to P_{i-1}.
 
 Source: Araki et al., CCS 2016, section 2.3. Deviation: whatever is linear after the products is applied to the one
 component that is sent, not to both components of the result, which halves that work and changes no message's

@@ -1,0 +1,1 @@
+"""Everything impure: nodes and coordinator, identity, transport, storage, files, the command line."""

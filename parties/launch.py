@@ -1,0 +1,106 @@
+"""A coordinator's operator's side of a session: propose, wait, run, report."""
+
+from __future__ import annotations
+
+import time
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from parties import calls, manifest
+from parties.config import Config
+from parties.coordinator import missing_parts
+from parties.errors import ConfigError, SessionAborted, SessionRefused
+from parties.identity import utc_now
+from parties.lifecycle import State
+from parties.member import Progress
+from parties.store import Receipt, SessionRecord
+
+POLL_S = (0.02, 1.0)
+OVER = {State.REFUSED: SessionRefused, State.EXPIRED: SessionRefused, State.CLOSED: SessionRefused}
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A TOML file.
+
+    Raises:
+        ConfigError: it cannot be read; names the file and line.
+    """
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"Cannot read {path}: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}.") from None
+
+
+class Operator:
+    """What a coordinator's operator does.
+
+    Args:
+        config: of the coordinator.
+        progress: told how a session goes.
+    """
+
+    def __init__(self, config: Config, progress: Progress) -> None:
+        self.config, self._progress = config, progress
+        self.federation = config.federation()
+        self.coordinator = calls.Coordinator(config)
+
+    def propose(self, toml: Mapping[str, Any]) -> bytes:
+        """Publish the session that a manifest file describes; returns its id."""
+        digests = {name: node.digest for name, node in self.federation.nodes.items()}
+        return self.coordinator.propose(manifest.from_toml(toml, self.config.name, digests, utc_now()))
+
+    def wait(self, session_id: bytes, wanted: State, timeout_s: float) -> SessionRecord:
+        """Wait until a session reaches a state.
+
+        Raises:
+            SessionRefused: it was refused, has expired, or did not get there in time.
+            SessionAborted: its computation failed.
+        """
+        until, pause = time.monotonic() + timeout_s, POLL_S[0]
+        order = [State.PROPOSED, State.APPROVED, State.READY, State.RUNNING, State.DONE]
+        while True:
+            record, receipts, progress = self.coordinator.get(session_id)
+            if record.state in order and order.index(record.state) >= order.index(wanted):
+                return record
+            if record.state is State.ABORTED and wanted is State.DONE:
+                raise SessionAborted(record.reason)
+            if record.state in OVER:
+                raise SessionRefused(f"The session is {record.state.value}. {record.reason}".strip())
+            if time.monotonic() > until:
+                raise SessionRefused(f"Waited {timeout_s:g} s in vain. {missing_parts(record, receipts)}")
+            self._tell(record, receipts, progress)
+            time.sleep(min(pause, max(0.0, until - time.monotonic()) + 0.001))
+            pause = min(pause * 1.2, POLL_S[1])
+
+    def _tell(self, record: SessionRecord, receipts: list[Receipt], progress: tuple[str, int, int]) -> None:
+        match record.state:
+            case State.PROPOSED:
+                self._progress("approvals", len(record.signatures), len(record.manifest.participants))
+            case State.APPROVED:
+                self._progress("contributions", len({r.member for r in receipts}), len(record.manifest.members))
+            case _:
+                self._progress(*progress)
+
+    def run(self, session_id: bytes) -> SessionRecord:
+        """Have a session computed, and wait for its end."""
+        self.coordinator.run(session_id)
+        return self.wait(session_id, State.DONE, float("inf"))
+
+    def figures(self, record: SessionRecord) -> dict[str, dict[str, Any]]:
+        """What the run cost each committee node."""
+        figures = {}
+        for name in record.manifest.committee:
+            f = calls.get_run(self.config, self.federation[name], record.id).figures
+            figures[name] = {
+                "cpu_s": round(f.cpu_s, 3),
+                "sent_bytes": f.sent_bytes,
+                "idle_rss_bytes": f.idle_rss_bytes,
+                "peak_rss_bytes": f.peak_rss_bytes,
+                "phases": {phase.name: round(phase.seconds, 3) for phase in f.phases},
+                "group_sizes": list(f.group_sizes),
+            }
+        return figures

@@ -1,0 +1,126 @@
+"""A whole federation on one machine: real daemons as separate processes on loopback, each with keys of its own."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import grpc
+
+from parties import config
+from parties.config import Config
+from parties.errors import PeerUnavailable
+from parties.transport import dial
+
+COORDINATOR, NEUTRAL = "coordinator", "neutral"
+START_TIMEOUT_S = 60.0
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port that nothing listens on just now."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+class Loopback:
+    """A federation in a folder, and the processes that serve it.
+
+    Args:
+        folder: an empty folder; one sub-folder for each node.
+        members: names.
+        committee: three names; those that are not members are neutral nodes.
+        hosts: for each node that listens, the address it listens on and a command that its daemon is started with.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        members: Sequence[str],
+        committee: Sequence[str],
+        hosts: dict[str, tuple[str, list[str]]] | None = None,
+    ) -> None:
+        self.members, self.committee = tuple(members), tuple(committee)
+        self._hosts = hosts or {}
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.configs: dict[str, Config] = {}
+        for name in dict.fromkeys((COORDINATOR, *committee, *members)):
+            listens = name == COORDINATOR or name in committee
+            host = self._hosts.get(name, ("127.0.0.1", []))[0]
+            address = f"{host}:{free_port() if host == '127.0.0.1' else 7700}" if listens else ""
+            self.configs[name] = config.create(name, folder / name, address, name == COORDINATOR)
+        entries = "\n".join((c.folder / "entry.toml").read_text("utf-8") for c in self.configs.values())
+        for c in self.configs.values():
+            c.federation_path.write_text(entries, "utf-8")
+
+    @property
+    def daemons(self) -> tuple[str, ...]:
+        """Names of the nodes that listen."""
+        return (COORDINATOR, *self.committee)
+
+    def start(self, *names: str) -> None:
+        """Start daemons, all by default, and wait until they answer.
+
+        Raises:
+            PeerUnavailable: one did not come up; its log says why.
+        """
+        for name in names or self.daemons:
+            role = "coordinator" if name == COORDINATOR else "node"
+            folder = self.configs[name].folder
+            command = [*self._hosts.get(name, ("", []))[1], sys.executable, "-m", "parties.cli", role, "serve"]
+            with (folder / "log.txt").open("ab") as log:
+                self._processes[name] = subprocess.Popen(  # noqa: S603 - our own program
+                    [*command, "--config", str(folder / "node.toml")],
+                    stdout=log,
+                    stderr=log,
+                    env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+                )
+        for name in names or self.daemons:
+            self._wait(name)
+
+    def _wait(self, name: str) -> None:
+        """Wait for a daemon's port; any caller of the federation may ask."""
+        own = self.configs[COORDINATOR]
+        until = time.monotonic() + START_TIMEOUT_S
+        while True:
+            connection = dial(own.identity(), own.federation()[name])
+            try:
+                grpc.channel_ready_future(connection).result(timeout=2.0)
+                return
+            except grpc.FutureTimeoutError:
+                if self._processes[name].poll() is not None or time.monotonic() > until:
+                    log = self.configs[name].folder / "log.txt"
+                    raise PeerUnavailable(f"{name} did not start; see {log}.") from None
+            finally:
+                connection.close()
+
+    def stop(self, *names: str, kill: bool = False) -> None:
+        """Stop daemons, all by default."""
+        for name in names or tuple(self._processes):
+            process = self._processes.pop(name)
+            process.kill() if kill else process.terminate()
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def pid(self, name: str) -> int:
+        """Process id of a daemon."""
+        return self._processes[name].pid
+
+    def __enter__(self) -> Loopback:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()

@@ -1,0 +1,148 @@
+"""Reading lists: CSV files as agencies export them, row by row, every fault named by file, row and column."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from parties.errors import InputError
+from parties.rules import Rule
+
+DELIMITERS = ",;\t|"
+MAX_CELL_CHARS = 1 << 17
+NOT_CSV = {b"PK": "an Excel workbook or a zip archive", b"%PDF": "a PDF", b"\xd0\xcf\x11\xe0": "an old Excel workbook"}
+
+
+@dataclass(frozen=True)
+class SourceList:
+    """A list file whose heading has been read.
+
+    Attributes:
+        path: the file.
+        headings: as written.
+        delimiter: between cells.
+    """
+
+    path: Path
+    headings: tuple[str, ...]
+    delimiter: str
+
+    def rows(self) -> Iterator[list[str]]:
+        """The rows below the heading, blank lines left out.
+
+        Raises:
+            InputError: a row has another number of cells than the heading, or is not UTF-8 text.
+        """
+        with self.path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, delimiter=self.delimiter, strict=True)
+            try:
+                next(reader)
+                for number, row in enumerate((r for r in reader if r), 2):
+                    if len(row) != len(self.headings):
+                        raise InputError(
+                            f"{self.path}, row {number} (line {reader.line_num}): {len(row)} cells where the heading "
+                            f"has {len(self.headings)}. Correct the row, or export the list again."
+                        )
+                    yield row
+            except UnicodeDecodeError:
+                raise InputError(_not_text(self.path)) from None
+            except csv.Error as error:
+                raise InputError(f"{self.path}, line {reader.line_num}: not proper CSV ({error}).") from None
+
+    def columns(self, rule: Rule) -> list[int]:
+        """Where a rule's fields are.
+
+        Raises:
+            InputError: the list lacks one, or has it twice.
+        """
+        found = []
+        for field in rule.fields:
+            wanted = _heading(field)
+            places = [k for k, heading in enumerate(self.headings) if _heading(heading) == wanted]
+            if len(places) != 1:
+                what = "has no column" if not places else "has more than one column"
+                raise InputError(
+                    f"{self.path} {what} `{field}`, which the rule `{rule.name}` needs. Its columns are: "
+                    f"{', '.join(self.headings)}."
+                )
+            found += places
+        return found
+
+
+def open_list(path: Path) -> SourceList:
+    """Read a list's heading.
+
+    Raises:
+        InputError: the file cannot be read, is not text, or has no heading or no row.
+    """
+    csv.field_size_limit(MAX_CELL_CHARS)
+    try:
+        with path.open("rb") as raw:
+            start = raw.read(8)
+        for magic, kind in NOT_CSV.items():
+            if start.startswith(magic):
+                raise InputError(f"{path} is {kind}. Save the list as CSV (UTF-8) and use that file.")
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            head = "".join(itertools.islice(_lines(file, path), 1))
+        if "\0" in head:
+            raise InputError(_not_text(path))
+    except OSError as error:
+        raise InputError(f"Cannot read {path}: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise InputError(_not_text(path)) from None
+    delimiter = max(DELIMITERS, key=head.count)
+    source = SourceList(path, _headings(path, delimiter), delimiter)
+    if next(source.rows(), None) is None:
+        raise InputError(f"{path} has no rows below its heading; there is nothing to compare.")
+    return source
+
+
+def write_list(source: SourceList, path: Path, headings: Sequence[str], cells: Iterator[Sequence[str]]) -> None:
+    """Write a list's own rows with columns more, readable by its owner alone; the file appears when it is whole.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    partial = path.with_name(path.name + ".part")
+    try:
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(descriptor, "w", encoding="utf-8-sig", newline="") as file:
+            writer = csv.writer(file, delimiter=source.delimiter)
+            taken = {_heading(h) for h in source.headings}
+            writer.writerow([*source.headings, *(f"{h} (2)" if h in taken else h for h in headings)])
+            writer.writerows([*row, *more] for row, more in zip(source.rows(), cells, strict=True))
+        partial.replace(path)
+    except OSError as error:
+        raise InputError(f"Cannot write {path}: {error.strerror}.") from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _lines(file: Iterator[str], path: Path) -> Iterator[str]:
+    for line in file:
+        if len(line) > MAX_CELL_CHARS:
+            raise InputError(_not_text(path))
+        yield line
+
+
+def _headings(path: Path, delimiter: str) -> tuple[str, ...]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        try:
+            headings = tuple(next(csv.reader(file, delimiter=delimiter, strict=True), ()))
+        except csv.Error as error:
+            raise InputError(f"{path}, line 1: not proper CSV ({error}).") from None
+    if not any(heading.strip() for heading in headings):
+        raise InputError(f"{path} has no heading: its first line must name the columns.")
+    return headings
+
+
+def _heading(text: str) -> str:
+    return " ".join(text.casefold().split())
+
+
+def _not_text(path: Path) -> str:
+    return f"{path} is not UTF-8 text. In Excel choose 'Save as', then 'CSV UTF-8 (comma delimited)'."

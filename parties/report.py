@@ -1,0 +1,122 @@
+"""What people read on the terminal: sessions, demo and benchmark as text and JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from parties.lifecycle import MEANING
+from parties.results import REVIEW
+from parties.store import Receipt, SessionRecord
+from parties.trial import MemberResult, Outcome
+
+LEARNS = {
+    "flag": "for each of its own records, whether at least one other member has it too",
+    "count": "for each of its own records, how many other members have it too",
+    "members": "for each of its own records, which other members have it too",
+}
+TRUST = "No single committee node learns anything of the lists; two that collude would."
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Columns of text: the first to the left, the others to the right."""
+    cells = [list(headings), *([f"{c:,}" if isinstance(c, int) else str(c) for c in row] for row in rows)]
+    widths = [max(len(row[k]) for row in cells) for k in range(len(headings))]
+    lines = ["  ".join(c.ljust(w) if k == 0 else c.rjust(w) for k, (c, w) in enumerate(zip(row, widths, strict=True)))
+             for row in cells]  # fmt: skip
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+def session_text(record: SessionRecord, receipts: list[Receipt], progress: tuple[str, int, int]) -> str:
+    """A session's terms and state on one page."""
+    m = record.manifest
+    given = {r.member: r.rows for r in receipts}
+    approvals = [(n, "yes" if n in record.signatures else "not yet") for n in m.participants]
+    lines = [
+        m.title,
+        f"  id           {record.id.hex()}",
+        f"  state        {MEANING[record.state]}" + (f" ({progress[0]})" if progress[0] else ""),
+        f"  purpose      {m.purpose}",
+        f"  coordinator  {m.coordinator}",
+        f"  committee    {', '.join(m.committee)}",
+        f"  members      {', '.join(m.members)}",
+        *(f"  rule         {r.name}: {' + '.join(r.fields)}" for r in m.rules),
+        f"  limit        {m.max_records:,} records per member",
+        f"  expires      {m.expires}; shares are deleted {m.retention_days} days after proposal at the latest",
+        f"  each member learns {LEARNS[m.reveal]}.",
+        "  the committee learns each member's number of keys, and how many keys are held by 1, 2, 3 … members.",
+        f"  {TRUST}",
+        *([f"  reason       {record.reason}"] if record.reason else []),
+        "",
+        table(
+            ("name", "approved", "keys"),
+            [(n, yes, given.get(n, "not yet") if n in m.members else "-") for n, yes in approvals],
+        ),
+    ]
+    return "\n".join(lines)
+
+
+def demo_json(outcome: Outcome, results: dict[str, MemberResult]) -> dict[str, Any]:
+    """The demo's JSON report."""
+    verdicts = [r.correct for r in results.values()]
+    return outcome.report() | {
+        "rows": {n: r.summary.rows for n, r in results.items()},
+        "matched": {n: r.summary.matched for n, r in results.items()},
+        "expected": {n: r.expected for n, r in results.items()} if None not in verdicts else None,
+        "correct": all(verdicts) if None not in verdicts else None,
+        "summaries": {n: r.summary.to_json() for n, r in results.items()},
+        "sheets": {n: str(r.sheet) for n, r in results.items()},
+    }
+
+
+def demo_text(outcome: Outcome, results: dict[str, MemberResult], out: Path | None) -> str:
+    """The demo's story for people."""
+    known = all(r.correct is not None for r in results.values())
+    headings = ["agency", "rows", "shared", "not compared", *(["expected", "exactly right"] if known else [])]
+    rows = []
+    for name, r in results.items():
+        truth = [r.expected, "yes" if r.correct else "NO"] if known else []
+        rows.append([name, r.summary.rows, r.summary.matched, r.summary.not_compared, *truth])
+    lines = ["", table(headings, rows), ""]
+    for name, r in results.items():
+        lines.append(f"{name} learned that it shares {r.summary.matched:,} people, among them:")
+        lines += [f"    {_example(example)}" for example in r.examples] or ["    nobody"]
+    figures = [
+        (n, f"{f['cpu_s']:.2f} s", f"{f['sent_bytes'] / 1e6:.1f} MB", f"{f['peak_rss_bytes'] / 1e6:.0f} MB")
+        for n, f in outcome.figures.items()
+    ]
+    seconds = ", ".join(f"{phase} {s:.1f} s" for phase, s in outcome.seconds.items())
+    lines += ["", table(("committee node", "computing", "sent", "memory"), figures), "", f"Time: {seconds}."]
+    lines += [f"{TRUST} {REVIEW}"]
+    lines += [f"Result sheets are in {out}."] if out else []
+    return "\n".join(lines)
+
+
+def _example(row: dict[str, str]) -> str:
+    """A matched row in short: its first cells, and what it matched on."""
+    added = ("match", "matched_on", "match_count", "matched_with", "not_compared_because")
+    own = [value.strip() for heading, value in row.items() if not heading.startswith(added) and value.strip()]
+    on = next(value for heading, value in reversed(row.items()) if heading.startswith("matched_on"))
+    return f"{', '.join(own[:4])}  (on {on})"
+
+
+def bench_text(report: dict[str, Any]) -> str:
+    """The benchmark's table for people."""
+    total = sum(report["rows"].values())
+    rows = [
+        (
+            name,
+            f"{f['cpu_s']:.2f} s",
+            f"{f['cpu_s'] / total * 1e6:.2f} s",
+            f"{report['sent_bytes_per_row'][name]:.1f} B",
+            f"{report['memory_bytes_per_row'][name]:.0f} B",
+            f"{f['peak_rss_bytes'] / 1e6:.0f} MB",
+        )
+        for name, f in report["committee"].items()
+    ]
+    lines = [f"{report['members']} members, {total:,} keys in all, {report['rows_per_s']:,} keys/s computed"]
+    lines += ["", table(("committee node", "cpu", "cpu/1M", "sent/key", "memory/key", "memory"), rows), ""]
+    lines += [table(("phase", "seconds"), [*report["seconds"].items(), ("whole session", report["wall_s"])]), ""]
+    lines += [table(("step of compute", "seconds"), list(report["phases"].items())), ""]
+    return "\n".join([*lines, "result: " + ("exactly right" if report["correct"] else "WRONG")])

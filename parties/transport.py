@@ -1,0 +1,268 @@
+"""gRPC over mutual TLS with pinned certificates, and the computation's channel over its streams.
+
+A caller is who its certificate says by exact comparison with federation.toml; a name inside the certificate counts
+for nothing. Each direction between two committee nodes is one client-streaming call per attempt.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial, wraps
+from typing import Any, TypeVar, cast
+
+# gRPC for Python has no option for the lowest TLS version. Of TLS 1.2 this allows one suite only, which needs an RSA
+# certificate, and ours are ECDSA: so nothing below TLS 1.3 can be agreed (TLS 1.3's suites are not affected).
+os.environ.setdefault("GRPC_SSL_CIPHER_SUITES", "ECDHE-RSA-AES256-GCM-SHA384")
+
+import grpc
+
+from mpc.channel import MAX_MESSAGE_BYTES, Mailbox
+from mpc.committee import PartyId
+from mpc.errors import MpcError, PeerError
+from parties import errors
+from parties.config import Config
+from parties.errors import ConfigError, PeerIdentityError, PeerUnavailable, ServiceError
+from parties.federation import Federation, Node
+from parties.identity import Identity, tls_name
+from protos.matchbit.v1 import committee_pb2 as pb
+from protos.matchbit.v1.committee_pb2_grpc import ExchangeServiceStub
+
+CALL_TIMEOUT_S = 30.0
+UPLOAD_TIMEOUT_S = 6 * 3600.0
+RUN_TIMEOUT_S = 24 * 3600.0
+THREADS = 64
+"""Calls served at the same time: two streams of the running session, uploads, and short calls."""
+
+_OPTIONS: list[tuple[str, Any]] = [
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES + (1 << 16)),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES + (1 << 16)),
+    ("grpc.max_metadata_size", 1 << 14),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+]
+_CALLER_OPTIONS = [*_OPTIONS, ("grpc.keepalive_permit_without_calls", 0), ("grpc.enable_retries", 0)]
+_LISTENER_OPTIONS = [
+    *_OPTIONS,
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 20_000),
+    ("grpc.max_connection_idle_ms", 600_000),
+    ("grpc.so_reuseport", 0),
+]
+
+T = TypeVar("T")
+Servicer = TypeVar("Servicer", bound=Callable[..., Any])
+
+
+class Caller:
+    """Who is calling, as a servicer sees it."""
+
+    def __init__(self, federation: Federation, context: grpc.ServicerContext) -> None:
+        certificates = context.auth_context().get("x509_pem_cert", [b""])
+        self.node: Node = federation.by_certificate(bytes(certificates[0]))
+        self.name = self.node.name
+
+
+def guarded(method: Servicer) -> Servicer:
+    """Turn what a unary servicer method raises into a gRPC status with one sentence; our own bugs tell nothing."""
+
+    @wraps(method)
+    def call(self: Any, request: Any, context: grpc.ServicerContext) -> Any:
+        try:
+            return method(self, request, context)
+        except Exception as error:
+            refuse(context, error)
+
+    return cast("Servicer", call)
+
+
+def refuse(context: grpc.ServicerContext, error: Exception) -> None:
+    """End a call with the error's status and sentence."""
+    if isinstance(error, grpc.RpcError) or not context.is_active():
+        raise error
+    name = errors.status(error)
+    if name == "INTERNAL":
+        context.set_code(grpc.StatusCode.INTERNAL)
+        context.set_details("An unexpected error; see the log of the node that was called.")
+        raise error
+    context.abort(grpc.StatusCode[name], errors.sentence(error))
+
+
+@contextmanager
+def calling(node: str) -> Iterator[None]:
+    """Turn what a call to a node raises into our own errors.
+
+    Raises:
+        ServiceError: of the kind that the status stands for.
+    """
+    try:
+        yield
+    except grpc.RpcError as error:
+        raise from_rpc(node, error) from None
+
+
+def from_rpc(node: str, error: grpc.RpcError) -> ServiceError:
+    """Our own error for a failed call."""
+    status, details = error.code(), error.details() or ""
+    if status is grpc.StatusCode.UNAVAILABLE:
+        if any(word in details for word in ("certificate", "CERTIFICATE", "handshake", "Handshake", "SSL")):
+            return PeerIdentityError(
+                f"{node} does not show the certificate that federation.toml pins, or does not accept ours; compare "
+                "federation.toml with its operator."
+            )
+        return PeerUnavailable(f"{node} cannot be reached; check its address, and that its operator has started it.")
+    if status is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return PeerUnavailable(f"{node} did not answer in time; its operator should look at its log.")
+    kind = errors.FROM_STATUS.get(status.name, PeerUnavailable)
+    return kind(details if details.endswith(".") else f"{node} failed: {status.name.lower()} {details}".strip())
+
+
+def dial(identity: Identity, node: Node) -> grpc.Channel:
+    """A connection to a node, to be closed after use; only the pinned certificate is accepted.
+
+    Raises:
+        ConfigError: the node has no address.
+    """
+    if not node.address:
+        raise ConfigError(f"{node.name} has no address in federation.toml, so it cannot be called.")
+    credentials = grpc.ssl_channel_credentials(node.certificate, identity.tls_key, identity.certificate)
+    options = [*_CALLER_OPTIONS, ("grpc.ssl_target_name_override", tls_name(node.name))]
+    return grpc.secure_channel(node.address, credentials, options)
+
+
+def listen(config: Config, add_services: Callable[[grpc.Server], None]) -> grpc.Server:
+    """Start serving on the node's port.
+
+    Raises:
+        ConfigError: no address, or it cannot be used.
+    """
+    if not config.listen:
+        raise ConfigError(f"{config.folder / 'node.toml'}: `listen` is empty; a node that serves needs HOST:PORT.")
+    identity, federation = config.identity(), config.federation()
+    pinned = b"".join(node.certificate for node in federation.nodes.values())
+    pair = [(identity.tls_key, identity.certificate)]
+    credentials = grpc.ssl_server_credentials(pair, root_certificates=pinned, require_client_auth=True)
+    pool = ThreadPoolExecutor(THREADS)
+    server = grpc.server(pool, options=_LISTENER_OPTIONS, maximum_concurrent_rpcs=2 * THREADS)
+    add_services(server)
+    try:
+        server.add_secure_port(config.listen, credentials)
+    except RuntimeError:
+        raise ConfigError(f"Cannot listen on {config.listen}; is another program using the port?") from None
+    server.start()
+    return server
+
+
+class ExchangeChannel:
+    """The computation's channel of one attempt: a mailbox that others fill, and a stream to each peer.
+
+    Sending never waits: what is queued is bounded by the protocol, since a party sends only so much before it must
+    receive. What peers send is bounded by the mailbox, which stops reading their streams when it is full.
+
+    Args:
+        mailbox: where the peers' frames arrive.
+        session_id: 32 bytes.
+        attempt: its number.
+        peers: the two others, by party.
+        identity: of this node.
+    """
+
+    def __init__(
+        self, mailbox: Mailbox, session_id: bytes, attempt: int, peers: dict[PartyId, Node], identity: Identity
+    ) -> None:
+        self._mailbox = mailbox
+        self._streams = {p: _Outgoing(identity, node, session_id, attempt) for p, node in peers.items()}
+        for peer, stream in self._streams.items():
+            stream.start(partial(self._lost, peer))
+
+    @property
+    def sent_bytes(self) -> int:
+        """Bytes of the frames that were sent so far, as serialised."""
+        return sum(stream.sent_bytes for stream in self._streams.values())
+
+    def send(self, peer: PartyId, step: str, message: bytes) -> None:
+        """Queue a message."""
+        self._streams[peer].put(pb.ExchangeRequest(frame=pb.ExchangeFrame(step=step, payload=message)))
+
+    def receive(self, peer: PartyId, step: str) -> bytes:
+        """Wait for a message."""
+        return self._mailbox.receive(peer, step)
+
+    def abort(self, error: MpcError) -> None:
+        """Stop all lanes."""
+        self._mailbox.abort(error)
+
+    def _lost(self, peer: PartyId, detail: str) -> None:
+        self._mailbox.abort(PeerError(peer, "exchange", "disconnected", detail))
+
+    def close(self, *, done: bool) -> None:
+        """End the streams: in order when the session is done, at once otherwise."""
+        for stream in self._streams.values():
+            stream.close(done=done)
+
+
+class _Outgoing:
+    """One direction to one peer."""
+
+    def __init__(self, identity: Identity, node: Node, session_id: bytes, attempt: int) -> None:
+        self._queue: queue.SimpleQueue[pb.ExchangeRequest | None] = queue.SimpleQueue()
+        self._connection = dial(identity, node)
+        self._lock = threading.Lock()
+        self.sent_bytes = 0
+        self.put(pb.ExchangeRequest(header=pb.ExchangeHeader(session_id=session_id, attempt=attempt)))
+
+    def put(self, request: pb.ExchangeRequest) -> None:
+        with self._lock:
+            self.sent_bytes += request.ByteSize()
+        self._queue.put(request)
+
+    def start(self, on_failure: Callable[[str], None]) -> None:
+        stub = ExchangeServiceStub(self._connection)
+        self._call = stub.Exchange.future(iter(self._queue.get, None), timeout=RUN_TIMEOUT_S, wait_for_ready=False)
+        self._call.add_done_callback(lambda call: None if call.code() is grpc.StatusCode.OK else on_failure(_why(call)))
+
+    def close(self, *, done: bool) -> None:
+        if done:
+            self._queue.put(None)
+            with calling("a peer"):
+                self._call.result(timeout=CALL_TIMEOUT_S)
+        else:
+            self._call.cancel()
+        self._connection.close()
+
+
+def _why(call: Any) -> str:
+    return "it cannot be reached" if call.code() is grpc.StatusCode.UNAVAILABLE else str(call.details() or "it hung up")
+
+
+class Mailboxes:
+    """The mailboxes of the attempts that this node computes, for the exchange servicer to find."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._open: dict[tuple[bytes, int], Mailbox] = {}
+
+    def open(self, session_id: bytes, attempt: int, mailbox: Mailbox) -> None:
+        """Let peers deliver."""
+        with self._changed:
+            self._open[session_id, attempt] = mailbox
+            self._changed.notify_all()
+
+    def close(self, session_id: bytes, attempt: int) -> None:
+        """Deliver nothing more."""
+        with self._changed:
+            del self._open[session_id, attempt]
+
+    def find(self, session_id: bytes, attempt: int, timeout_s: float) -> Mailbox:
+        """The mailbox of an attempt; waits until this node begins it, since a peer may be first.
+
+        Raises:
+            PeerUnavailable: this node does not begin in time.
+        """
+        with self._changed:
+            if not self._changed.wait_for(lambda: (session_id, attempt) in self._open, timeout_s):
+                raise PeerUnavailable("The node that was called has not begun this attempt in time.")
+            return self._open[session_id, attempt]

@@ -1,0 +1,278 @@
+"""Whole sessions on a federation of real daemons on this machine: the demo over lists, the benchmark over keys."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mpc.replicated import Array
+from parties import generator, records
+from parties.errors import ConfigError, InputError
+from parties.identity import utc_now
+from parties.launch import Operator
+from parties.lifecycle import State
+from parties.loopback import COORDINATOR, NEUTRAL, Loopback
+from parties.member import Member, Progress
+from parties.records import SourceList
+from parties.results import Summary
+from parties.rules import Rule
+from parties.store import SessionRecord
+
+DAY = timedelta(days=1)
+EXAMPLES = 3
+
+
+@dataclass
+class Outcome:
+    """One session's course.
+
+    Attributes:
+        record: the session at its end.
+        seconds: of each phase, as the orchestrating process saw it.
+        figures: of each committee node.
+    """
+
+    record: SessionRecord
+    seconds: dict[str, float] = field(default_factory=dict)
+    figures: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @contextmanager
+    def timed(self, phase: str) -> Iterator[None]:
+        """Take a phase's time."""
+        started = time.monotonic()
+        yield
+        self.seconds[phase] = round(time.monotonic() - started, 3)
+
+    def report(self) -> dict[str, Any]:
+        """The part of the JSON report that demo and benchmark have in common."""
+        return {
+            "members": len(self.record.manifest.members),
+            "session": self.record.id.hex(),
+            "wall_s": round(sum(self.seconds.values()), 3),
+            "seconds": self.seconds,
+            "committee": self.figures,
+        }
+
+
+def run_session(
+    federation: Loopback, terms: dict[str, Any], contribute: Callable[[Member, SessionRecord], object], show: Progress
+) -> Outcome:
+    """Propose, approve by everyone, contribute by every member, run.
+
+    Args:
+        federation: started.
+        terms: the manifest without members, committee and expiry.
+        contribute: does one member's part.
+        show: progress.
+    """
+    operator = Operator(federation.configs[COORDINATOR], show)
+    toml = {
+        "session": {
+            "members": list(federation.members),
+            "committee": list(federation.committee),
+            "expires": utc_now() + DAY,
+            **terms["session"],
+        },
+        "rule": terms["rule"],
+    }
+    seconds: dict[str, float] = {}
+    started = time.monotonic()
+    session_id = operator.propose(toml)
+    record = operator.coordinator.get(session_id)[0]
+    outcome = Outcome(record, seconds)
+    outcome.seconds["propose"] = round(time.monotonic() - started, 3)
+    with ThreadPoolExecutor(16) as pool:
+        with outcome.timed("approve"):
+            members = {name: Member(federation.configs[name], show) for name in record.manifest.participants}
+            list(pool.map(lambda name: members[name].approve(session_id), members))
+        with outcome.timed("contribute"):
+            list(pool.map(lambda name: contribute(members[name], record), federation.members))
+    with outcome.timed("compute"):
+        operator.wait(session_id, State.READY, 60.0)
+        outcome.record = operator.run(session_id)
+    outcome.figures = operator.figures(outcome.record)
+    return outcome
+
+
+def committee_for(members: Sequence[str]) -> tuple[str, str, str]:
+    """Two members and a neutral node."""
+    return members[0], members[1], NEUTRAL
+
+
+def names(count: int) -> list[str]:
+    """Names for members: agency-a, agency-b and so on."""
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    return [f"agency-{letters[k]}" if count <= len(letters) else f"agency-{k + 1:04}" for k in range(count)]
+
+
+@dataclass(frozen=True)
+class MemberResult:
+    """What the demo shows of one member."""
+
+    summary: Summary
+    sheet: Path
+    expected: int | None
+    correct: bool | None
+    examples: list[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Lists to compare, one for each member, with the truth where it is known.
+
+    Attributes:
+        lists: path of each member's list.
+        rules: how to match.
+        expected: for each member the rows (from 0) that match, where known.
+    """
+
+    lists: dict[str, Path]
+    rules: tuple[Rule, ...]
+    expected: dict[str, set[int]] | None
+
+    @classmethod
+    def generated(cls, folder: Path, count: int, rows: int, overlap: float, seed: int) -> Demo:
+        """Made-up lists that look real, in a folder."""
+        made = generator.generate(names(count), rows, overlap, seed)
+        for name, each in made.items():
+            generator.write_csv(folder / f"{name}.csv", each)
+        rules = tuple(Rule(*rule) for rule in generator.RULES)
+        return cls({n: folder / f"{n}.csv" for n in made}, rules, {n: set(m.expected) for n, m in made.items()})
+
+    @classmethod
+    def given(cls, paths: Sequence[Path], rules: tuple[Rule, ...]) -> Demo:
+        """The caller's own lists; members are named after the files.
+
+        Raises:
+            InputError: fewer than two lists, two of the same name, or one that cannot be read.
+        """
+        lists: dict[str, Path] = {}
+        for path in paths:
+            name = re.sub(r"[^a-z0-9]+", "-", path.stem.casefold()).strip("-")[:40] or f"list-{len(lists) + 1}"
+            name = f"{name}-list" if name in (NEUTRAL, COORDINATOR) else name
+            if name in lists:
+                raise InputError(f"{path} and {lists[name]} would both be member `{name}`; rename one of them.")
+            for rule in rules:
+                records.open_list(path).columns(rule)
+            lists[name] = path
+        if len(lists) < 2:
+            raise InputError("Give at least two lists; there is nothing to compare one list with.")
+        return cls(lists, rules, None)
+
+    def run(self, folder: Path, out: Path, show: Progress) -> tuple[Outcome, dict[str, MemberResult]]:
+        """Compare the lists over real daemons; write each member's result sheet to `out`."""
+        members = list(self.lists)
+        terms = {
+            "session": {
+                "title": "Demonstration",
+                "purpose": "show that the members find whom they share",
+                "max_records": 5_000_000,
+            },
+            "rule": [{"name": r.name, "fields": list(r.fields)} for r in self.rules],
+        }
+        show("starting daemons", 0, 0)
+        with Loopback(folder, members, committee_for(members)) as federation:
+            outcome = run_session(
+                federation, terms, lambda m, record: m.contribute(record.id, self.lists[m.config.name]), show
+            )
+            results = {}
+            with outcome.timed("results"):
+                for name in members:
+                    sheet = out / self.lists[name].name
+                    summary = Member(federation.configs[name], show).results(outcome.record.id, sheet)
+                    results[name] = self._result(name, summary, sheet)
+            Operator(federation.configs[COORDINATOR], show).coordinator.close(outcome.record.id)
+        return outcome, results
+
+    def _result(self, name: str, summary: Summary, sheet: Path) -> MemberResult:
+        source = records.open_list(sheet)
+        place = _match_column(source)
+        found = {k: row for k, row in enumerate(source.rows()) if row[place] == "yes"}
+        examples = [dict(zip(source.headings, row, strict=True)) for row in list(found.values())[:EXAMPLES]]
+        expected = None if self.expected is None else self.expected[name]
+        correct = None if expected is None else set(found) == expected
+        return MemberResult(summary, sheet, None if expected is None else len(expected), correct, examples)
+
+
+def _match_column(source: SourceList) -> int:
+    """Where the result column `match` is: the last one of that name."""
+    return max(k for k, heading in enumerate(source.headings) if heading in ("match", "match (2)"))
+
+
+@contextmanager
+def working_folder() -> Iterator[Path]:
+    """A private folder that is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="matchbit-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+def bench_keys(members: int, rows: int, overlap: float) -> tuple[list[Array], list[Array]]:
+    """Random keys with a known truth: `overlap` of each member's keys are shared, half of them with all others.
+
+    Returns:
+        For each member (rows, 2) uint64 keys, and (rows,) uint8 the flags that they must get.
+    """
+    random = np.random.default_rng()
+    shared_by_all, shared_by_two = int(rows * overlap) // 2, int(rows * overlap) // 4
+    common = random.integers(0, 2**64, (shared_by_all, 2), np.uint64)
+    pairs = random.integers(0, 2**64, (members, shared_by_two, 2), np.uint64)
+    keys, flags = [], []
+    for m in range(members):
+        shared = np.concatenate([common, pairs[m], pairs[(m + 1) % members]])[:rows]
+        own = random.integers(0, 2**64, (rows - len(shared), 2), np.uint64)
+        order = random.permutation(rows)
+        keys.append(np.concatenate([shared, own])[order])
+        flags.append((order < len(shared)).astype(np.uint8))
+    return keys, flags
+
+
+def bench(federation: Loopback, rows: int, overlap: float, show: Progress) -> dict[str, Any]:
+    """One session over generated keys on a started federation.
+
+    Returns:
+        The JSON report.
+
+    Raises:
+        ConfigError: fewer than one row.
+    """
+    if rows < 1:
+        raise ConfigError("--rows must be at least 1.")
+    show("generating keys", 0, 0)
+    generated, truth = bench_keys(len(federation.members), rows, overlap)
+    keys = dict(zip(federation.members, generated, strict=True))
+    terms = {
+        "session": {"title": "Benchmark", "purpose": "measure", "max_records": rows},
+        "rule": [{"name": "key", "fields": ["key"]}],
+    }
+    outcome = run_session(federation, terms, lambda m, record: m.contribute_keys(record, keys[m.config.name]), show)
+    found = {}
+    with outcome.timed("results"):
+        for name in federation.members:
+            member = Member(federation.configs[name])
+            found[name] = member.fetch(outcome.record, rows)
+    total = rows * len(federation.members)
+    report = outcome.report()
+    report |= {
+        "rows": dict.fromkeys(federation.members, rows),
+        "matched": {name: int(np.count_nonzero(values)) for name, values in found.items()},
+        "expected": {n: int(flags.sum()) for n, flags in zip(federation.members, truth, strict=True)},
+        "correct": all(np.array_equal(found[n], f) for n, f in zip(federation.members, truth, strict=True)),
+        "rows_per_s": round(total / outcome.seconds["compute"]),
+        "sent_bytes_per_row": {n: round(f["sent_bytes"] / total, 1) for n, f in outcome.figures.items()},
+        "memory_bytes_per_row": {
+            n: round((f["peak_rss_bytes"] - f["idle_rss_bytes"]) / total, 1) for n, f in outcome.figures.items()
+        },
+        "phases": outcome.figures[federation.committee[0]]["phases"],
+    }
+    Operator(federation.configs[COORDINATOR], show).coordinator.close(outcome.record.id)
+    return report

@@ -1,0 +1,1 @@
+"""The contracts between nodes: protobuf messages and gRPC services of the package matchbit.v1."""
