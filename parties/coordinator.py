@@ -96,7 +96,6 @@ class SessionServicer(services.SessionServiceServicer):
         if len(self._store.session_ids()) >= MAX_OPEN_SESSIONS:
             raise SessionRefused(f"More than {MAX_OPEN_SESSIONS} sessions are kept; start a new database for new ones.")
         self._store.add_session(manifest, State.PROPOSED)
-        self._store.log(manifest.session_id, "proposed")
         return pb.ProposeSessionResponse(session_id=manifest.session_id)
 
     @guarded

@@ -63,9 +63,7 @@ class Sessions:
             raise SessionRefused(f"{self._config.name} is not on the committee of this session.")
         self.federation.check_approved(record.manifest, record.signatures, utc_now())
         if self._store.session(session_id) is None:
-            self._store.add_session(record.manifest, State.APPROVED)
-            for name in record.manifest.participants:
-                self._store.add_signature(session_id, name, record.signatures[name])
+            self._store.add_session(record.manifest, State.APPROVED, record.signatures)
         return self._store.get(session_id)
 
     def caller(self, context: grpc.ServicerContext) -> str:

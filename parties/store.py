@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from mpc.channel import MAX_MESSAGE_BYTES
 from parties.errors import ConfigError, SessionRefused
@@ -154,11 +155,19 @@ class Store:
 
     # Sessions
 
-    def add_session(self, manifest: Manifest, state: State) -> None:
-        """Remember a session; one that is known already stays as it is."""
-        row = (manifest.session_id, manifest.to_bytes(), state.value, utc_now().isoformat())
+    def add_session(
+        self, manifest: Manifest, state: State, signatures: Mapping[str, bytes] = MappingProxyType({})
+    ) -> None:
+        """Remember a session and its checked approvals; one that is known already stays as it is."""
+        session_id = manifest.session_id
+        row = (session_id, manifest.to_bytes(), state.value, utc_now().isoformat())
         with self.transaction() as db:
-            db.execute("INSERT OR IGNORE INTO sessions (id, manifest, state, created) VALUES (?, ?, ?, ?)", row)
+            insert = "INSERT OR IGNORE INTO sessions (id, manifest, state, created) VALUES (?, ?, ?, ?)"
+            if db.execute(insert, row).rowcount:
+                signed = [(session_id, name, signature) for name, signature in signatures.items()]
+                db.executemany("INSERT INTO signatures VALUES (?, ?, ?)", signed)
+                approved = f", approved by {', '.join(signatures)}" if signatures else ""
+                self._log(db, session_id, f"{state.value}{approved}")
 
     def session(self, session_id: bytes) -> SessionRecord | None:
         """The session, or None."""
