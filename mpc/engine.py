@@ -167,6 +167,7 @@ def tag(session: Session, rows: Share, progress: Progress, lanes: int, chunk_row
         tags[start : start + chunk_rows] = bitslice.from_planes(opened, layout)
         return chunk.shape[0]
 
+    progress("tag", 0, n)
     with ThreadPoolExecutor(lanes) as pool:
         done = 0
         chunks = [pool.submit(lane, start) for start in range(0, n, chunk_rows)]

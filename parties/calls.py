@@ -12,7 +12,7 @@ from mpc.channel import MAX_MESSAGE_BYTES
 from parties.config import Config
 from parties.contribution import Dealing
 from parties.errors import InputError, ResultError
-from parties.federation import Node
+from parties.federation import Federation, Node
 from parties.manifest import Manifest
 from parties.store import Receipt, SessionRecord
 from parties.transport import CALL_TIMEOUT_S, UPLOAD_TIMEOUT_S, calling, dial
@@ -43,10 +43,11 @@ class Coordinator:
 
     Args:
         config: of this node.
+        federation: of this node.
     """
 
-    def __init__(self, config: Config) -> None:
-        self._config, self._node = config, config.federation().coordinator
+    def __init__(self, config: Config, federation: Federation) -> None:
+        self._config, self._node = config, federation.coordinator
 
     @contextmanager
     def _service(self) -> Iterator[SessionServiceStub]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mpc.errors import MpcError
-from parties import config, coordinator, errors, generator, launch, node, records, trial
+from parties import config, coordinator, errors, generator, launch, network, node, records, trial
 from parties.check import check_list
 from parties.errors import InputError, ServiceError
 from parties.identity import certificate_digest
@@ -77,14 +77,14 @@ def coordinator_serve(a: argparse.Namespace) -> None:
 
 def check(a: argparse.Namespace) -> None:
     """Look at a list, offline."""
-    report = check_list(records.open_list(a.list), _rules(a.rules))
+    report = check_list(records.open_list(a.list, _names(a.map)), _rules(a.rules))
     print(json.dumps(report.to_json(), ensure_ascii=False) if a.json else report.to_text())
 
 
 def contribute(a: argparse.Namespace) -> None:
     """Take part with a list."""
     member = Member(config.load(a.config), _progress())
-    keys = member.contribute(_session_id(a.id), a.list)
+    keys = member.contribute(_session_id(a.id), a.list, _names(a.map))
     print(f"{member.config.name} contributed {keys.rows} rows as {len(keys.keys)} distinct keys, in random shares.")
 
 
@@ -214,12 +214,11 @@ def demo(a: argparse.Namespace) -> None:
 
 def bench(a: argparse.Namespace) -> None:
     """Measure a session on this machine."""
-    from parties.network import bench_federation  # noqa: PLC0415 - only here, and on Linux alone with --rate
-
     if not 2 <= a.members <= 1000:
         raise InputError("--members must be 2 to 1000.")
-    with trial.working_folder() as folder, bench_federation(folder, trial.names(a.members), a.rate) as federation:
-        report = trial.bench(federation, a.rows, a.overlap, _progress())
+    with trial.working_folder() as folder:
+        members = trial.names(a.members)
+        report = network.bench(folder, members, a.rows, a.overlap, rate=a.rate, show=_progress())
     print(json.dumps(report) if a.json else bench_text(report))
     if not report["correct"]:
         raise errors.ResultError("The benchmark found other rows than it expected; please report this.")
@@ -234,6 +233,11 @@ def _rules(path: Path | None) -> tuple[Rule, ...]:
         return tuple(Rule(*rule) for rule in generator.RULES)
     toml: dict[str, Any] = launch.read_toml(path)
     return rules_from_toml(toml)
+
+
+def _names(path: Path | None) -> dict[str, str]:
+    """The columns that a --map file names."""
+    return {} if path is None else records.column_names(launch.read_toml(path), path)
 
 
 def _session_id(text: str) -> bytes:
@@ -315,6 +319,7 @@ def _add_lists(commands: Commands) -> None:
     c = _add(commands, "check", check, f"{text} Nothing leaves your computer.", own=False, as_json=True)
     c.add_argument("list", type=Path, metavar="LIST.csv")
     c.add_argument("--rules", type=Path, metavar="RULES.toml", help="the session's rules (default: the demo's)")
+    c.add_argument("--map", type=Path, metavar="COLUMNS.toml", help="which column of your list stands for which field")
     text = "Take part in a session with your list. Only random shares of it leave your computer."
     c = _add(commands, "contribute", contribute, text)
     c.add_argument("id", metavar="ID", help="the session's id, or its first 8 or more digits")

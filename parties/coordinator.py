@@ -37,7 +37,7 @@ from protos.matchbit.v1 import session_pb2_grpc as services
 log = logging.getLogger("matchbit")
 MAX_TRIES = 3
 """Attempts for one `run`; each has fresh randomness."""
-POLL_S = (0.02, 1.0)
+POLL_S = (0.02, 0.25)
 """Shortest and longest pause between questions to the committee."""
 MIN_PREFIX_BYTES = 4
 MAX_OPEN_SESSIONS = 1000

@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,15 @@ class Node:
     certificate: bytes
     signing_key: bytes
 
+    @cached_property
+    def certificate_digest(self) -> str:
+        """Hex SHA-256 of the pinned certificate."""
+        return certificate_digest(self.certificate)
+
     @property
     def digest(self) -> str:
         """Hex SHA-256 over certificate and signing key: what a manifest says of the node."""
-        parts = certificate_digest(self.certificate), self.signing_key.hex()
+        parts = self.certificate_digest, self.signing_key.hex()
         return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
     def verifier(self) -> Ed25519PublicKey:
@@ -81,7 +87,7 @@ class Federation:
         """
         digest = certificate_digest(pem)
         for node in self.nodes.values():
-            if certificate_digest(node.certificate) == digest:
+            if node.certificate_digest == digest:
                 return node
         raise PeerIdentityError("The caller's certificate is not in this node's federation.toml.")
 
@@ -140,7 +146,7 @@ def load(path: Path) -> Federation:
         if node.name in nodes:
             raise ConfigError(f"{path} has two entries for {node.name}; keep the right one.")
         nodes[node.name] = node
-    certificates = {certificate_digest(n.certificate) for n in nodes.values()}
+    certificates = {n.certificate_digest for n in nodes.values()}
     if len(certificates) != len(nodes):
         raise ConfigError(f"{path} gives two nodes the same certificate.")
     return Federation(nodes)
@@ -155,5 +161,4 @@ def _node(table: Any, where: str) -> Node:
         raise ConfigError(f"{where}: `name`, `signing_key` and `certificate` must be as in its entry.toml.") from None
     if not NAME.fullmatch(name) or len(signing_key) != 32:
         raise ConfigError(f"{where}: the name or the signing key is malformed.")
-    certificate_digest(certificate)
     return Node(name, address, bool(table.get("coordinator", False)), certificate, signing_key)

@@ -17,7 +17,7 @@ from parties.lifecycle import State
 from parties.member import Progress
 from parties.store import Receipt, SessionRecord
 
-POLL_S = (0.02, 1.0)
+POLL_S = (0.02, 0.25)
 OVER = {State.REFUSED: SessionRefused, State.EXPIRED: SessionRefused, State.CLOSED: SessionRefused}
 
 
@@ -46,7 +46,7 @@ class Operator:
     def __init__(self, config: Config, progress: Progress) -> None:
         self.config, self._progress = config, progress
         self.federation = config.federation()
-        self.coordinator = calls.Coordinator(config)
+        self.coordinator = calls.Coordinator(config, self.federation)
 
     def propose(self, toml: Mapping[str, Any]) -> bytes:
         """Publish the session that a manifest file describes; returns its id."""

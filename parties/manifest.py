@@ -10,9 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
@@ -53,7 +55,7 @@ class Manifest:
         normalisation: version that the keys are made with.
         reveal: flag, count or members.
         max_records: rows that a member may bring.
-        created: UTC, ISO 8601; makes two sessions on the same terms two.
+        created: UTC, ISO 8601 to the microsecond; makes two sessions on the same terms two.
         expires: UTC, ISO 8601: nothing runs after it.
         retention_days: shares and results are deleted so long after the session's creation at the latest.
     """
@@ -82,7 +84,7 @@ class Manifest:
         """Keys that a member may upload: one for each rule of each record."""
         return self.max_records * len(self.rules)
 
-    @property
+    @cached_property
     def session_id(self) -> bytes:
         """32 bytes: the SHA-256 of the canonical bytes."""
         return hashlib.sha256(self.to_bytes()).digest()
@@ -97,7 +99,8 @@ class Manifest:
 
     def to_bytes(self) -> bytes:
         """The canonical bytes."""
-        terms = asdict(self) | {"format": FORMAT}
+        terms = {f.name: getattr(self, f.name) for f in fields(self)} | {"format": FORMAT}
+        terms["rules"] = [asdict(rule) for rule in self.rules]
         return json.dumps(terms, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
 
 
@@ -136,7 +139,8 @@ def from_toml(toml: Mapping[str, Any], coordinator: str, nodes: Mapping[str, str
     Raises:
         ConfigError: says which entry is missing or wrong.
     """
-    session = dict(toml.get("session", {}))
+    session = toml.get("session", {})
+    _require(isinstance(session, Mapping), "[session] must be a table")
     unknown = set(toml) - {"session", "rule"} | set(session) - _SESSION_KEYS
     if unknown:
         raise ConfigError(f"The manifest has entries that Matchbit does not know: {', '.join(sorted(unknown))}.")
@@ -184,13 +188,15 @@ def rules_from_toml(toml: Mapping[str, Any]) -> tuple[Rule, ...]:
         ConfigError: no rule, or one without name or fields.
     """
     rules = []
-    for number, table in enumerate(toml.get("rule", []), 1):
+    tables = toml.get("rule", [])
+    _require(isinstance(tables, list), "rules must be [[rule]] tables")
+    for number, table in enumerate(tables, 1):
         if not isinstance(table, Mapping) or set(table) != {"name", "fields"}:
             raise ConfigError(f"Rule {number} must have `name` and `fields` and nothing else.")
-        fields = table["fields"]
-        if not isinstance(fields, list):
+        headings = table["fields"]
+        if not isinstance(headings, list):
             raise ConfigError(f"Rule {number}: `fields` must be a list of headings.")
-        rules.append(Rule(table["name"], tuple(fields)))
+        rules.append(Rule(table["name"], tuple(headings)))
     _check_rules(rules)
     return tuple(rules)
 
@@ -203,6 +209,8 @@ def check(manifest: Manifest) -> None:
     """
     _names(manifest.members, "members")
     _names(manifest.committee, "committee")
+    named = isinstance(manifest.coordinator, str) and NAME.fullmatch(manifest.coordinator)
+    _require(bool(named), "`coordinator` must be a node's name")
     for field, text in (("title", manifest.title), ("purpose", manifest.purpose)):
         _require(isinstance(text, str) and 0 < len(text) <= 1000, f"`{field}` must be a text of 1 to 1000 characters")
     if len(manifest.members) == 2 and len(set(manifest.committee)) < 3:
@@ -252,19 +260,25 @@ def _integer(value: Any, name: str, largest: int) -> None:
 def _names(names: Any, field: str) -> tuple[str, ...]:
     good = isinstance(names, list | tuple) and all(isinstance(n, str) and NAME.fullmatch(n) for n in names)
     _require(good, f"`{field}` must be a list of node names (small letters, digits and hyphens)")
-    twice = {n for n in names if list(names).count(n) > 1}
+    twice = {name for name, times in Counter(names).items() if times > 1}
     _require(not twice, f"`{field}` names {', '.join(sorted(twice))} twice")
     return tuple(names)
 
 
 def _utc(value: Any, name: str) -> str:
-    _require(isinstance(value, datetime) and value.tzinfo is not None, f"`{name}` must be like 2026-12-31T00:00:00Z")
-    return str(value.astimezone(UTC).replace(microsecond=0).isoformat())
+    try:
+        at = value.astimezone(UTC) if isinstance(value, datetime) and value.tzinfo is not None else None
+    except OverflowError:  # at an end of the calendar
+        at = None
+    if at is None:
+        raise ConfigError(f"The manifest is wrong: `{name}` must be like 2026-12-31T00:00:00Z.")
+    return at.isoformat()
 
 
 def _is_utc(value: Any) -> bool:
     try:
-        return isinstance(value, str) and datetime.fromisoformat(value).utcoffset() == timedelta(0)
+        at = datetime.fromisoformat(value) if isinstance(value, str) else datetime.max
+        return at.utcoffset() == timedelta(0) and at.year < datetime.max.year  # so that days can be added
     except ValueError:
         return False
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import MappingProxyType
+from typing import BinaryIO
 
 import numpy as np
 
@@ -38,7 +41,7 @@ class Member:
     def __init__(self, config: Config, progress: Progress = quiet) -> None:
         self.config, self._progress = config, progress
         self.federation = config.federation()
-        self.coordinator = calls.Coordinator(config)
+        self.coordinator = calls.Coordinator(config, self.federation)
 
     def approve(self, session_id: bytes) -> SessionRecord:
         """Sign a session's terms, after checking that they mean the nodes that we know."""
@@ -48,8 +51,13 @@ class Member:
         self.coordinator.approve(record.id, signature)
         return record
 
-    def contribute(self, session_id: bytes, path: Path) -> Keys:
+    def contribute(self, session_id: bytes, path: Path, names: Mapping[str, str] = MappingProxyType({})) -> Keys:
         """Read a list, keep a private copy of it, and give the committee its shares.
+
+        Args:
+            session_id: the id, or its first bytes.
+            path: the list.
+            names: for a rule's field the heading that stands for it in this list.
 
         Raises:
             InputError: the list cannot be used; nothing has been sent then.
@@ -58,16 +66,20 @@ class Member:
         record = self._approved(session_id)
         if record.state not in (State.APPROVED, State.READY, State.ABORTED):
             raise SessionRefused(f"The session {MEANING[record.state]}; contributions are closed.")
-        source = records.open_list(path)
+        source, before = records.open_list(path, names), path.stat()
         keys = make_keys(source, record.id, record.manifest.rules, lambda n: self._progress("reading rows", n, 0))
         check_limits(record.manifest, keys, source)
         copy = self._copy(record.id)
-        copy.parent.mkdir(mode=0o700, exist_ok=True)
-        partial = copy.with_suffix(".part")
-        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as target, path.open("rb") as f:
-            shutil.copyfileobj(f, target)
+        copy.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with private(copy / "new.csv") as target, path.open("rb") as original:
+            shutil.copyfileobj(original, target)
+        after = path.stat()
+        if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
+            raise InputError(f"{path} was changed while it was read; save it, close it, and contribute again.")
         self.contribute_keys(record, keys.keys)
-        partial.replace(copy)
+        with private(copy / "names.json") as target:
+            target.write(json.dumps(dict(names)).encode())
+        (copy / "new.csv").replace(copy / "list.csv")
         return keys
 
     def contribute_keys(self, record: SessionRecord, keys: np.typing.NDArray[np.uint64]) -> None:
@@ -98,11 +110,11 @@ class Member:
         """
         record, _, _ = self.coordinator.get(session_id)
         copy = self._copy(record.id)
-        if not copy.exists():
+        if not (copy / "list.csv").exists():
             raise SessionRefused(f"{self.config.name} has not contributed to this session from this computer.")
-        if out.resolve() == copy.resolve() or out.is_dir():
-            raise InputError(f"{out} cannot be written: name a new file.")
-        source = records.open_list(copy)
+        if out.suffix.casefold() != ".csv" or out.is_dir():
+            raise InputError(f"{out} cannot be written: name a file that ends in .csv.")
+        source = records.open_list(copy / "list.csv", json.loads((copy / "names.json").read_bytes()))
         keys = make_keys(source, record.id, record.manifest.rules, lambda n: self._progress("reading rows", n, 0))
         values = self.fetch(record, len(keys.keys))
         result = results.Result(record.manifest, self.config.name, keys, values)
@@ -121,7 +133,7 @@ class Member:
 
     def forget(self, session_id: bytes) -> None:
         """Delete the private copy of the list that was contributed."""
-        self._copy(session_id).unlink(missing_ok=True)
+        shutil.rmtree(self._copy(session_id), ignore_errors=True)
 
     def _approved(self, session_id: bytes) -> SessionRecord:
         """A session whose signatures we have checked ourselves."""
@@ -134,7 +146,12 @@ class Member:
         return record
 
     def _copy(self, session_id: bytes) -> Path:
-        return self.config.folder / "lists" / f"{session_id.hex()}.csv"
+        return self.config.folder / "lists" / session_id.hex()
+
+
+def private(path: Path) -> BinaryIO:
+    """A file to write that its owner alone can read."""
+    return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
 
 
 def _why(record: SessionRecord) -> str:

@@ -58,7 +58,7 @@ class Sessions:
         """
         record = self._store.session(sized(session_id, SESSION_ID_BYTES, "session_id"))
         if record is None:
-            record, _, _ = calls.Coordinator(self._config).get(session_id)
+            record, _, _ = calls.Coordinator(self._config, self.federation).get(session_id)
         if self._config.name not in record.manifest.committee:
             raise SessionRefused(f"{self._config.name} is not on the committee of this session.")
         self.federation.check_approved(record.manifest, record.signatures, utc_now())

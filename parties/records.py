@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import itertools
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from parties.errors import InputError
 from parties.rules import Rule
@@ -25,11 +27,13 @@ class SourceList:
         path: the file.
         headings: as written.
         delimiter: between cells.
+        names: for a rule's field the heading that stands for it here; other fields are headings themselves.
     """
 
     path: Path
     headings: tuple[str, ...]
     delimiter: str
+    names: Mapping[str, str] = field(default_factory=dict)
 
     def rows(self) -> Iterator[list[str]]:
         """The rows below the heading, blank lines left out.
@@ -60,21 +64,25 @@ class SourceList:
             InputError: the list lacks one, or has it twice.
         """
         found = []
-        for field in rule.fields:
-            wanted = _heading(field)
+        for name in rule.fields:
+            wanted = _heading(self.names.get(name, name))
             places = [k for k, heading in enumerate(self.headings) if _heading(heading) == wanted]
             if len(places) != 1:
                 what = "has no column" if not places else "has more than one column"
                 raise InputError(
-                    f"{self.path} {what} `{field}`, which the rule `{rule.name}` needs. Its columns are: "
-                    f"{', '.join(self.headings)}."
+                    f"{self.path} {what} `{self.names.get(name, name)}`, which the rule `{rule.name}` needs. Its "
+                    f"columns are: {', '.join(self.headings)}. Rename the column, or name it in a --map file."
                 )
             found += places
         return found
 
 
-def open_list(path: Path) -> SourceList:
+def open_list(path: Path, names: Mapping[str, str] = MappingProxyType({})) -> SourceList:
     """Read a list's heading.
+
+    Args:
+        path: the file.
+        names: for a rule's field the heading that stands for it in this list.
 
     Raises:
         InputError: the file cannot be read, is not text, or has no heading or no row.
@@ -95,10 +103,22 @@ def open_list(path: Path) -> SourceList:
     except UnicodeDecodeError:
         raise InputError(_not_text(path)) from None
     delimiter = max(DELIMITERS, key=head.count)
-    source = SourceList(path, _headings(path, delimiter), delimiter)
+    source = SourceList(path, _headings(path, delimiter), delimiter, names)
     if next(source.rows(), None) is None:
         raise InputError(f"{path} has no rows below its heading; there is nothing to compare.")
     return source
+
+
+def column_names(toml: Mapping[str, Any], path: Path) -> dict[str, str]:
+    """The `[columns]` table of a --map file: field = "heading of my list".
+
+    Raises:
+        InputError: it is something else.
+    """
+    names = toml.get("columns")
+    if set(toml) != {"columns"} or not isinstance(names, dict) or not all(isinstance(n, str) for n in names.values()):
+        raise InputError(f'{path} must be a [columns] table with lines like: id_number = "Beneficiary No."')
+    return dict(names)
 
 
 def write_list(source: SourceList, path: Path, headings: Sequence[str], cells: Iterator[Sequence[str]]) -> None:

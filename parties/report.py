@@ -117,6 +117,9 @@ def bench_text(report: dict[str, Any]) -> str:
     ]
     lines = [f"{report['members']} members, {total:,} keys in all, {report['rows_per_s']:,} keys/s computed"]
     lines += ["", table(("committee node", "cpu", "cpu/1M", "sent/key", "memory/key", "memory"), rows), ""]
+    if "rate" in report:
+        used = ", ".join(f"{name} {part:.0%}" for name, part in report["line_used"].items())
+        lines += [f"lines of {report['rate']} each way; sending while computing used: {used}", ""]
     lines += [table(("phase", "seconds"), [*report["seconds"].items(), ("whole session", report["wall_s"])]), ""]
     lines += [table(("step of compute", "seconds"), list(report["phases"].items())), ""]
     return "\n".join([*lines, "result: " + ("exactly right" if report["correct"] else "WRONG")])

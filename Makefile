@@ -1,0 +1,42 @@
+# Everything works from a clean clone with Python 3.11+ and make; the environment is made when it is needed,
+# and again when pyproject.toml changes.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+PROTOS := $(wildcard protos/matchbit/v1/*.proto)
+
+.PHONY: demo test lint format protos bench wheel clean
+
+demo: $(INSTALLED)  ## a whole session with real nodes on this machine
+	$(BIN)/matchbit demo
+
+test: $(INSTALLED)  ## every test
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED)  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(INSTALLED)  ## rewrite the sources in the common style
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+protos: $(INSTALLED)  ## regenerate the stubs; a test compares them
+	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. $(PROTOS)
+
+bench: $(INSTALLED)  ## the table of docs/performance.md
+	$(BIN)/python -m tests.bench
+
+wheel: $(INSTALLED)  ## the distribution, in dist/
+	$(BIN)/python -m build --wheel --outdir dist
+
+clean:  ## remove all that was made
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Matchbit needs Python 3.11 or newer.") if sys.version_info < (3, 11) else 0'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $(INSTALLED)

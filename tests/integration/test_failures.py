@@ -1,0 +1,336 @@
+"""What goes wrong between daemons: wrong certificates, stopped, killed and restarted nodes, peers that lie."""
+
+from __future__ import annotations
+
+import dataclasses
+import socket
+import ssl
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+
+from mpc.matching import Reveal
+from parties import calls, config, contribution
+from parties.config import Config
+from parties.errors import InputError, PeerIdentityError, PeerUnavailable, ServiceError, SessionAborted, SessionRefused
+from parties.federation import Federation as Known
+from parties.launch import Operator
+from parties.lifecycle import State
+from parties.loopback import COORDINATOR, NEUTRAL
+from parties.member import Member, quiet
+from parties.store import SessionRecord
+from parties.transport import calling, dial
+from protos.matchbit.v1 import committee_pb2 as pb
+from protos.matchbit.v1.committee_pb2_grpc import ContributionServiceStub, ExchangeServiceStub
+from protos.matchbit.v1.session_pb2 import SessionState
+from tests.integration.federations import COMMITTEE, MEMBERS, Federation, overlapping
+
+
+@pytest.fixture
+def fragile(tmp_path: Path) -> Iterator[Federation]:
+    """A federation of this test's own, which it may break."""
+    with Federation(tmp_path / "nodes") as running:
+        yield running
+
+
+# Identity
+
+
+def test_a_stranger_is_not_let_in(federation: Federation, tmp_path: Path) -> None:
+    """Keys that nobody pinned: the connection itself fails, at the coordinator and at a node."""
+    stranger = config.create("stranger", tmp_path / "stranger", "", coordinator=False)
+    known = federation.configs["agency-a"].federation()
+    for call in (
+        lambda: calls.Coordinator(stranger, known).sessions(),
+        lambda: calls.get_run(stranger, known[NEUTRAL], bytes(32)),
+    ):
+        with pytest.raises(PeerIdentityError, match="federation.toml"):
+            call()
+
+
+def test_a_node_with_another_certificate_is_not_believed(federation: Federation, tmp_path: Path) -> None:
+    """Who answers in a node's place with other keys is noticed by the caller."""
+    impostor = config.create(NEUTRAL, tmp_path / "impostor", "127.0.0.1:1", coordinator=False)
+    own = federation.configs["agency-a"]
+    pinned = own.federation()[NEUTRAL]
+    wrong = dataclasses.replace(pinned, certificate=impostor.identity().certificate)
+    with pytest.raises(PeerIdentityError, match="neutral does not show the certificate"):
+        calls.get_run(own, wrong, bytes(32))
+
+
+def test_a_pinned_certificate_speaks_for_its_own_name_only(federation: Federation) -> None:
+    """agency-c may call nodes, but not as the coordinator, nor as agency-a, nor as a peer of the committee."""
+    record = federation.approved()
+    own = federation.configs["agency-c"]
+    nodes = own.federation()
+    federation.member("agency-a").coordinator.get(record.id)
+    with pytest.raises(SessionRefused, match="Only the session's coordinator"):
+        calls.start_run(own, nodes[NEUTRAL], record.id, 1, 10)
+    with pytest.raises(SessionRefused, match="not signed by"):
+        as_other = dataclasses.replace(own, name="agency-a", folder=own.folder)
+        signature = federation.configs["agency-c"].identity().signing_key.sign(b"anything")
+        fresh = federation.operator.propose(federation.terms())
+        try:
+            calls.Coordinator(as_other, nodes).approve(fresh, signature)
+        except InputError as error:
+            raise SessionRefused(str(error)) from None
+    with pytest.raises(SessionRefused, match="not a peer"), calls.connected(own, nodes[NEUTRAL]) as connection:
+        header = pb.ExchangeRequest(header=pb.ExchangeHeader(session_id=record.id, attempt=1))
+        ExchangeServiceStub(connection).Exchange(iter([header]), timeout=10)
+
+
+def test_nothing_below_tls_1_3(federation: Federation) -> None:
+    own = federation.configs["agency-c"]
+    host, port = federation.configs[NEUTRAL].listen.split(":")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.load_cert_chain(own.folder / "certificate.pem", own.folder / "tls-key.pem")
+    context.set_alpn_protocols(["h2"])
+    with socket.create_connection((host, int(port))) as raw, context.wrap_socket(raw) as secure:
+        assert secure.version() == "TLSv1.3"
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with socket.create_connection((host, int(port))) as raw, pytest.raises((ssl.SSLError, ConnectionError)):
+        context.wrap_socket(raw)
+
+
+# Nodes that stop
+
+
+def test_a_stopped_node_is_named_and_the_session_can_run_later(fragile: Federation, tmp_path: Path) -> None:
+    lists = overlapping(MEMBERS, 30)
+    record = fragile.ready(tmp_path, lists)
+    fragile.stop(NEUTRAL)
+    impatient = fragile.configs[COORDINATOR]
+    text = (impatient.folder / "node.toml").read_text("utf-8")
+    (impatient.folder / "node.toml").write_text(text.replace("step_timeout_s = 20", "step_timeout_s = 2"), "utf-8")
+    fragile.stop(COORDINATOR)
+    fragile.start(COORDINATOR)
+    with pytest.raises(SessionAborted, match="neutral cannot be reached"):
+        fragile.operator.run(record.id)
+    fragile.start(NEUTRAL)
+    fragile.check(tmp_path, fragile.operator.run(record.id), lists)
+
+
+def test_contributing_while_a_node_is_down_changes_nothing(fragile: Federation, tmp_path: Path) -> None:
+    lists = overlapping(MEMBERS, 30)
+    record = fragile.ready(tmp_path, lists)
+    fragile.stop("agency-b")
+    with pytest.raises(PeerUnavailable, match="agency-b cannot be reached"):
+        fragile.member("agency-c").contribute(record.id, tmp_path / "agency-c.csv")
+    fragile.start("agency-b")
+    fragile.member("agency-c").contribute(record.id, tmp_path / "agency-c.csv")
+    fragile.check(tmp_path, fragile.operator.run(record.id), lists)
+
+
+def test_everyone_restarts_between_any_two_steps(fragile: Federation, tmp_path: Path) -> None:
+    lists = overlapping(MEMBERS, 40)
+
+    def restart(*, kill: bool) -> None:
+        fragile.stop(kill=kill)
+        fragile.start()
+
+    record = fragile.operator.coordinator.get(fragile.operator.propose(fragile.terms()))[0]
+    restart(kill=False)
+    for name in record.manifest.participants:
+        fragile.member(name).approve(record.id)
+        restart(kill=name == NEUTRAL)
+    from tests.integration.federations import write_numbers
+
+    for name, numbers in lists.items():
+        fragile.member(name).contribute(record.id, write_numbers(tmp_path / f"{name}.csv", numbers))
+        restart(kill=name == "agency-b")
+    done = fragile.operator.run(record.id)
+    restart(kill=True)
+    fragile.check(tmp_path, done, lists)
+    restart(kill=False)
+    fragile.operator.coordinator.close(record.id)
+
+
+def until_tagging(federation: Federation, record: SessionRecord) -> None:
+    """Wait until the committee is in the midst of the computation."""
+    own = federation.configs[COORDINATOR]
+    while True:
+        run = calls.get_run(own, own.federation()["agency-a"], record.id)
+        assert run.state != SessionState.SESSION_STATE_DONE, "the list is too short to be interrupted"
+        if run.progress.phase == "tag":
+            return
+
+
+def bulk(federation: Federation, rows: int = 150_000) -> tuple[SessionRecord, dict[str, np.typing.NDArray[np.uint64]]]:
+    """A session that takes a while, ready to run; and its members' keys, of which the first half is common."""
+    record = federation.approved(max_records=rows)
+    random = np.random.default_rng(7)
+    common = random.integers(0, 2**64, (rows // 2, 2), np.uint64)
+    keys = {m: np.concatenate([common, random.integers(0, 2**64, (rows - rows // 2, 2), np.uint64)]) for m in MEMBERS}
+    for name in MEMBERS:
+        federation.member(name).contribute_keys(record, keys[name])
+    return record, keys
+
+
+def check_bulk(federation: Federation, record: SessionRecord, keys: dict[str, np.typing.NDArray[np.uint64]]) -> None:
+    for name in MEMBERS:
+        flags = federation.member(name).fetch(record, len(keys[name]))
+        assert flags[: len(flags) // 2].all()
+        assert not flags[len(flags) // 2 :].any()
+
+
+@pytest.mark.parametrize("victim", ["agency-b", COORDINATOR])
+def test_killed_in_the_midst_of_computing(fragile: Federation, victim: str) -> None:
+    """The session goes on with fresh randomness, or without the coordinator, and ends exactly right."""
+    record, keys = bulk(fragile)
+    fragile.operator.coordinator.run(record.id)
+    until_tagging(fragile, record)
+    fragile.stop(victim, kill=True)
+    fragile.start(victim)
+    done = fragile.operator.wait(record.id, State.DONE, 120)
+    assert done.attempt == (2 if victim == "agency-b" else 1)
+    check_bulk(fragile, done, keys)
+
+
+# Peers that lie
+
+
+def _exchange(federation: Federation, record: SessionRecord, frames: list[pb.ExchangeFrame]) -> None:
+    """Begin attempt 1 at agency-a alone, and be its peer `neutral`, sending these frames."""
+    coordinator = federation.configs[COORDINATOR]
+    calls.start_run(coordinator, coordinator.federation()["agency-a"], record.id, 1, 20)
+    own = federation.configs[NEUTRAL]
+    requests = [pb.ExchangeRequest(header=pb.ExchangeHeader(session_id=record.id, attempt=1))]
+    requests += [pb.ExchangeRequest(frame=frame) for frame in frames]
+    with calls.connected(own, own.federation()["agency-a"]) as connection:
+        ExchangeServiceStub(connection).Exchange(iter(requests), timeout=20)
+
+
+@pytest.mark.parametrize(
+    ("frames", "sentence"),
+    [
+        ([pb.ExchangeFrame(step="keys", payload=b"x" * 31)], "31 bytes where 32 are due"),
+        ([pb.ExchangeFrame(step="keys", payload=bytes(32))], "not a usable public key"),
+        ([pb.ExchangeFrame(step="keys", payload=b"x" * 32)] * 2, "the step was sent twice"),
+        ([pb.ExchangeFrame(step="k" * 1000, payload=b"")], "oversized message"),
+        ([], "it ended its stream"),
+    ],
+)
+def test_a_lying_peer_is_named(
+    fragile: Federation, tmp_path: Path, frames: list[pb.ExchangeFrame], sentence: str
+) -> None:
+    lists = overlapping(MEMBERS, 10)
+    record = fragile.ready(tmp_path, lists)
+    fragile.stop("agency-b", NEUTRAL)
+    try:
+        _exchange(fragile, record, frames)
+    except ServiceError:
+        pass  # agency-a may hang up first
+    own = fragile.configs[COORDINATOR]
+    while (
+        run := calls.get_run(own, own.federation()["agency-a"], record.id)
+    ).state == SessionState.SESSION_STATE_RUNNING:
+        pass
+    reasons = {sentence in run.reason and "neutral" in run.reason, "agency-b went away" in run.reason}
+    assert True in reasons, run.reason
+    fragile.start("agency-b", NEUTRAL)
+    fragile.check(tmp_path, fragile.operator.run(record.id), lists)
+
+
+def _dealt_twice(federation: Federation, record: SessionRecord, member: Member) -> list[calls.SignedReceipt]:
+    """Upload shares that do not fit together: each node's from another dealing."""
+    keys = np.arange(20, dtype=np.uint64).reshape(-1, 2)
+    nodes = [federation.configs[member.config.name].federation()[name] for name in COMMITTEE]
+    dealings = [contribution.deal_keys(keys)[party] for party in range(3)]
+    return [
+        calls.contribute(member.config, node, record.id, dealing, lambda _: None)
+        for node, dealing in zip(nodes, dealings, strict=True)
+    ]
+
+
+def test_a_member_that_deals_inconsistent_shares_is_named(federation: Federation, tmp_path: Path) -> None:
+    """By the coordinator, from the receipts; and by the committee, if the coordinator looks away."""
+    lists = overlapping(MEMBERS, 10)
+    record = federation.ready(tmp_path, lists)
+    liar = federation.member("agency-b")
+    receipts = _dealt_twice(federation, record, liar)
+    with pytest.raises(InputError, match="do not fit together"):
+        liar.coordinator.report(record.id, receipts)
+    with pytest.raises(SessionAborted, match="agency-b gave the committee nodes shares that do not fit together"):
+        federation.operator.run(record.id)
+    liar.contribute(record.id, tmp_path / "agency-b.csv")
+    federation.check(tmp_path, federation.operator.run(record.id), lists)
+
+
+def _upload(federation: Federation, record: SessionRecord, node: str, *parts: pb.ContributeRequest) -> None:
+    own = federation.configs["agency-c"]
+    with calls.connected(own, own.federation()[node]) as connection:
+        ContributionServiceStub(connection).Contribute(iter(parts), timeout=20)
+
+
+@pytest.mark.parametrize(
+    ("rows", "seeds", "chunks", "error"),
+    [
+        (2, (b"s" * 16, b""), [b"x" * 31], "ended 1 bytes early"),
+        (2, (b"s" * 16, b""), [b"x" * 32, b"y"], "more or other bytes"),
+        (2, (b"s" * 16, b""), [b""], "more or other bytes"),
+        (2, (b"s" * 15, b""), [b"x" * 32], "seeds"),
+        (2, (b"s" * 16, b"s" * 16), [], "seeds"),
+        (0, (b"s" * 16, b""), [], "outside the session's limit"),
+        (2**60, (b"s" * 16, b""), [b"x" * 16], "outside the session's limit"),
+    ],
+)
+def test_an_upload_that_lies(
+    federation: Federation, rows: int, seeds: tuple[bytes, bytes], chunks: list[bytes], error: str
+) -> None:
+    record = federation.approved()
+    header = pb.ContributionHeader(session_id=record.id, rows=rows, seed_a=seeds[0], seed_b=seeds[1])
+    parts = [pb.ContributeRequest(header=header), *(pb.ContributeRequest(chunk=c) for c in chunks)]
+    with pytest.raises((InputError, SessionRefused), match=error):
+        _upload(federation, record, "agency-b", *parts)
+
+
+def test_an_empty_or_foreign_call_gets_one_sentence(federation: Federation) -> None:
+    record = federation.approved()
+    known: Known = federation.configs["agency-c"].federation()
+    own: Config = federation.configs["agency-c"]
+    with pytest.raises(ServiceError):
+        _upload(federation, record, "agency-b")
+    with pytest.raises(ServiceError):
+        calls.get_run(own, known[NEUTRAL], b"short")
+    connection = dial(own.identity(), known[NEUTRAL])
+    odd: Callable[..., object] = connection.unary_unary("/matchbit.v1.RunService/NoSuchMethod")
+    with pytest.raises(ServiceError), calling(NEUTRAL):
+        odd(b"", timeout=10)
+    garbled = connection.unary_unary("/matchbit.v1.RunService/GetRun")
+    with pytest.raises(grpc.RpcError) as caught:
+        garbled(b"\xff" * 100, timeout=10)
+    assert "Traceback" not in str(caught.value.details())
+    connection.close()
+
+
+def test_an_operator_of_another_federation_is_refused(tmp_path: Path, federation: Federation) -> None:
+    """Its coordinator pins the same names with other keys."""
+    with Federation(tmp_path / "other") as other:
+        record = other.approved()
+        mine = federation.configs["agency-a"]
+        with pytest.raises(PeerIdentityError, match="pins other keys"):
+            mine.federation().check(record.manifest)
+        entries = mine.federation_path.read_text("utf-8")
+        stranger = dataclasses.replace(other.configs[COORDINATOR], federation_path=mine.federation_path)
+        with pytest.raises(ServiceError):
+            Operator(stranger, quiet).propose(other.terms())
+        assert mine.federation_path.read_text("utf-8") == entries
+
+
+def test_logs_hold_no_record_values(federation: Federation, tmp_path: Path) -> None:
+    lists = {name: [f"SECRET{k}" for k in range(20)] for name in MEMBERS}
+    record = federation.ready(tmp_path, lists, reveal=Reveal.MEMBERS.value)
+    federation.check(tmp_path, federation.operator.run(record.id), lists)
+    for name in federation.daemons:
+        log = (federation.configs[name].folder / "log.txt").read_text("utf-8")
+        assert "SECRET" not in log
+        found = subprocess.run(
+            ["grep", "-c", "-a", "SECRET", federation.configs[name].database], capture_output=True, check=False
+        )
+        assert found.returncode == 1

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mpc.committee import PARTIES
+from mpc.matching import Reveal, group, member_masks, other_members
+from mpc.replicated import Array, Share, reconstruct
+from tests.mpc.arrays import random_array
+from tests.world import shares
+
+TAGS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=60)
+"""Few different halves, so that groups are large and halves are shared by chance."""
+
+
+def tags_of(pairs: list[tuple[int, int]]) -> Array:
+    return np.array(pairs, np.uint64)
+
+
+def members_of(words: Array) -> set[int]:
+    return {64 * w + k for w, word in enumerate(words.tolist()) for k in range(64) if word >> k & 1}
+
+
+@given(TAGS)
+def test_groups_are_the_equal_tags(pairs: list[tuple[int, int]]) -> None:
+    groups = group(tags_of(pairs))
+    assert sorted(groups.order.tolist()) == list(range(len(pairs)))
+    ends = groups.starts + groups.sizes
+    assert groups.starts.tolist() == [0, *ends[:-1].tolist()]
+    assert ends[-1] == len(pairs)
+    found = [{pairs[row] for row in groups.order[s:e]} for s, e in zip(groups.starts, ends, strict=True)]
+    assert all(len(tags) == 1 for tags in found)
+    assert sorted(next(iter(tags)) for tags in found) == sorted(set(pairs))
+
+
+@given(TAGS)
+def test_spread_brings_a_groups_value_to_its_rows(pairs: list[tuple[int, int]]) -> None:
+    groups = group(tags_of(pairs))
+    number = groups.spread(np.arange(len(groups.sizes)))
+    assert len({*zip(number.tolist(), pairs, strict=True)}) == len(set(pairs)) == len(set(number.tolist()))
+    assert np.array_equal(groups.spread(groups.sizes), [pairs.count(pair) for pair in pairs])
+
+
+def test_half_a_tag_is_not_a_tag() -> None:
+    pairs = [(7, 1), (7, 2), (7, 1), (8, 1), (7, 3), (7, 2)]
+    assert group(tags_of(pairs)).spread(np.arange(4)).tolist() != [0] * 6
+    assert sorted(group(tags_of(pairs)).sizes.tolist()) == [1, 1, 2, 2]
+    assert group(tags_of([(1, 2), (2, 2)])).sizes.tolist() == [1, 1], "the same second half alone is no match either"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_many_tags_with_shared_first_halves(seed: int) -> None:
+    tags = random_array(seed, (500, 2))
+    tags[:, 0] &= np.uint64(31)
+    tags = np.concatenate([tags, tags[:200], tags[:50]])
+    np.random.default_rng(seed).shuffle(tags)
+    assert np.bincount(group(tags).sizes).tolist() == [0, 300, 150, 50]
+
+
+@given(TAGS, st.sampled_from([Reveal.FLAG, Reveal.COUNT]))
+def test_flags_and_counts(pairs: list[tuple[int, int]], reveal: Reveal) -> None:
+    groups = group(tags_of(pairs))
+    nothing = Share(np.zeros((len(pairs), 0), np.uint64), np.zeros((len(pairs), 0), np.uint64))
+    value = reconstruct(tuple(other_members(p, groups, nothing, reveal) for p in PARTIES))
+    others = [pairs.count(pair) - 1 for pair in pairs]
+    assert value.dtype == (np.uint8 if reveal is Reveal.FLAG else np.uint16)
+    assert value.tolist() == ([int(o > 0) for o in others] if reveal is Reveal.FLAG else others)
+
+
+def test_counts_above_a_byte() -> None:
+    groups = group(np.ones((300, 2), np.uint64))
+    nothing = Share(np.zeros((300, 0), np.uint64), np.zeros((300, 0), np.uint64))
+    assert set(reconstruct(tuple(other_members(p, groups, nothing, Reveal.COUNT) for p in PARTIES)).tolist()) == {299}
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=200))
+def test_member_masks_have_one_bit(counts: list[int]) -> None:
+    masks = reconstruct(tuple(member_masks(p, tuple(counts)) for p in PARTIES))
+    assert masks.shape == (sum(counts), -(-len(counts) // 64))
+    expected = [{member} for member, count in enumerate(counts) for _ in range(count)]
+    assert [members_of(row) for row in masks] == expected
+
+
+@pytest.mark.parametrize("members", [1, 2, 63, 64, 65, 128, 200])
+def test_members(members: int) -> None:
+    """Every member holds some of twelve keys, in an order of the rows as after a shuffle."""
+    rng = np.random.default_rng(members)
+    held = [sorted(rng.choice(12, rng.integers(0, 6), replace=False).tolist()) for _ in range(members)]
+    held[0] = [0, 1]
+    rows = [(member, key) for member, keys in enumerate(held) for key in keys]
+    order = rng.permutation(len(rows))
+    masks = reconstruct(tuple(member_masks(p, tuple(map(len, held))) for p in PARTIES))[order]
+    groups = group(random_array(1, (12, 2))[[rows[k][1] for k in order]])
+    dealt = shares(masks, members)
+    result = reconstruct(tuple(other_members(p, groups, dealt[p], Reveal.MEMBERS) for p in PARTIES))
+    expected = [{m for m, keys in enumerate(held) if rows[k][1] in keys} - {rows[k][0]} for k in order]
+    assert [members_of(row) for row in result] == expected
