@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from parties.federation import Federation
 from parties.identity import Identity
 from parties.manifest import NAME
 
+ADDRESS = re.compile(r'[^\s"\\]+:\d{1,5}')
+DAY_S = 86_400.0
 NODE_TOML = """\
 # Matchbit node. Everything here can be edited; restart the node afterwards.
 name = "{name}"
@@ -88,14 +91,14 @@ def load(path: Path) -> Config:
     known = {"name": str, "listen": str, "federation": str, "lanes": int, "step_timeout_s": (int, float)}
     known |= {"start_timeout_s": (int, float)}
     for key, value in toml.items():
-        if key not in known or not isinstance(value, known[key]):  # type: ignore[arg-type]
+        if key not in known or not isinstance(value, known[key]) or isinstance(value, bool):  # type: ignore[arg-type]
             raise ConfigError(f"{path}: `{key}` is unknown or of the wrong kind.")
     if not NAME.fullmatch(toml.get("name", "")):
         raise ConfigError(f"{path}: `name` must be small letters, digits and hyphens.")
     federation_path = folder / toml.pop("federation", "federation.toml")
     config = Config(folder, toml.pop("name"), toml.pop("listen", ""), federation_path, **toml)
-    if not (1 <= config.lanes <= 64 and config.step_timeout_s > 0 and config.start_timeout_s > 0):
-        raise ConfigError(f"{path}: `lanes` must be 1 to 64 and time-outs above 0.")
+    if not (1 <= config.lanes <= 64 and 0 < config.step_timeout_s <= DAY_S and 0 < config.start_timeout_s <= DAY_S):
+        raise ConfigError(f"{path}: `lanes` must be 1 to 64, and time-outs above 0 and at most a day.")
     return config
 
 
@@ -103,19 +106,24 @@ def create(name: str, folder: Path, address: str, coordinator: bool) -> Config:
     """Make a node's folder: keys, certificate, node.toml, entry.toml, and a federation.toml with its own entry.
 
     Raises:
-        ConfigError: the name is malformed, or the folder holds a node already.
+        ConfigError: the name or the address is malformed, or the folder holds a node already or cannot be used.
     """
     if not NAME.fullmatch(name):
         raise ConfigError(f"`{name}` cannot be a node's name: use small letters, digits and hyphens.")
-    if (folder / "node.toml").exists():
+    if address and not ADDRESS.fullmatch(address):
+        raise ConfigError("The --address must be HOST:PORT, for example matchbit.example.org:7700.")
+    if any((folder / file).exists() for file in ("node.toml", identity.TLS_KEY, identity.SIGNING_KEY)):
         raise ConfigError(f"{folder} holds a node already; choose another folder.")
     if coordinator and not address:
         raise ConfigError("A coordinator must be reachable: give its --address HOST:PORT.")
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder.chmod(0o700)
-    entry = federation.entry_of(identity.create(name, folder, identity.utc_now()), address, coordinator).entry()
-    (folder / "entry.toml").write_text(entry, "utf-8")
-    (folder / "federation.toml").write_text(entry, "utf-8")
-    text = NODE_TOML.format(name=name, listen=address, lanes=LANES)
-    (folder / "node.toml").write_text(text, "utf-8")
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        entry = federation.entry_of(identity.create(name, folder, identity.utc_now()), address, coordinator).entry()
+        (folder / "entry.toml").write_text(entry, "utf-8")
+        (folder / "federation.toml").write_text(entry, "utf-8")
+        text = NODE_TOML.format(name=name, listen=address, lanes=LANES)
+        (folder / "node.toml").write_text(text, "utf-8")
+    except OSError as error:
+        raise ConfigError(f"Cannot make a node in {folder}: {error.strerror}.") from None
     return load(folder / "node.toml")

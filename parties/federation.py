@@ -136,6 +136,8 @@ def load(path: Path) -> Federation:
     """
     try:
         tables = tomllib.loads(path.read_text("utf-8")).get("node", [])
+        if not isinstance(tables, list):
+            raise ConfigError(f"{path} must consist of [[node]] tables; see entry.toml.")
     except OSError as error:
         raise ConfigError(f"Cannot read {path}: {error.strerror}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -154,11 +156,13 @@ def load(path: Path) -> Federation:
 
 def _node(table: Any, where: str) -> Node:
     try:
-        name, address = table["name"], table.get("address", "")
+        name, address, coordinator = table["name"], table.get("address", ""), table.get("coordinator", False)
         signing_key = bytes.fromhex(table["signing_key"])
         certificate = table["certificate"].strip().encode() + b"\n"
     except (KeyError, TypeError, ValueError, AttributeError):
         raise ConfigError(f"{where}: `name`, `signing_key` and `certificate` must be as in its entry.toml.") from None
-    if not NAME.fullmatch(name) or len(signing_key) != 32:
+    if not (isinstance(name, str) and NAME.fullmatch(name)) or len(signing_key) != 32:
         raise ConfigError(f"{where}: the name or the signing key is malformed.")
-    return Node(name, address, bool(table.get("coordinator", False)), certificate, signing_key)
+    if not isinstance(address, str) or not isinstance(coordinator, bool):
+        raise ConfigError(f'{where}: `address` must be like "HOST:PORT" and `coordinator` true or false.')
+    return Node(name, address, coordinator, certificate, signing_key)

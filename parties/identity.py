@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -81,7 +82,7 @@ def load(name: str, folder: Path) -> Identity:
         return Identity(name, (folder / TLS_KEY).read_bytes(), (folder / CERTIFICATE).read_bytes(), signing_key)
     except OSError as error:
         raise ConfigError(f"Cannot read {error.filename}: {error.strerror}. Run `matchbit node init` first.") from None
-    except ValueError:
+    except (ValueError, TypeError, UnsupportedAlgorithm):  # TypeError: behind a password
         raise ConfigError(f"The keys in {folder} are damaged; restore them from a backup.") from None
 
 

@@ -13,7 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from datetime import UTC, datetime, timedelta
+from datetime import MAXYEAR, UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -277,9 +277,9 @@ def _utc(value: Any, name: str) -> str:
 
 def _is_utc(value: Any) -> bool:
     try:
-        at = datetime.fromisoformat(value) if isinstance(value, str) else datetime.max
-        return at.utcoffset() == timedelta(0) and at.year < datetime.max.year  # so that days can be added
-    except ValueError:
+        at = datetime.fromisoformat(value)
+        return at.utcoffset() == timedelta(0) and at.year < MAXYEAR  # so that days can be added
+    except (ValueError, TypeError):
         return False
 
 

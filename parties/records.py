@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import itertools
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -102,7 +104,7 @@ def open_list(path: Path, names: Mapping[str, str] = MappingProxyType({})) -> So
         raise InputError(f"Cannot read {path}: {error.strerror}.") from None
     except UnicodeDecodeError:
         raise InputError(_not_text(path)) from None
-    delimiter = max(DELIMITERS, key=head.count)
+    delimiter = max(DELIMITERS, key=re.sub(r'"[^"]*("|$)', "", head).count)
     source = SourceList(path, _headings(path, delimiter), delimiter, names)
     if next(source.rows(), None) is None:
         raise InputError(f"{path} has no rows below its heading; there is nothing to compare.")
@@ -129,17 +131,19 @@ def write_list(source: SourceList, path: Path, headings: Sequence[str], cells: I
     """
     partial = path.with_name(path.name + ".part")
     try:
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        partial.unlink(missing_ok=True)
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(descriptor, "w", encoding="utf-8-sig", newline="") as file:
             writer = csv.writer(file, delimiter=source.delimiter)
             taken = {_heading(h) for h in source.headings}
-            writer.writerow([*source.headings, *(f"{h} (2)" if h in taken else h for h in headings)])
+            writer.writerow([*source.headings, *(_free(heading, taken) for heading in headings)])
             writer.writerows([*row, *more] for row, more in zip(source.rows(), cells, strict=True))
         partial.replace(path)
     except OSError as error:
         raise InputError(f"Cannot write {path}: {error.strerror}.") from None
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def _lines(file: Iterator[str], path: Path) -> Iterator[str]:
@@ -153,11 +157,19 @@ def _headings(path: Path, delimiter: str) -> tuple[str, ...]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         try:
             headings = tuple(next(csv.reader(file, delimiter=delimiter, strict=True), ()))
+        except UnicodeDecodeError:
+            raise InputError(_not_text(path)) from None
         except csv.Error as error:
             raise InputError(f"{path}, line 1: not proper CSV ({error}).") from None
     if not any(heading.strip() for heading in headings):
         raise InputError(f"{path} has no heading: its first line must name the columns.")
     return headings
+
+
+def _free(heading: str, taken: set[str]) -> str:
+    """The heading, numbered where the list has it already."""
+    numbered = (f"{heading} ({k})" for k in itertools.count(2))
+    return next(h for h in itertools.chain((heading,), numbered) if _heading(h) not in taken)
 
 
 def _heading(text: str) -> str:

@@ -113,6 +113,10 @@ def from_rpc(node: str, error: grpc.RpcError) -> ServiceError:
                 f"{node} does not show the certificate that federation.toml pins, or does not accept ours; compare "
                 "federation.toml with its operator."
             )
+        if "Socket closed" in details:
+            return PeerUnavailable(
+                f"{node} hung up: either it has just been stopped, or its federation.toml does not hold our certificate."
+            )
         return PeerUnavailable(f"{node} cannot be reached; check its address, and that its operator has started it.")
     if status is grpc.StatusCode.DEADLINE_EXCEEDED:
         return PeerUnavailable(f"{node} did not answer in time; its operator should look at its log.")
