@@ -49,6 +49,7 @@ class Figures:
 class Run:
     """One attempt on this node."""
 
+    party: PartyId
     attempt: int
     mailbox: Mailbox
     progress: tuple[str, int, int] = ("waiting for the others", 0, 0)
@@ -112,13 +113,19 @@ class Runs:
                 raise PeerUnavailable("The coordinator stopped waiting for its turn.")
         try:
             self._store.set_attempt(record.id, attempt)
-            run = self._runs[record.id] = Run(attempt, Mailbox(self._config.start_timeout_s))
+            party = PartyId(record.manifest.committee.index(self._config.name))
+            run = self._runs[record.id] = Run(party, attempt, Mailbox(self._config.start_timeout_s))
             self._mailboxes.open(record.id, attempt, run.mailbox)
             thread = threading.Thread(target=self._compute, args=(record, run), name="compute", daemon=True)
         except BaseException:
             self._next()
             raise
         thread.start()
+
+    def stop(self) -> None:
+        """End every run: the node is being stopped, and the session can be run again when it is back."""
+        for run in list(self._runs.values()):
+            run.mailbox.abort(PeerError(run.party, "channel", "disconnected", "its operator stopped it"))
 
     def _next(self) -> None:
         with self._turn:
@@ -152,7 +159,7 @@ class Runs:
 
     def _attempt(self, record: SessionRecord, run: Run) -> Outputs:
         manifest, federation, identity = record.manifest, self._config.federation(), self._config.identity()
-        party = PartyId(manifest.committee.index(self._config.name))
+        party = run.party
         nodes = {p: federation[manifest.committee[p]] for p in PARTIES if p != party}
         started, idle = time.process_time(), memory()[0]
         run.mark("load", 0, 0)

@@ -260,6 +260,8 @@ def serve(config: Config, stopped: threading.Event | None = None) -> None:
     log.info("node %s listens on %s", config.name, config.listen)
     while not stopped.wait(HOUSEKEEPING_S):
         delete_overdue(store)
+    runs.stop()
+    mailboxes.stop()
     server.stop(grace=1.0).wait()
 
 

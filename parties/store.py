@@ -272,10 +272,12 @@ class Store:
             db.execute("INSERT INTO chunks VALUES (?, ?, ?)", (owner, part, body))
 
     def chunks(self, owner: bytes) -> Iterator[bytes]:
-        """The pieces, in order."""
-        query = "SELECT body FROM chunks WHERE owner = ? ORDER BY part"
-        for row in self._connection.execute(query, (owner,)):
-            yield row[0]
+        """The pieces, in order; read one by one, since an open read would keep deleted bytes in the log file."""
+        query = "SELECT part, body FROM chunks WHERE owner = ? AND part > ? ORDER BY part LIMIT 1"
+        part = -1
+        while rows := self._connection.execute(query, (owner, part)).fetchall():
+            part, body = rows[0]
+            yield body
 
     def drop_chunks(self, owner: bytes) -> None:
         """Delete an upload that was not finished."""

@@ -248,6 +248,7 @@ class Mailboxes:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._open: dict[tuple[bytes, int], Mailbox] = {}
+        self._stopped = False
 
     def open(self, session_id: bytes, attempt: int, mailbox: Mailbox) -> None:
         """Let peers deliver."""
@@ -260,6 +261,12 @@ class Mailboxes:
         with self._changed:
             del self._open[session_id, attempt]
 
+    def stop(self) -> None:
+        """Let nobody wait any longer: the node is being stopped."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+
     def find(self, session_id: bytes, attempt: int, timeout_s: float) -> Mailbox:
         """The mailbox of an attempt; waits until this node begins it, since a peer may be first.
 
@@ -267,6 +274,7 @@ class Mailboxes:
             PeerUnavailable: this node does not begin in time.
         """
         with self._changed:
-            if not self._changed.wait_for(lambda: (session_id, attempt) in self._open, timeout_s):
+            self._changed.wait_for(lambda: self._stopped or (session_id, attempt) in self._open, timeout_s)
+            if self._stopped or (session_id, attempt) not in self._open:
                 raise PeerUnavailable("The node that was called has not begun this attempt in time.")
             return self._open[session_id, attempt]

@@ -206,7 +206,7 @@ class Demo:
 
 def _match_column(source: SourceList) -> int:
     """Where the result column `match` is: the last one of that name."""
-    return max(k for k, heading in enumerate(source.headings) if heading in ("match", "match (2)"))
+    return max(k for k, heading in enumerate(source.headings) if re.fullmatch(r"match( \(\d+\))?", heading))
 
 
 @contextmanager
