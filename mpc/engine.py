@@ -29,7 +29,7 @@ from mpc.session import Session
 from mpc.shuffle import shuffle, unshuffle
 
 CHUNK_ROWS = 1 << 16
-LANES = 3
+LANES = 2
 
 Progress = Callable[[str, int, int], None]
 """(phase, rows done, rows in all)."""

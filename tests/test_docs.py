@@ -1,0 +1,131 @@
+"""The documentation is true: every command in it is run."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from parties.cli import main, parser
+from parties.loopback import COORDINATOR, free_port
+from tests.integration.federations import MEMBERS, Federation, write_numbers
+
+ROOT = Path(__file__).parent.parent
+DOCS = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
+ELSEWHERE = {
+    "make demo   # real nodes, real lists, a whole session on this machine": "by hand; .ci/run runs `matchbit demo`",
+    "make test   # every test": ".ci/run",
+    "make bench": "by hand",
+    "matchbit demo --lists A.csv B.csv C.csv --rules rules.toml --out results": "test_demo_over_ones_own_lists",
+}
+
+
+def blocks(path: Path) -> list[str]:
+    """The shell commands of a page."""
+    return re.findall(r"^```sh\n(.*?)^```", path.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def environment() -> dict[str, str]:
+    """One in which `matchbit` is this source."""
+    return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
+def test_the_walk_through(tmp_path: Path) -> None:
+    """docs/operating.md from top to bottom, in one shell; daemons are waited for and stopped at the end."""
+    script = "\n".join(blocks(ROOT / "docs" / "operating.md"))
+    for port in ("7700", "7701", "7702", "7703"):
+        script = script.replace(f"127.0.0.1:{port}", f"127.0.0.1:{free_port()}")
+    up = 'until (exec 3<>"/dev/tcp/${ADDRESS%:*}/${ADDRESS#*:}") 2>/dev/null; do kill -0 $!; done'
+    waiting = rf'\1 2>\2.log &\nADDRESS=$(sed -n "s/^listen = \\"\(.*\)\\"/\\1/p" \2/node.toml); {up}'
+    script = re.sub(r"^(matchbit .* --config (\S+)/node.toml) &$", waiting, script, flags=re.MULTILINE)
+    prelude = "set -euo pipefail\ntrap 'kill $(jobs -p)' EXIT\n"
+    run = subprocess.run(
+        ["bash", "-c", prelude + script], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    rows = {name: (tmp_path / f"{name}-result.csv").read_text("utf-8-sig").splitlines()[1:] for name in "abc"}
+    assert [row.rsplit(",", 3)[1] for row in rows["a"]] == ["yes", "no"]
+    assert [row.rsplit(",", 3)[1:3] for row in rows["b"]] == [["yes", "id"], ["yes", "phone and birth date"]]
+    assert [row.rsplit(";", 3)[1:3] for row in rows["c"]] == [["yes", "phone and birth date"]]
+
+
+def test_every_command_is_run_somewhere() -> None:
+    for path in DOCS:
+        if path.name == "operating.md":
+            continue
+        for line in "\n".join(blocks(path)).splitlines():
+            assert not line.strip() or line in ELSEWHERE, f"{path.name}: no test runs `{line}`"
+
+
+def test_every_link_leads_somewhere() -> None:
+    for path in DOCS:
+        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text("utf-8")):
+            assert (path.parent / target).exists(), f"{path.name} links to {target}"
+
+
+def test_every_named_file_exists() -> None:
+    """Paths in backquotes are paths of this repository."""
+    for path in DOCS:
+        for name in re.findall(r"`((?:mpc|parties|protos|tests|docs)/[\w./-]+\.\w+)`", path.read_text("utf-8")):
+            assert (ROOT / name).exists(), f"{path.name} names {name}"
+
+
+def test_every_command_of_the_program_is_in_the_docs() -> None:
+    text = "\n".join(path.read_text("utf-8") for path in DOCS)
+    top = parser()._subparsers._group_actions[0].choices  # type: ignore[union-attr]
+    for name, command in top.items():  # type: ignore[union-attr]
+        inner = command._subparsers._group_actions[0].choices if command._subparsers else [""]
+        for sub in inner:
+            assert f"{name} {sub}".strip() in text, f"nothing in the docs says `matchbit {name} {sub}`"
+
+
+def test_demo_over_ones_own_lists(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lists = {"A": ["1", "2"], "B": ["2", "3"], "C": ["4", "1"]}
+    for name, numbers in lists.items():
+        write_numbers(tmp_path / f"{name}.csv", numbers)
+    (tmp_path / "rules.toml").write_text('[[rule]]\nname = "id"\nfields = ["id_number"]\n', "utf-8")
+    names = [str(tmp_path / f"{name}.csv") for name in lists]
+    rules, out = str(tmp_path / "rules.toml"), tmp_path / "results"
+    assert main(["demo", "--lists", *names, "--rules", rules, "--out", str(out)]) == 0
+    assert "exactly right" not in capsys.readouterr().out  # the truth of one's own lists is not known
+    found = [[line.split(",")[2] for line in (out / f"{n}.csv").read_text("utf-8-sig").splitlines()[1:]] for n in lists]
+    assert found == [["yes", "yes"], ["yes", "no"], ["no", "yes"]]
+
+
+def test_launch_script(tmp_path: Path) -> None:
+    """The coordinator's script, while everybody else does their part."""
+    with Federation(tmp_path / "nodes") as federation:
+        config = federation.configs[COORDINATOR].folder / "node.toml"
+        (tmp_path / "manifest.toml").write_text(
+            (ROOT / "docs" / "operating.md").read_text("utf-8").split("<<'END'\n")[1].split("END\n")[0], "utf-8"
+        )
+        script = ROOT / "docs" / "examples" / "launch-session.sh"
+        command = [str(script), str(config), str(tmp_path / "manifest.toml"), str(tmp_path / "report.json"), "60s"]
+        launched = subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, text=True)
+        assert launched.stderr is not None
+        session = bytes.fromhex(next(line.split()[1].strip(";") for line in launched.stderr if "Proposed" in line))
+        for name in (*MEMBERS, "neutral"):
+            federation.member(name).approve(session)
+        for name in MEMBERS:
+            path = tmp_path / f"{name}.csv"
+            path.write_text("id_number,phone,birth_date\nX1,,\n", "utf-8")
+            federation.member(name).contribute(session, path)
+        launched.communicate(timeout=60)
+        assert launched.returncode == 0
+        assert f'"session": "{session.hex()}", "state": "done"' in (tmp_path / "report.json").read_text("utf-8")
+
+
+def test_units_are_valid(tmp_path: Path) -> None:
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("systemd-analyze is not installed")
+    for unit in (ROOT / "docs" / "examples").glob("matchbit-*"):
+        text = re.sub(r"/opt/matchbit/\S*(matchbit|launch-session.sh)\b", "/bin/true", unit.read_text("utf-8"))
+        (tmp_path / unit.name).write_text(text.replace("User=matchbit\n", ""), "utf-8")
+    units = [str(path) for path in sorted(tmp_path.iterdir())]
+    run = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
