@@ -41,7 +41,7 @@ class ListCheck:
         path: the file.
         headings: its columns.
         rows: below the heading.
-        empty: for each column the number of empty cells.
+        empty: for each heading the number of rows with an empty cell under it.
         rules: one check for each rule.
         usable: rows that at least one rule can use.
     """
@@ -88,7 +88,7 @@ def check_list(source: SourceList, rules: tuple[Rule, ...]) -> ListCheck:
     rows = comparable = 0
     for number, row in enumerate(source.rows(), 2):
         rows += 1
-        empty.update(h for h, cell in zip(source.headings, row, strict=True) if not cell.strip())
+        empty.update({h for h, cell in zip(source.headings, row, strict=True) if not cell.strip()})
         agreed = [canonical([row[k] for k in places]) for places in columns]
         comparable += any(a is not None for a in agreed)
         for k, value in enumerate(agreed):

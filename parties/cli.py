@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from mpc.errors import MpcError
 from parties import config, coordinator, errors, generator, launch, network, node, records, trial
@@ -42,10 +42,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments.run(arguments)
     except (ServiceError, MpcError) as error:
-        print(f"matchbit: {errors.sentence(error)}", file=sys.stderr)
+        _say(f"matchbit: {errors.sentence(error)}", sys.stderr)
         return errors.exit_code(error)
+    except OSError as error:
+        _say(f"matchbit: Cannot read or write {error.filename or 'a file'}: {error.strerror}.", sys.stderr)
+        return errors.exit_code(InputError())
     except KeyboardInterrupt:
-        print("matchbit: stopped.", file=sys.stderr)
+        _say("matchbit: stopped.", sys.stderr)
         return 130
     return 0
 
@@ -56,10 +59,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def node_init(a: argparse.Namespace) -> None:
     """Make a node."""
     made = config.create(a.name, a.dir, a.address or "", a.coordinator)
-    print(f"Node {made.name} is in {made.folder}. Keep that folder private and back it up.")
-    print(f"Certificate: {_groups(certificate_digest(made.identity().certificate))}")
-    print(f"Next: send {made.folder / 'entry.toml'} to the other nodes' operators, put all entries together into")
-    print(f"{made.federation_path}, and compare the certificates' digits by telephone.")
+    _say(f"Node {made.name} is in {made.folder}. Keep that folder private and back it up.")
+    _say(f"Certificate: {_groups(certificate_digest(made.identity().certificate))}")
+    _say(f"Next: send {made.folder / 'entry.toml'} to the other nodes' operators, put all entries together into")
+    _say(f"{made.federation_path}, and compare the certificates' digits by telephone.")
 
 
 def node_serve(a: argparse.Namespace) -> None:
@@ -78,21 +81,21 @@ def coordinator_serve(a: argparse.Namespace) -> None:
 def check(a: argparse.Namespace) -> None:
     """Look at a list, offline."""
     report = check_list(records.open_list(a.list, _names(a.map)), _rules(a.rules))
-    print(json.dumps(report.to_json(), ensure_ascii=False) if a.json else report.to_text())
+    _say(json.dumps(report.to_json(), ensure_ascii=False) if a.json else report.to_text())
 
 
 def contribute(a: argparse.Namespace) -> None:
     """Take part with a list."""
     member = Member(config.load(a.config), _progress())
     keys = member.contribute(_session_id(a.id), a.list, _names(a.map))
-    print(f"{member.config.name} contributed {keys.rows} rows as {len(keys.keys)} distinct keys, in random shares.")
+    _say(f"{member.config.name} contributed {keys.rows} rows as {len(keys.keys)} distinct keys, in random shares.")
 
 
 def results(a: argparse.Namespace) -> None:
     """Get one's own result."""
     member = Member(config.load(a.config), _progress())
     summary = member.results(_session_id(a.id), a.out)
-    print(json.dumps(summary.to_json(), ensure_ascii=False) if a.json else f"{summary.to_text()}\nWritten to {a.out}.")
+    _say(json.dumps(summary.to_json(), ensure_ascii=False) if a.json else f"{summary.to_text()}\nWritten to {a.out}.")
 
 
 # Sessions
@@ -102,10 +105,8 @@ def session_propose(a: argparse.Namespace) -> None:
     """Publish a manifest."""
     operator = launch.Operator(config.load(a.config), _progress())
     session_id = operator.propose(launch.read_toml(a.manifest))
-    print(session_id.hex())
-    print(
-        "Proposed. Every member and committee node now runs `matchbit session approve` with this id.", file=sys.stderr
-    )
+    _say(session_id.hex())
+    _say("Proposed. Every member and committee node now runs `matchbit session approve` with this id.", file=sys.stderr)
 
 
 def session_list(a: argparse.Namespace) -> None:
@@ -113,12 +114,12 @@ def session_list(a: argparse.Namespace) -> None:
     views = Member(config.load(a.config)).coordinator.sessions()
     rows = [(r.id.hex()[:16], r.state.value, r.manifest.title) for r, _, _ in views]
     if a.json:
-        print(json.dumps([dict(zip(("id", "state", "title"), row, strict=True)) for row in rows], ensure_ascii=False))
+        _say(json.dumps([dict(zip(("id", "state", "title"), row, strict=True)) for row in rows], ensure_ascii=False))
         return
     for row in rows:
-        print("{:<18}{:<10}{}".format(*row))
+        _say("{:<18}{:<10}{}".format(*row))
     if not rows:
-        print("No sessions.")
+        _say("No sessions.")
 
 
 def session_show(a: argparse.Namespace) -> None:
@@ -132,14 +133,14 @@ def session_show(a: argparse.Namespace) -> None:
         shown |= {"reason": record.reason, "attempt": record.attempt, "approved": sorted(record.signatures)}
         shown |= {"contributed": {r.member: r.rows for r in receipts}}
         report = json.dumps(shown, ensure_ascii=False)
-    print(report)
+    _say(report)
 
 
 def session_approve(a: argparse.Namespace) -> None:
     """Sign a session's terms."""
     member = Member(config.load(a.config))
     record = member.approve(_session_id(a.id))
-    print(f"{member.config.name} approved '{record.manifest.title}' ({record.id.hex()[:16]}).")
+    _say(f"{member.config.name} approved '{record.manifest.title}' ({record.id.hex()[:16]}).")
 
 
 def session_refuse(a: argparse.Namespace) -> None:
@@ -147,14 +148,14 @@ def session_refuse(a: argparse.Namespace) -> None:
     member = Member(config.load(a.config))
     record = member.coordinator.get(_session_id(a.id))[0]
     member.coordinator.refuse(record.id, a.reason)
-    print(f"{member.config.name} refused '{record.manifest.title}'.")
+    _say(f"{member.config.name} refused '{record.manifest.title}'.")
 
 
 def session_run(a: argparse.Namespace) -> None:
     """Have a session computed, and wait for it."""
     operator = launch.Operator(config.load(a.config), _progress())
     record = operator.run(operator.coordinator.get(_session_id(a.id))[0].id)
-    print(f"'{record.manifest.title}' {MEANING[record.state]}.")
+    _say(f"'{record.manifest.title}' {MEANING[record.state]}.")
 
 
 def session_close(a: argparse.Namespace) -> None:
@@ -164,10 +165,10 @@ def session_close(a: argparse.Namespace) -> None:
     record = member.coordinator.get(_session_id(a.id))[0]
     if own.name == record.manifest.coordinator:
         member.coordinator.close(record.id)
-        print(f"'{record.manifest.title}' is closed: all committee nodes deleted shares and results.")
+        _say(f"'{record.manifest.title}' is closed: all committee nodes deleted shares and results.")
     else:
         member.forget(record.id)
-        print(f"The private copy of the list that {own.name} contributed is deleted.")
+        _say(f"The private copy of the list that {own.name} contributed is deleted.")
 
 
 def session_launch(a: argparse.Namespace) -> None:
@@ -175,7 +176,7 @@ def session_launch(a: argparse.Namespace) -> None:
     operator = launch.Operator(config.load(a.config), _progress())
     wait_s = _seconds(a.wait_approvals)
     session_id = operator.propose(launch.read_toml(a.manifest))
-    print(f"Proposed {session_id.hex()}; waiting for approvals and contributions.", file=sys.stderr)
+    _say(f"Proposed {session_id.hex()}; waiting for approvals and contributions.", file=sys.stderr)
     operator.wait(session_id, State.READY, wait_s)
     record = operator.run(session_id)
     receipts = operator.coordinator.get(session_id)[1]
@@ -185,7 +186,7 @@ def session_launch(a: argparse.Namespace) -> None:
         "keys": {r.member: r.rows for r in receipts},
         "committee": operator.figures(record),
     }
-    print(json.dumps(report) if a.json else f"{session_id.hex()}\n'{record.manifest.title}' {MEANING[record.state]}.")
+    _say(json.dumps(report) if a.json else f"{session_id.hex()}\n'{record.manifest.title}' {MEANING[record.state]}.")
 
 
 # Trials
@@ -207,7 +208,7 @@ def demo(a: argparse.Namespace) -> None:
             lists = trial.Demo.generated(folder / "lists", a.members, a.rows, a.overlap, a.seed)
         outcome, found = lists.run(folder / "nodes", out, _progress())
         report = demo_json(outcome, found)
-        print(json.dumps(report, ensure_ascii=False) if a.json else demo_text(outcome, found, a.out))
+        _say(json.dumps(report, ensure_ascii=False) if a.json else demo_text(outcome, found, a.out))
         if report["correct"] is False:
             raise errors.ResultError("The demo found other rows than it expected; please report this.")
 
@@ -219,7 +220,7 @@ def bench(a: argparse.Namespace) -> None:
     with trial.working_folder() as folder:
         members = trial.names(a.members)
         report = network.bench(folder, members, a.rows, a.overlap, rate=a.rate, show=_progress())
-    print(json.dumps(report) if a.json else bench_text(report))
+    _say(json.dumps(report) if a.json else bench_text(report))
     if not report["correct"]:
         raise errors.ResultError("The benchmark found other rows than it expected; please report this.")
 
@@ -251,6 +252,13 @@ def _seconds(text: str) -> float:
     if not found:
         raise InputError(f"`{text}` is not a duration: write for example 90s, 30m, 2h or 1d.")
     return float(found[1]) * DURATION_S[found[2]]
+
+
+def _say(text: str, file: TextIO | None = None) -> None:
+    """Print, where a line of progress may have been."""
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\033[K")
+    print(text, file=file or sys.stdout)
 
 
 def _progress() -> Terminal:

@@ -93,8 +93,12 @@ class SessionServicer(services.SessionServiceServicer):
         for name in manifest.committee:
             if not self._federation[name].address:
                 raise InputError(f"{name} has no address in federation.toml, so it cannot be on a committee.")
-        if len(self._store.session_ids()) >= MAX_OPEN_SESSIONS:
-            raise SessionRefused(f"More than {MAX_OPEN_SESSIONS} sessions are kept; start a new database for new ones.")
+        over = (State.CLOSED, State.REFUSED, State.EXPIRED)
+        open_sessions = [s for s in self._store.session_ids() if self._store.get(s).state not in over]
+        if len(open_sessions) >= MAX_OPEN_SESSIONS:
+            raise SessionRefused(
+                f"{MAX_OPEN_SESSIONS} sessions are open; close old ones with `matchbit session close`."
+            )
         self._store.add_session(manifest, State.PROPOSED)
         return pb.ProposeSessionResponse(session_id=manifest.session_id)
 

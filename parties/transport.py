@@ -115,7 +115,7 @@ def from_rpc(node: str, error: grpc.RpcError) -> ServiceError:
             )
         if "Socket closed" in details:
             return PeerUnavailable(
-                f"{node} hung up: either it has just been stopped, or its federation.toml does not hold our certificate."
+                f"{node} hung up: it has just been stopped, or its federation.toml does not hold our certificate."
             )
         return PeerUnavailable(f"{node} cannot be reached; check its address, and that its operator has started it.")
     if status is grpc.StatusCode.DEADLINE_EXCEEDED:

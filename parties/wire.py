@@ -6,7 +6,7 @@ from typing import cast
 
 from parties.errors import InputError
 from parties.lifecycle import State
-from parties.manifest import MAX_MANIFEST_BYTES, MAX_MEMBERS, NAME, Manifest, from_bytes
+from parties.manifest import MAX_MANIFEST_BYTES, MAX_MEMBERS, MAX_RECORDS, MAX_RULES, NAME, Manifest, from_bytes
 from parties.store import Receipt, SessionRecord
 from protos.matchbit.v1 import session_pb2 as pb
 
@@ -88,6 +88,8 @@ def receipt_of(message: pb.Receipt) -> Receipt:
     Raises:
         InputError: a field is malformed.
     """
+    if message.rows > MAX_RECORDS * MAX_RULES:
+        raise InputError("A receipt is for more keys than any session allows.")
     return Receipt(
         session_id=sized(message.session_id, SESSION_ID_BYTES, "session_id"),
         member=name_of(message.member),

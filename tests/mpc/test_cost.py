@@ -25,11 +25,10 @@ ROWS = bitslice.BLOCK_ROWS
 MEMBERS = 4
 
 CLAUSE = re.compile(
-    r"(?P<amount>\d+) (?P<unit>B|bits)(?: and (?P<per_member>\d+) B for each member)? in all"
-    r"(?P<per> for each (?:row|bit of the result)(?: of \d+ B)?)?(?: \(`flag`\))?(?P<besides> besides)?"
-    r"(?:: (?P<split>.+))?"
+    r"(?P<amount>\d+) (?:B|bits)(?: and (?P<per_member>\d+) B for each member)? in all"
+    r"(?P<per> for each (?:row|bit of the result)(?: of \d+ B)?)?(?: \(`flag`\))?(?: besides)?"
 )
-SPLIT = re.compile(r"(\d+)(?: by (P\d))?")
+"""Bits for each bit of the result are counted as bytes for each byte."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +43,9 @@ class Cost:
     """
 
     rounds: int
-    each: float
-    fixed: float
-    each_by: dict[PartyId, float] | None
+    each: int
+    fixed: int
+    each_by: dict[PartyId, int] | None
 
     @classmethod
     def of(cls, protocol: Callable[..., Any]) -> Cost:
@@ -55,25 +54,20 @@ class Cost:
         head, _, rest = text.partition("; ")
         rounds = re.fullmatch(r"(\d+) rounds?(?: for one chunk)?", head)
         assert rounds, f"{protocol.__name__}: {head!r}"
-        each, fixed, each_by = 0.0, 0.0, None
+        each, fixed, each_by = 0, 0, None
         rest, _, split = rest.partition(": ")
         for clause in rest.split(", "):
             found = CLAUSE.fullmatch(clause)
             assert found, f"{protocol.__name__}: {clause!r}"
-            amount = int(found["amount"]) / (8 if found["unit"] == "bits" else 1)
-            if found["unit"] == "bits":
-                amount *= 8  # bits for each bit are bytes for each byte
             if found["per"]:
-                each += amount
+                each += int(found["amount"])
             else:
-                fixed += amount + MEMBERS * int(found["per_member"] or 0)
-        if split == "":
-            return cls(int(rounds[1]), each, fixed, None)
+                fixed += int(found["amount"]) + MEMBERS * int(found["per_member"] or 0)
         if everyone := re.fullmatch(r"(\d+) a party", split):
-            each_by = dict.fromkeys(PARTIES, float(everyone[1]))
-        else:
-            parts = dict(re.fullmatch(r"(\d+) by (P\d)", part).group(2, 1) for part in split.split(", "))  # type: ignore[union-attr]
-            each_by = {p: float(parts.get(p.name, 0)) for p in PARTIES}
+            each_by = dict.fromkeys(PARTIES, int(everyone[1]))
+        elif split:
+            parts = {part.split(" by ")[1]: part.split(" by ")[0] for part in split.split(", ")}
+            each_by = {p: int(parts.get(p.name, 0)) for p in PARTIES}
         return cls(int(rounds[1]), each, fixed, each_by)
 
 

@@ -184,7 +184,23 @@ def test_a_failing_lane_stops_all_parties() -> None:
         return [message[::-1]] if step == "tag/chunk2/round5/norm16#0" and sender == PartyId.P1 else [message]
 
     inputs = dealt([random_array(1, (200, 2)), random_array(2, (200, 2))], chunk_rows=64)
-    world = World(spoil).run(lambda s: engine.run(s, inputs[s.party], silent), 1)
+    aborted: list[tuple[PartyId, MpcError]] = []
+
+    def protocol(session):
+        abort = session.channel.abort
+
+        def recorded(error: MpcError) -> None:
+            aborted.append((session.party, error))
+            abort(error)
+
+        session.channel.abort = recorded
+        try:
+            engine.run(session, inputs[session.party], silent)
+        finally:
+            session.channel.abort = abort
+
+    world = World(spoil).run(protocol, 1)
     assert set(world.errors) == set(PARTIES)
     error = world.errors[PartyId.P0]
     assert (error.peer, error.step, error.reason) == (1, "tag/chunk2/round5/norm16#0", "malformed")
+    assert aborted[0] == (PartyId.P0, error), "the other lanes are told before they are waited for"

@@ -150,6 +150,8 @@ def test_a_permutation_is_one_and_the_same_at_both_holders(n: int, key: bytes) -
     assert np.array_equal(mine, theirs)
     assert mine.dtype == np.uint32
     assert sorted(mine.tolist()) == list(range(n))
+    keys = Keystream(key).random((n,))[mine]
+    assert np.all(keys[1:] > keys[:-1]), "it sorts the stream's first words"
 
 
 def test_a_mailbox_with_room_for_one_pass_is_enough() -> None:

@@ -16,6 +16,8 @@ ANY = st.text(st.characters(), max_size=20)  # surrogates too: not every list is
 @example("\ud800")
 @example("\ud83d\ude00")
 @example("\u00b4e")
+@example("ß\u0301")
+@example("\u1f80\u0308")
 @examples(500)
 def test_total_and_idempotent_on_any_text(value: str) -> None:
     once = text(value)
@@ -60,6 +62,7 @@ def test_case_does_not_matter(value: str) -> None:
         ("№ ½", "no 1⁄2"),
         ("ﻣﺤﻤﺪ", "محمد"),
         ("ﷲ", "الله"),
+        ("ß\u0301", "sś"),
         ("Кириленко", "кириленко"),
         ("ＫＡＴＡＫＡＮＡ ｶﾞ", "katakana ガ"),
         ("I", "i"),

@@ -1,0 +1,380 @@
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from parties import cli
+from parties.config import Config
+from parties.errors import InputError
+from parties.identity import certificate_digest
+from parties.manifest import TWO_AGENCIES
+from tests.parties.samples import JARGON, federate, files, write
+
+ROOT = Path(__file__).resolve().parents[2]
+RULES = '[[rule]]\nname = "id"\nfields = ["id_number"]\n'
+MANIFEST = """
+[session]
+title = "Winter cash"
+purpose = "deconfliction"
+members = ["agency-a", "agency-b"]
+committee = ["agency-a", "agency-b"]
+max_records = 10
+expires = 2999-12-31T00:00:00Z
+"""
+COMMANDS: dict[str, object] = {
+    "demo": cli.demo,
+    "demo --members 3 --rows 10000 --overlap 0.1 --json": cli.demo,
+    "demo --lists A.csv B.csv C.csv --rules rules.toml --out DIR --json": cli.demo,
+    "node init NAME --dir DIR": cli.node_init,
+    "node init NAME --dir DIR --address HOST:PORT": cli.node_init,
+    "node init NAME --dir DIR --address HOST:PORT --coordinator": cli.node_init,
+    "node serve --config DIR/node.toml": cli.node_serve,
+    "coordinator serve --config DIR/node.toml": cli.coordinator_serve,
+    "check LIST": cli.check,
+    "check LIST --rules rules.toml --json": cli.check,
+    "session propose MANIFEST.toml": cli.session_propose,
+    "session launch M --wait-approvals 2h --json": cli.session_launch,
+    "session launch M": cli.session_launch,
+    "session list": cli.session_list,
+    "session show ID": cli.session_show,
+    "session approve ID": cli.session_approve,
+    "session refuse ID --reason TEXT": cli.session_refuse,
+    "session run ID": cli.session_run,
+    "session close ID": cli.session_close,
+    "contribute ID LIST": cli.contribute,
+    "contribute ID LIST --map columns.toml": cli.contribute,
+    "results ID --out FILE.csv": cli.results,
+    "bench": cli.bench,
+    "bench --members 3 --rows 1000000 --rate 100mbit --json": cli.bench,
+}
+"""The contract in full, and what each command runs."""
+TECHNICAL = ("argparse", "None", "namespace", "gRPC", "protobuf", "SQLite", "PRSS", "shuffle", "stdout", "daemon", "==")
+
+
+def parsers(top: argparse.ArgumentParser, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """All commands and groups of commands."""
+    yield path
+    for action in top._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, inner in action.choices.items():
+                yield from parsers(inner, (*path, name))
+
+
+PATHS = list(parsers(cli.parser()))
+Captured = pytest.CaptureFixture[str]
+
+
+def fails(code: int, capsys: Captured, *argv: str | Path) -> str:
+    """Run a command that fails; returns its one sentence."""
+    assert cli.main([str(a) for a in argv]) == code
+    out, error = capsys.readouterr()
+    assert out == ""
+    assert error.startswith("matchbit: ")
+    assert error.count("\n") == 1
+    assert error.endswith(".\n") or '"\n' in error
+    assert not any(word in error for word in JARGON)
+    return error
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Config:
+    return federate(tmp_path / "nodes", ["agency-a", "agency-b", "neutral"])["hub"]
+
+
+@pytest.fixture
+def own(hub: Config) -> tuple[str, str]:
+    return "--config", str(hub.folder / "node.toml")
+
+
+@pytest.fixture
+def listed(tmp_path: Path) -> Path:
+    return write(tmp_path / "list.csv", "id_number,name\nA-1,Анна\na-1,Anna\n,Olha\nB-2,Ольга\n")
+
+
+@pytest.fixture
+def rules(tmp_path: Path) -> Path:
+    return write(tmp_path / "rules.toml", RULES)
+
+
+# The contract
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_every_command_of_the_contract_is_understood(line: str) -> None:
+    assert cli.parser().parse_args(line.split()).run is COMMANDS[line]
+
+
+def test_what_the_options_mean() -> None:
+    parse = cli.parser().parse_args
+    demo = parse(["demo", "--lists", "A.csv", "B.csv", "--out", "DIR"])
+    assert (demo.lists, demo.out, demo.rules, demo.json) == ([Path("A.csv"), Path("B.csv")], Path("DIR"), None, False)
+    demo = parse(["demo"])
+    assert (demo.members, demo.rows, demo.overlap) == (3, 10_000, 0.1)
+    bench = parse(["bench"])
+    assert (bench.members, bench.rows, bench.rate) == (3, 1_000_000, None)
+    launch = parse(["session", "launch", "M"])
+    assert (launch.wait_approvals, launch.config, launch.json) == ("2h", Path("node.toml"), False)
+    init = parse(["node", "init", "agency-a", "--dir", "D"])
+    assert (init.name, init.dir, init.address, init.coordinator) == ("agency-a", Path("D"), None, False)
+
+
+def test_no_command_is_outside_the_contract() -> None:
+    groups = {path[:k] for path in PATHS for k in range(len(path))}
+    known = {tuple(line.split())[: len(path)] for line in COMMANDS for path in PATHS}
+    assert set(PATHS) - groups <= known
+
+
+@pytest.mark.parametrize("path", PATHS, ids=" ".join)
+def test_help_is_for_people(path: tuple[str, ...], capsys: Captured) -> None:
+    with pytest.raises(SystemExit) as left:
+        cli.main([*path, "--help"])
+    assert left.value.code == 0
+    out, error = capsys.readouterr()
+    assert error == ""
+    assert out.startswith(" ".join(["usage: matchbit", *path]))
+    assert not any(word in out for word in (*JARGON, *TECHNICAL))
+    description = out.split("\n\n")[1].strip()
+    assert description[0].isupper()
+    assert description.endswith(".")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "sing",
+        "session",
+        "session sing",
+        "node init agency-a",
+        "check",
+        "contribute abcdef01",
+        "results abcdef01",
+        "session refuse abcdef01",
+        "demo --rows many",
+        "demo --members 2.5",
+        "session launch",
+        "check LIST --colour red",
+    ],
+)
+def test_wrong_usage(line: str, capsys: Captured) -> None:
+    with pytest.raises(SystemExit) as left:
+        cli.main(line.split())
+    assert left.value.code == 2
+    out, error = capsys.readouterr()
+    assert out == ""
+    assert error.startswith("usage: matchbit")
+
+
+# Arguments
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("30m", 1800), ("2h", 7200), ("1d", 86_400), ("1.5h", 5400), ("0s", 0)]
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert cli._seconds(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "2", "h", "2 h", "-2h", "2H", "1e3s", "2h30m", "two hours", "nan", "inf", ".5h"])
+def test_what_is_no_duration(text: str) -> None:
+    with pytest.raises(InputError, match="is not a duration: write for example 90s, 30m, 2h or 1d"):
+        cli._seconds(text)
+
+
+@pytest.mark.parametrize("text", ["abcdef01", "0123456789", "ab" * 32])
+def test_session_ids(text: str) -> None:
+    assert cli._session_id(text).hex() == text
+
+
+BAD_IDS = ["", "abcdef", "abcdef0", "abcdef012", "ABCDEF01", "abcdefgh", "ab" * 33, "abcdef01\n", "../abcdef01"]
+
+
+@pytest.mark.parametrize("text", BAD_IDS)
+def test_what_is_no_session_id(text: str) -> None:
+    with pytest.raises(InputError, match="is not a session id"):
+        cli._session_id(text)
+
+
+# Exit codes
+
+
+@pytest.mark.parametrize("text", ["abcdef", "winter"])
+@pytest.mark.parametrize(
+    "command",
+    ["session show {}", "session approve {}", "session refuse {} --reason x", "session run {}", "session close {}",
+     "contribute {} list.csv", "results {} --out out.csv"],
+)  # fmt: skip
+def test_a_bad_id(command: str, text: str, own: tuple[str, str], capsys: Captured) -> None:
+    assert f"`{text}` is not a session id" in fails(2, capsys, *command.format(text).split(), *own)
+
+
+def test_a_bad_duration_is_told_before_anything_is_proposed(
+    own: tuple[str, str], tmp_path: Path, capsys: Captured
+) -> None:
+    path = write(tmp_path / "m.toml", MANIFEST + RULES)
+    error = fails(2, capsys, "session", "launch", path, "--wait-approvals", "soon", *own)
+    assert "`soon` is not a duration" in error
+
+
+@pytest.mark.parametrize("command", ["propose", "launch"])
+def test_bad_manifests_are_told_before_anything_is_sent(
+    command: str, own: tuple[str, str], tmp_path: Path, capsys: Captured
+) -> None:
+    path = tmp_path / "m.toml"
+    assert f"Cannot read {path}" in fails(2, capsys, "session", command, path, *own)
+    assert f"{path} is not valid TOML" in fails(2, capsys, "session", command, write(path, "["), *own)
+    assert TWO_AGENCIES in fails(2, capsys, "session", command, write(path, MANIFEST + RULES), *own)
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["node serve", "coordinator serve", "session list", "session show abcdef01", "session propose m.toml",
+     "contribute abcdef01 list.csv", "results abcdef01 --out out.csv"],
+)  # fmt: skip
+def test_without_a_node(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "Cannot read node.toml" in fails(2, capsys, *command.split())
+    assert "`matchbit node init` makes it" in fails(2, capsys, *command.split(), "--config", tmp_path / "node.toml")
+
+
+@pytest.mark.parametrize("command", ["session list", "session show abcdef01", "results abcdef01 --out out.csv"])
+def test_a_coordinator_that_cannot_be_reached(command: str, own: tuple[str, str], capsys: Captured) -> None:
+    assert "hub cannot be reached" in fails(4, capsys, *command.split(), *own)
+
+
+def test_a_federation_that_pins_other_keys(own: tuple[str, str], hub: Config, tmp_path: Path, capsys: Captured) -> None:
+    other = federate(tmp_path / "others", [])["hub"]
+    write(hub.federation_path, other.federation_path.read_bytes())
+    assert "pins other keys for hub" in fails(2, capsys, "session", "list", *own)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ("--members 1", "--members must be 2 to 50"),
+        ("--members 51", "--members must be 2 to 50"),
+        ("--rows 0", "--rows at least 1"),
+        ("--overlap 1.5", "--overlap from 0 to 1"),
+        ("--overlap nan", "--overlap from 0 to 1"),
+        ("--lists a.csv b.csv", "say with --out into which folder"),
+    ],
+)
+def test_a_demo_that_cannot_be(options: str, says: str, capsys: Captured) -> None:
+    assert says in fails(2, capsys, "demo", *options.split())
+
+
+def test_a_demo_over_lists_that_cannot_be_used(tmp_path: Path, listed: Path, rules: Path, capsys: Captured) -> None:
+    demo = ["demo", "--rules", rules, "--out", tmp_path / "out", "--lists"]
+    assert "Give at least two lists" in fails(2, capsys, *demo, listed)
+    assert "Cannot read" in fails(2, capsys, *demo, listed, tmp_path / "none.csv")
+    assert "rename one of them" in fails(2, capsys, *demo, listed, listed)
+    other = write(tmp_path / "other.csv", "number\n1\n")
+    assert "has no column `id_number`" in fails(2, capsys, *demo, listed, other)
+    file = write(tmp_path / "file", "")
+    assert f"Cannot read or write {file}: " in fails(
+        2, capsys, "demo", "--rules", rules, "--out", file, "--lists", listed, other
+    )
+
+
+@pytest.mark.parametrize("options", ["--members 1", "--members 1001"])
+def test_a_benchmark_that_cannot_be(options: str, capsys: Captured) -> None:
+    assert "--members must be" in fails(2, capsys, "bench", *options.split())
+
+
+# Making a node
+
+
+def test_node_init(tmp_path: Path, capsys: Captured) -> None:
+    folder = tmp_path / "a"
+    assert cli.main(["node", "init", "agency-a", "--dir", str(folder), "--address", "a.example:7700"]) == 0
+    out, error = capsys.readouterr()
+    assert error == ""
+    digest = certificate_digest((folder / "certificate.pem").read_bytes())
+    assert digest in out.replace(" ", "")
+    for wanted in ("agency-a", str(folder), "entry.toml", "federation.toml", "private", "telephone"):
+        assert wanted in out
+    assert "PRIVATE KEY" not in out
+    assert 'address = "a.example:7700"' in (folder / "entry.toml").read_text("utf-8")
+    before = files(folder)
+    assert "holds a node already" in fails(2, capsys, "node", "init", "agency-a", "--dir", folder)
+    assert files(folder) == before
+
+
+def test_node_init_of_a_coordinator(tmp_path: Path, capsys: Captured) -> None:
+    init = ["node", "init", "hub", "--coordinator", "--dir", tmp_path / "hub"]
+    assert "give its --address HOST:PORT" in fails(2, capsys, *init)
+    assert cli.main([*map(str, init), "--address", "hub.example:1"]) == 0
+    assert "coordinator = true" in (tmp_path / "hub" / "entry.toml").read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", ["Agency A", "a_b", ""])
+def test_node_init_with_a_bad_name(tmp_path: Path, name: str, capsys: Captured) -> None:
+    assert "small letters, digits and hyphens" in fails(2, capsys, "node", "init", name, "--dir", tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+
+
+# Looking at a list, from end to end
+
+
+def test_check_for_programs(listed: Path, rules: Path, capsys: Captured) -> None:
+    assert cli.main(["check", str(listed), "--rules", str(rules), "--json"]) == 0
+    out, _ = capsys.readouterr()
+    assert out.count("\n") == 1
+    report = json.loads(out.splitlines()[-1])
+    assert (report["path"], report["rows"], report["usable"]) == (str(listed), 4, 3)
+    assert report["headings"] == ["id_number", "name"]
+    assert report["rules"][0]["unusable_rows"] == [4]
+    assert report["rules"][0]["repeated"] == 1
+
+
+def test_check_for_people(listed: Path, rules: Path, capsys: Captured) -> None:
+    assert cli.main(["check", str(listed), "--rules", str(rules)]) == 0
+    out, _ = capsys.readouterr()
+    assert out.startswith(f"{listed}: 4 rows, 3 of them can be compared.")
+    assert "Rule `id` (id_number): 3 rows can be used." in out
+
+
+def test_check_with_the_rules_of_the_demo(listed: Path, tmp_path: Path, capsys: Captured) -> None:
+    assert "has no column `phone`" in fails(2, capsys, "check", listed)
+    whole = write(tmp_path / "whole.csv", "id_number,phone,birth_date\n1,2,3\n")
+    assert cli.main(["check", str(whole), "--json"]) == 0
+    assert [r["name"] for r in json.loads(capsys.readouterr().out)["rules"]] == ["id", "phone and birth date"]
+
+
+def test_check_with_columns_of_other_names(tmp_path: Path, rules: Path, capsys: Captured) -> None:
+    path = write(tmp_path / "list.csv", "Beneficiary No.\nA\n")
+    names = write(tmp_path / "columns.toml", '[columns]\nid_number = "Beneficiary No."\n')
+    assert cli.main(["check", str(path), "--rules", str(rules), "--map", str(names), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["usable"] == 1
+    assert "[columns] table" in fails(2, capsys, "check", path, "--rules", rules, "--map", rules)
+
+
+def test_check_of_what_cannot_be_used(listed: Path, rules: Path, tmp_path: Path, capsys: Captured) -> None:
+    check = ["check", listed, "--rules"]
+    assert "Cannot read" in fails(2, capsys, "check", tmp_path / "none.csv")
+    assert "Cannot read" in fails(2, capsys, *check, tmp_path / "none.toml")
+    assert "is not valid TOML" in fails(2, capsys, *check, listed)
+    assert "1 to 32 [[rule]] tables" in fails(2, capsys, *check, write(rules, ""))
+    assert "has no column `Phone`" in fails(2, capsys, *check, write(rules, RULES.replace("id_number", "Phone")))
+    assert "an Excel workbook" in fails(2, capsys, "check", write(tmp_path / "list.xlsx", b"PK\x03\x04"))
+
+
+def test_as_a_program_of_its_own_on_a_terminal_without_the_lists_script(listed: Path, rules: Path) -> None:
+    def run(*argv: str | Path) -> subprocess.CompletedProcess[str]:
+        environment = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-m", "parties.cli", *map(str, argv)]
+        return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+    write(rules, RULES.replace("id_number", "name"))
+    good = run("check", listed, "--rules", rules)
+    assert (good.returncode, good.stderr) == (0, "")
+    assert "compared as: ????" in good.stdout
+    bad = run("check", listed.with_name("немає.csv"), "--rules", rules)
+    assert (bad.returncode, bad.stdout) == (2, "")
+    assert bad.stderr.startswith("matchbit: Cannot read ")
+    assert bad.stderr.count("\n") == 1

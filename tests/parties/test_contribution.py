@@ -1,0 +1,224 @@
+import itertools
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mpc.committee import PARTIES, PartyId
+from mpc.errors import ShareError
+from mpc.replicated import Array, reconstruct
+from mpc.reveal import digest
+from parties.contribution import (
+    SEED_BYTES,
+    Dealing,
+    Keys,
+    check_limits,
+    deal_keys,
+    expand_share,
+    make_keys,
+    needs_whole,
+)
+from parties.errors import InputError
+from parties.records import SourceList, open_list
+from parties.rules import KeyMaker, Rule, canonical
+from tests.parties.samples import RULES, manifest, write
+
+SESSION = bytes(range(32))
+SIZES = (1, 63, 64, 65, 1000)
+
+
+def rows_of(path: Path, *rows: str) -> SourceList:
+    return open_list(write(path / "list.csv", "\n".join(["id_number,phone,birth_date", *rows, ""])))
+
+
+def key(rule: Rule, *values: str) -> bytes:
+    data = canonical(values)
+    assert data is not None
+    return KeyMaker(SESSION, rule).key(data)
+
+
+def keys_of(count: int) -> Array:
+    return np.random.default_rng(count).integers(0, 1 << 64, (count, 2), np.uint64)
+
+
+# Rows → keys
+
+
+def test_rows_are_mapped_to_distinct_keys(tmp_path: Path) -> None:
+    source = rows_of(
+        tmp_path, "A1,555,1980", "a1 ,556,1980", "B2,555,1980", ",557,", "C3,,1980", ",558,1981", "A1,,", "C3, ,1980"
+    )
+    made = make_keys(source, SESSION, RULES)
+    assert made.rows == 8
+    assert [p.tolist() for p in made.key_of] == [
+        [0, 0, 3, -1, 4, -1, 0, 4],
+        [1, 2, 1, -1, -1, 5, -1, -1],
+    ]
+    by_id, by_phone = RULES
+    assert [row.tobytes() for row in made.keys] == [
+        key(by_id, "a1"),
+        key(by_phone, "555", "1980"),
+        key(by_phone, "556", "1980"),
+        key(by_id, "b2"),
+        key(by_id, "c3"),
+        key(by_phone, "558", "1981"),
+    ]
+    assert made.keys.dtype == np.uint64
+    assert [p.dtype for p in made.key_of] == [np.int32, np.int32]
+
+
+@pytest.mark.parametrize("rows", SIZES)
+def test_every_row_of_its_own_at_any_size(tmp_path: Path, rows: int) -> None:
+    made = make_keys(rows_of(tmp_path, *(f"{k},," for k in range(rows))), SESSION, RULES[:1])
+    assert made.key_of[0].tolist() == list(range(rows))
+    assert made.keys.shape == (rows, 2)
+    assert [row.tobytes() for row in made.keys] == [key(RULES[0], str(k)) for k in range(rows)]
+
+
+def test_the_same_value_under_two_rules_is_two_keys(tmp_path: Path) -> None:
+    rules = (Rule("one", ("id_number",)), Rule("two", ("id_number",)))
+    made = make_keys(rows_of(tmp_path, "A,,"), SESSION, rules)
+    assert [p.tolist() for p in made.key_of] == [[0], [1]]
+    assert made.keys[0].tobytes() != made.keys[1].tobytes()
+
+
+def test_two_members_agree_in_a_session_and_in_no_other(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    one = make_keys(rows_of(tmp_path / "a", "X,1,2", "Ä1,,"), SESSION, RULES)
+    two = make_keys(rows_of(tmp_path / "b", "ａ\u03081 ,,"), SESSION, RULES)
+    assert two.keys.tolist() == one.keys[one.key_of[0][1:]].tolist()
+    other = make_keys(rows_of(tmp_path / "a", "X,1,2", "Ä1,,"), bytes(32), RULES)
+    assert not set(map(bytes, other.keys)) & set(map(bytes, one.keys))
+
+
+def test_no_usable_row(tmp_path: Path) -> None:
+    made = make_keys(rows_of(tmp_path, ",555,", " ,,1980"), SESSION, RULES)
+    assert made.keys.shape == (0, 2)
+    assert [p.tolist() for p in made.key_of] == [[-1, -1], [-1, -1]]
+
+
+def test_a_list_without_a_rules_column(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="has no column `sex`"):
+        make_keys(rows_of(tmp_path, "A,,"), SESSION, (Rule("r", ("id_number", "sex")),))
+
+
+def test_progress_is_told_by_rows(tmp_path: Path) -> None:
+    told: list[int] = []
+    make_keys(rows_of(tmp_path, *(f"{k},," for k in range(40_001))), SESSION, RULES[:1], told.append)
+    assert told == [20_000, 40_000]
+
+
+# Limits
+
+
+def test_within_the_limits(tmp_path: Path) -> None:
+    source = rows_of(tmp_path, "A,,", "B,,")
+    check_limits(manifest(max_records=2), make_keys(source, SESSION, RULES), source)
+
+
+def test_more_rows_than_agreed(tmp_path: Path) -> None:
+    source = rows_of(tmp_path, "A,,", "A,,", ",,")
+    says = f"{source.path} has 3 rows; the session allows 2 per member. Shorten the list, or ask the coordinator"
+    with pytest.raises(InputError, match=re.escape(says)):
+        check_limits(manifest(max_records=2), make_keys(source, SESSION, RULES), source)
+
+
+def test_nothing_to_compare(tmp_path: Path) -> None:
+    source = rows_of(tmp_path, ",1,", ",,2")
+    says = (
+        f"No row of {source.path} has all fields of any rule (id: id_number; phone and birth date: phone, birth_date)"
+    )
+    with pytest.raises(InputError, match=re.escape(says)):
+        check_limits(manifest(), make_keys(source, SESSION, RULES), source)
+
+
+# Keys → shares
+
+
+def shares(dealings: list[Dealing]) -> list:
+    return [expand_share(d.rows, d.seeds, d.whole) for d in dealings]
+
+
+@pytest.mark.parametrize("count", SIZES)
+def test_any_two_parties_hold_the_keys(count: int) -> None:
+    keys = keys_of(count)
+    held = shares(deal_keys(keys))
+    assert np.array_equal(reconstruct((held[0], held[1], held[2])), keys)
+    for one, other in itertools.combinations(PARTIES, 2):
+        components = {}
+        for party in (one, other):
+            components |= {int(party): held[party].a, int(party.next): held[party].b}
+        assert set(components) == {0, 1, 2}
+        assert np.array_equal(components[0] ^ components[1] ^ components[2], keys)
+
+
+@pytest.mark.parametrize("count", SIZES)
+def test_what_travels(count: int) -> None:
+    for party, dealing in zip(PARTIES, deal_keys(keys_of(count)), strict=True):
+        assert dealing.rows == count
+        whole_is_a, whole_is_b = party == PartyId.P2, party == PartyId.P1
+        assert [len(s) for s in dealing.seeds] == [0 if whole_is_a else SEED_BYTES, 0 if whole_is_b else SEED_BYTES]
+        assert needs_whole(party) == (dealing.whole is not None) == (whole_is_a or whole_is_b)
+        if dealing.whole is not None:
+            assert (dealing.whole.shape, dealing.whole.dtype) == ((count, 2), np.uint64)
+
+
+@pytest.mark.parametrize("count", SIZES)
+def test_digests_are_of_what_each_node_holds_and_agree_along_the_ring(count: int) -> None:
+    dealings = deal_keys(keys_of(count))
+    for party, dealing, share in zip(PARTIES, dealings, shares(dealings), strict=True):
+        assert dealing.digests == (digest(share.a).tobytes(), digest(share.b).tobytes())
+        assert dealing.digests[1] == dealings[party.next].digests[0]
+    assert len({d.digests[0] for d in dealings}) == 3
+
+
+def test_randomness_is_fresh_every_time() -> None:
+    keys = keys_of(64)
+    one, two = deal_keys(keys), deal_keys(keys)
+    seeds = [seed for dealing in (one[0], two[0]) for seed in dealing.seeds]
+    assert len(set(seeds)) == 4
+    assert one[1].whole is not None
+    assert two[1].whole is not None
+    assert not np.any(one[1].whole == two[1].whole)
+
+
+def test_no_party_is_sent_what_it_must_not_have() -> None:
+    """P0 gets seeds alone; P1 lacks the seed of component 0, P2 that of component 1."""
+    p0, p1, p2 = deal_keys(keys_of(3))
+    assert p0.whole is None
+    assert p1.seeds == (p0.seeds[1], b"")
+    assert p2.seeds == (b"", p0.seeds[0])
+
+
+@pytest.mark.parametrize("bit", [0, 1])
+def test_one_partys_view_is_uniform_whatever_the_keys(bit: int) -> None:
+    """Bits of the components, and of their sum, of keys that are all zeros or all ones: fair within 7 deviations."""
+    count = 4096
+    keys = np.full((count, 2), np.uint64(0xFFFF_FFFF_FFFF_FFFF if bit else 0))
+    bits = count * 128
+    for share in shares(deal_keys(keys)):
+        for view in (share.a, share.b, share.a ^ share.b):
+            ones = int(np.unpackbits(view.view(np.uint8)).sum())
+            assert abs(ones - bits / 2) < 7 * (bits / 4) ** 0.5
+            per_bit = np.unpackbits(view.view(np.uint8).reshape(count, 16), axis=1).sum(axis=0)
+            assert np.all(np.abs(per_bit.astype(int) - count / 2) < 7 * (count / 4) ** 0.5)
+
+
+def test_a_component_without_a_seed_must_have_travelled() -> None:
+    p0, p1, p2 = deal_keys(keys_of(5))
+    for dealing in (p1, p2):
+        with pytest.raises(ValueError, match="travels whole"):
+            expand_share(5, dealing.seeds, None)
+    assert p1.whole is not None
+    with pytest.raises(ShareError):
+        expand_share(6, p1.seeds, p1.whole)
+    assert expand_share(5, p0.seeds, None).shape == (5, 2)
+
+
+def test_keys_and_dealings_of_one_key_of_zeros() -> None:
+    made = Keys(np.zeros((1, 2), np.uint64), (np.zeros(1, np.int32),))
+    held = shares(deal_keys(made.keys))
+    assert not reconstruct((held[0], held[1], held[2])).any()
+    assert all(share.a.any() and share.b.any() for share in held)

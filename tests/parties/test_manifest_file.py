@@ -1,0 +1,191 @@
+"""Terms as a coordinator writes them, in TOML."""
+
+import re
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from parties.errors import ConfigError
+from parties.manifest import MAX_RECORDS, MAX_RULES, TWO_AGENCIES, from_bytes, from_toml, rules_from_toml
+from tests.parties.samples import JARGON, NOW, digests, examples, manifest, toml
+
+DIGESTS = digests("agency-a", "agency-b", "agency-c", "neutral", "hub")
+zones = st.just(UTC)
+
+
+def refused_toml(file: dict[str, Any], nodes: dict[str, str] = DIGESTS) -> str:
+    with pytest.raises(ConfigError) as error:
+        from_toml(file, "hub", nodes, NOW)
+    text = str(error.value)
+    assert not any(word in text for word in JARGON)
+    assert text.endswith(".")
+    return text
+
+
+def test_a_good_file() -> None:
+    assert from_toml(toml(), "hub", DIGESTS, NOW) == manifest()
+
+
+def test_all_entries_are_taken_over() -> None:
+    east = timezone(timedelta(hours=2))
+    expires = datetime(2027, 1, 1, 1, tzinfo=east)
+    file = toml(reveal="members", retention_days=30, max_records=7, expires=expires)
+    terms = from_toml(file, "hub", DIGESTS, datetime(2026, 11, 20, 14, 0, 0, 7, tzinfo=east))
+    assert (terms.reveal, terms.retention_days, terms.max_records) == ("members", 30, 7)
+    assert terms.expires == "2026-12-31T23:00:00+00:00"
+    assert terms.created == "2026-11-20T12:00:00.000007+00:00"
+    assert from_bytes(terms.to_bytes()) == terms
+
+
+def test_only_the_participants_are_named() -> None:
+    terms = from_toml(toml(), "hub", DIGESTS | digests("stranger"), NOW)
+    assert set(terms.nodes) == {"agency-a", "agency-b", "agency-c", "neutral", "hub"}
+
+
+TWO = ["agency-a", "agency-b"]
+
+
+@pytest.mark.parametrize("committee", [TWO, [], ["agency-a"]])
+def test_two_agencies_alone_are_told_what_to_do(committee: list[str]) -> None:
+    assert refused_toml(toml(members=TWO, committee=committee)) == TWO_AGENCIES
+    assert refused_toml(toml(members=TWO, committee=None)) == TWO_AGENCIES
+    for wanted in ("third, neutral", "matchbit node init", "entry.toml", "`committee`"):
+        assert wanted in TWO_AGENCIES
+
+
+def test_two_agencies_with_a_neutral_node_can_compute() -> None:
+    terms = from_toml(toml(members=TWO), "hub", DIGESTS, NOW)
+    assert terms.participants == ("agency-a", "agency-b", "neutral")
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"committee": ["agency-a", "agency-b"]}, "`committee` must name exactly three"),
+        ({"committee": ["agency-a", "agency-b", "agency-c", "neutral"]}, "`committee` must name exactly three"),
+        ({"committee": ["agency-a", "agency-a", "neutral"]}, "`committee` names agency-a twice"),
+        ({"members": ["agency-a", "agency-b", "agency-a"]}, "`members` names agency-a twice"),
+        ({"members": ["agency-a"]}, "`members` must name 2 to"),
+        ({"members": []}, "`members` must name 2 to"),
+        ({"members": "agency-a"}, "`members` must be a list"),
+        ({"members": ["agency-a", 7]}, "`members` must be a list"),
+        ({"members": ["Agency A", "agency-b"]}, "`members` must be a list of node names (small letters"),
+        ({"members": ["agency-a", "agency-b\n"]}, "`members` must be a list of node names"),
+        ({"committee": {"agency-a": 1}}, "`committee` must be a list"),
+        ({"members": ["agency-a", "agency-x", "agency-y"]}, "Not in federation.toml: agency-x, agency-y."),
+        ({"committee": ["agency-a", "agency-b", "helper"]}, "Not in federation.toml: helper."),
+        ({"members": ["agency-a", "agency-b", "hub"]}, "the coordinator cannot take part"),
+        ({"committee": ["agency-a", "agency-b", "hub"]}, "the coordinator cannot take part"),
+        ({"title": ""}, "`title` must be a text"),
+        ({"title": 7}, "`title` must be a text"),
+        ({"title": "x" * 1001}, "`title` must be a text"),
+        ({"purpose": ["x"]}, "`purpose` must be a text"),
+        ({"reveal": "everything"}, "`reveal` must be flag, count or members"),
+        ({"reveal": True}, "`reveal` must be flag, count or members"),
+        ({"reveal": ["flag"]}, "`reveal` must be flag, count or members"),
+        ({"max_records": 0}, "`max_records` must be a whole number from 1 to"),
+        ({"max_records": -5}, "`max_records` must be a whole number"),
+        ({"max_records": True}, "`max_records` must be a whole number"),
+        ({"max_records": 10.0}, "`max_records` must be a whole number"),
+        ({"max_records": "200000"}, "`max_records` must be a whole number"),
+        ({"max_records": MAX_RECORDS + 1}, "`max_records` must be a whole number"),
+        ({"max_records": 10**40}, "`max_records` must be a whole number"),
+        ({"retention_days": 0}, "`retention_days` must be a whole number from 1 to 90"),
+        ({"retention_days": 91}, "`retention_days` must be a whole number"),
+        ({"retention_days": True}, "`retention_days` must be a whole number"),
+        ({"expires": "2026-12-31T00:00:00Z"}, "`expires` must be like 2026-12-31T00:00:00Z"),
+        ({"expires": datetime(2026, 12, 31)}, "`expires` must be like"),  # noqa: DTZ001
+        ({"expires": datetime(2026, 12, 31, tzinfo=UTC).date()}, "`expires` must be like"),
+        ({"expires": NOW}, "expired on 2026-11-20T12:00:00+00:00; set a later `expires`"),
+        ({"expires": NOW - timedelta(days=400)}, "expired on"),
+        ({"title": None}, "[session] table lacks: title."),
+        ({"max_records": None, "expires": None}, "[session] table lacks: expires, max_records."),
+        ({"purpose": None}, "[session] table lacks: purpose."),
+        ({"colour": "red"}, "entries that Matchbit does not know: colour."),
+    ],
+)
+def test_wrong_terms_are_named(changes: dict[str, Any], says: str) -> None:
+    assert says in refused_toml(toml(**changes))
+
+
+def test_without_members_the_file_says_so() -> None:
+    assert "members" in refused_toml(toml(members=None))
+
+
+@pytest.mark.parametrize("expires", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_the_ends_of_time(expires: str) -> None:
+    assert "expire" in refused_toml(toml(expires=datetime.fromisoformat(expires)))
+
+
+def test_a_coordinator_that_is_not_in_its_own_federation() -> None:
+    nodes = {name: d for name, d in DIGESTS.items() if name != "hub"}
+    assert "Not in federation.toml: hub." in refused_toml(toml(), nodes)
+
+
+@pytest.mark.parametrize(
+    ("rule", "says"),
+    [
+        ([], "there must be 1 to 32 [[rule]] tables"),
+        ([{"name": "id", "fields": []}], "rule id must have 1 to 16 headings"),
+        ([{"name": "id"}], "Rule 1 must have `name` and `fields`"),
+        ([{"name": "id", "fields": ["a"]}, {"fields": ["a"]}], "Rule 2 must have `name` and `fields`"),
+        ([{"name": "id", "fields": ["a"], "weight": 2}], "Rule 1 must have `name` and `fields` and nothing else"),
+        ([{"name": "id", "fields": "id_number"}], "`fields` must be a list"),
+        ([{"name": "id", "fields": ["a", 3]}], "rule id must have"),
+        ([{"name": "id", "fields": [""]}], "rule id must have"),
+        ([{"name": "id", "fields": ["x" * 201]}], "rule id must have"),
+        ([{"name": "id", "fields": ["x"] * 17}], "rule id must have 1 to 16 headings"),
+        ([{"name": "", "fields": ["a"]}], "every rule needs a name"),
+        ([{"name": 3, "fields": ["a"]}], "every rule needs a name"),
+        ([{"name": "=cmd()", "fields": ["a"]}], "begins with a letter or a digit"),
+        ([{"name": "x" * 101, "fields": ["a"]}], "every rule needs a name"),
+        ([{"name": "id", "fields": ["a"]}] * 2, "two rules have the same name"),
+        ([{"name": f"r{k}", "fields": ["a"]} for k in range(MAX_RULES + 1)], "there must be 1 to 32"),
+        (["id"], "Rule 1 must have"),
+        ({"name": "id", "fields": ["a"]}, "rules must be [[rule]] tables"),
+        (3, "rules must be [[rule]] tables"),
+    ],
+)
+def test_wrong_rules_are_named(rule: Any, says: str) -> None:
+    assert says in refused_toml(toml() | {"rule": rule})
+    with pytest.raises(ConfigError, match=re.escape(says)):
+        rules_from_toml({"rule": rule})
+
+
+def test_as_many_rules_as_allowed() -> None:
+    many = [{"name": f"r{k}", "fields": ["a"]} for k in range(MAX_RULES)]
+    assert len(rules_from_toml({"rule": many})) == MAX_RULES
+    assert len(from_toml(toml() | {"rule": many}, "hub", DIGESTS, NOW).rules) == MAX_RULES
+
+
+@pytest.mark.parametrize(
+    "file",
+    [{}, {"session": {}}, {"session": "text"}, {"session": [{}]}, {"session": [["a", "b"]]}, {"session": 3}],
+)
+def test_files_that_are_something_else(file: dict[str, Any]) -> None:
+    refused_toml(file)
+
+
+def test_unknown_tables_are_named() -> None:
+    assert "does not know: rules." in refused_toml(toml() | {"rules": []})
+
+
+toml_values = st.recursive(
+    st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.datetimes() | st.datetimes(timezones=zones),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(st.sampled_from([*toml()["session"], "reveal", "retention_days", "rule", "session"]), toml_values)
+@examples(300)
+def test_any_value_anywhere_is_read_or_refused(key: str, value: Any) -> None:
+    file = toml() | {key: value} if key in ("rule", "session") else toml(**{key: value})
+    try:
+        terms = from_toml(file, "hub", DIGESTS, NOW)
+    except ConfigError:
+        return
+    assert from_bytes(terms.to_bytes()) == terms

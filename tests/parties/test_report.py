@@ -1,0 +1,165 @@
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from parties.lifecycle import MEANING, State
+from parties.report import LEARNS, TRUST, bench_text, demo_json, demo_text, session_text, table
+from parties.results import REVIEW, Summary
+from parties.store import Receipt, SessionRecord
+from parties.trial import MemberResult, Outcome
+from tests.parties.samples import manifest
+
+TERMS = manifest()
+RECORD = SessionRecord(TERMS, State.PROPOSED, "", 0, {"agency-a": b"x" * 64, "neutral": b"y" * 64})
+FIGURES = {
+    "cpu_s": 1.25,
+    "sent_bytes": 52_000_000,
+    "idle_rss_bytes": 60_000_000,
+    "peak_rss_bytes": 150_000_000,
+    "phases": {"tag": 1.0},
+    "group_sizes": [0, 4, 2],
+}
+
+
+def squeezed(text: str) -> list[str]:
+    return [" ".join(line.split()) for line in text.splitlines()]
+
+
+def receipt(member: str, rows: int) -> Receipt:
+    return Receipt(RECORD.id, member, "neutral", rows, (b"d" * 32, b"e" * 32), b"s" * 64)
+
+
+def summary(name: str, matched: int = 2) -> Summary:
+    return Summary("Demonstration", name, 1000, matched, 7, {"id": matched}, {"id": 7}, 3)
+
+
+def results(correct: bool | None) -> dict[str, MemberResult]:
+    expected = None if correct is None else 2
+    rows = [
+        {"id": "A-1", "name": "Anna", "empty": " ", "match": "yes", "matched_on": "id"},
+        {"id": "B-2", "matched_on": "own words", "match (2)": "yes", "matched_on (2)": "id; phone"},
+    ]
+    return {
+        "agency-a": MemberResult(summary("agency-a"), Path("a.csv"), expected, correct, rows),
+        "agency-b": MemberResult(summary("agency-b", 0), Path("b.csv"), expected, correct, []),
+    }
+
+
+def outcome() -> Outcome:
+    return Outcome(RECORD, {"propose": 0.5, "compute": 2.25}, {"agency-a": FIGURES, "neutral": FIGURES})
+
+
+def test_a_table_is_aligned_and_groups_digits() -> None:
+    assert table(("name", "keys"), [("agency-a", 1234567), ("b", "-")]) == (
+        "name           keys\n-------------------\nagency-a  1,234,567\nb                 -"
+    )
+    assert table(("name", "keys"), []).splitlines() == ["name  keys", "----------"]
+
+
+@pytest.mark.parametrize("reveal", LEARNS)
+def test_a_sessions_page_tells_who_learns_what(reveal: str) -> None:
+    text = session_text(replace(RECORD, manifest=manifest(reveal=reveal)), [], ("", 0, 0))
+    lines = squeezed(text)
+    assert f"each member learns {LEARNS[reveal]}." in lines
+    assert not any(other in text for key, other in LEARNS.items() if key != reveal)
+    assert TRUST in lines
+    assert any(line.startswith("the committee learns each member's number of keys") for line in lines)
+
+
+def test_a_sessions_page_tells_all_terms() -> None:
+    lines = squeezed(session_text(RECORD, [receipt("agency-b", 1234)], ("", 0, 0)))
+    for wanted in (
+        TERMS.title,
+        f"id {RECORD.id.hex()}",
+        "state waits for approvals",
+        f"purpose {TERMS.purpose}",
+        "coordinator hub",
+        "committee agency-a, agency-b, neutral",
+        "members agency-a, agency-b, agency-c",
+        "rule id: id_number",
+        "rule phone and birth date: phone + birth_date",
+        "limit 1,000 records per member",
+        f"expires {TERMS.expires}; shares are deleted 7 days after proposal at the latest",
+        "agency-a yes not yet",
+        "agency-b not yet 1,234",
+        "agency-c not yet not yet",
+        "neutral yes -",
+    ):
+        assert wanted in lines
+    assert not any(line.startswith("reason") for line in lines)
+
+
+@pytest.mark.parametrize("state", State)
+def test_every_state_reads_as_what_it_means(state: State) -> None:
+    record = replace(RECORD, state=state, reason="agency-b: the purpose is too wide")
+    lines = squeezed(session_text(record, [], ("tag", 1, 2)))
+    assert f"state {MEANING[state]} (tag)" in lines
+    assert "reason agency-b: the purpose is too wide" in lines
+
+
+def test_the_demos_json() -> None:
+    report = demo_json(outcome(), results(True))
+    assert report["members"] == 3
+    assert report["rows"] == {"agency-a": 1000, "agency-b": 1000}
+    assert report["matched"] == {"agency-a": 2, "agency-b": 0}
+    assert report["expected"] == {"agency-a": 2, "agency-b": 2}
+    assert report["correct"] is True
+    assert report["wall_s"] == 2.75
+    for figures in report["committee"].values():
+        assert {"cpu_s", "sent_bytes", "peak_rss_bytes"} <= set(figures)
+    assert report["sheets"] == {"agency-a": "a.csv", "agency-b": "b.csv"}
+
+
+def test_the_demos_json_where_the_truth_is_unknown_or_missed() -> None:
+    unknown = demo_json(outcome(), results(None))
+    assert (unknown["expected"], unknown["correct"]) == (None, None)
+    mixed = results(True)
+    mixed["agency-b"] = replace(mixed["agency-b"], correct=False)
+    assert demo_json(outcome(), mixed)["correct"] is False
+
+
+def test_the_demos_story() -> None:
+    lines = squeezed(demo_text(outcome(), results(True), Path("sheets")))
+    for wanted in (
+        "agency rows shared not compared expected exactly right",
+        "agency-a 1,000 2 7 2 yes",
+        "agency-a learned that it shares 2 people, among them:",
+        "A-1, Anna (on id)",
+        "B-2 (on id; phone)",
+        "agency-b learned that it shares 0 people, among them:",
+        "nobody",
+        "neutral 1.25 s 52.0 MB 150 MB",
+        "Time: propose 0.5 s, compute 2.2 s.",
+        f"{TRUST} {REVIEW}",
+        "Result sheets are in sheets.",
+    ):
+        assert wanted in lines, wanted
+
+
+def test_the_demos_story_without_truth_or_folder() -> None:
+    text = demo_text(outcome(), results(None), None)
+    assert "exactly right" not in text
+    assert "Result sheets" not in text
+
+
+@pytest.mark.parametrize("correct", [True, False])
+def test_the_benchmarks_table(correct: bool) -> None:
+    report: dict[str, Any] = outcome().report() | {
+        "rows": {"agency-a": 1_000_000, "agency-b": 1_000_000, "agency-c": 1_000_000},
+        "rows_per_s": 123_456,
+        "sent_bytes_per_row": {"agency-a": 17.3, "neutral": 18.9},
+        "memory_bytes_per_row": {"agency-a": 30.0, "neutral": 31.0},
+        "phases": {"tag": 1.5},
+        "correct": correct,
+    }
+    lines = squeezed(bench_text(report))
+    assert lines[0] == "3 members, 3,000,000 keys in all, 123,456 keys/s computed"
+    assert "neutral 1.25 s 0.42 s 18.9 B 31 B 150 MB" in lines
+    assert "whole session 2.75" in lines
+    assert "tag 1.5" in lines
+    assert lines[-1] == ("result: exactly right" if correct else "result: WRONG")
+    limited = bench_text(report | {"rate": "100mbit", "line_used": {"agency-a": 0.934}})
+    assert re.search(r"100mbit each way.*agency-a 93%", limited)
