@@ -65,8 +65,9 @@ class Mailbox:
             MpcError: the mailbox has been aborted, by this message or before.
         """
         with self._changed:
-            if len(message) > MAX_MESSAGE_BYTES + 64 or len(step) > MAX_STEP_CHARS:
-                self._abort(PeerError(peer, step[:MAX_STEP_CHARS], "violation", "oversized message"))
+            if len(message) > MAX_MESSAGE_BYTES + 64 or len(step) > MAX_STEP_CHARS or not step.isprintable():
+                shown = "".join(c if c.isprintable() else "?" for c in step[:MAX_STEP_CHARS])
+                self._abort(PeerError(peer, shown, "violation", "oversized message or step label"))
             elif (peer, step) in self._seen:
                 self._abort(PeerError(peer, step, "violation", "the step was sent twice"))
             self._seen.add((peer, step))  # before waiting, so that no second copy slips in meanwhile

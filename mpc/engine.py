@@ -183,7 +183,10 @@ def tag(session: Session, rows: Share, progress: Progress, lanes: int, chunk_row
 
 
 def finish(session: Session) -> None:
-    """Go on only when both peers have reached this step: a result is released by all or by none.
+    """Go on only when both peers have reached this step.
+
+    A party that returns from here knows that the others had all they needed. Whoever releases results still waits for
+    all three parties to say so, since the last messages themselves can be lost.
 
     Cost: 1 round; 6 B in all.
     Reveals: nothing.

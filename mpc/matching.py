@@ -102,6 +102,6 @@ def other_members(party: PartyId, groups: Groups, masks: Share, reveal: Reveal) 
     if reveal is Reveal.MEMBERS:
         held = masks.map(lambda c: groups.spread(np.bitwise_xor.reduceat(c[groups.order], groups.starts, axis=0)))
         return held ^ masks
-    others = groups.sizes - 1
+    others = np.minimum(groups.sizes - 1, np.iinfo(np.uint16).max)
     value = others > 0 if reveal is Reveal.FLAG else others
     return public(party, groups.spread(value.astype(np.uint8 if reveal is Reveal.FLAG else np.uint16)))
