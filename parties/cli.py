@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -26,6 +27,8 @@ from parties.rules import Rule
 Run = Callable[[argparse.Namespace], None]
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+DEBUG = "MATCHBIT_DEBUG"
+"""Environment variable that lets unexpected errors through with all their details."""
 DURATION_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -50,6 +53,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _say("matchbit: stopped.", sys.stderr)
         return 130
+    except Exception as error:
+        if DEBUG in os.environ:
+            raise
+        _say(
+            f"matchbit: An unexpected error ({type(error).__name__}). Set {DEBUG}=1 and report what you see.",
+            sys.stderr,
+        )
+        return errors.exit_code(error)
     return 0
 
 

@@ -87,7 +87,7 @@ class SessionServicer(services.SessionServiceServicer):
         """Publish a manifest."""
         self._operator_only(context)
         manifest = manifest_of(request.manifest)
-        self._federation.check(manifest)
+        self._federation.check(manifest, utc_now())
         if manifest.coordinator != self._config.name or manifest.is_past(utc_now()):
             raise SessionRefused("The manifest names another coordinator or has expired.")
         for name in manifest.committee:

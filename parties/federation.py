@@ -99,7 +99,7 @@ class Federation:
             SessionRefused: it has expired or a signature is missing.
             ConfigError: a signature is false.
         """
-        self.check(manifest)
+        self.check(manifest, now)
         if manifest.is_past(now):
             raise SessionRefused(f"The session '{manifest.title}' expired on {manifest.expires}.")
         missing = [name for name in manifest.participants if name not in signatures]
@@ -108,12 +108,15 @@ class Federation:
         for name in manifest.participants:
             verify(self[name].verifier(), manifest.session_id, name, signatures[name])
 
-    def check(self, manifest: Manifest) -> None:
-        """Check that a manifest means the same nodes as this federation.
+    def check(self, manifest: Manifest, now: datetime) -> None:
+        """Check that a manifest means the same nodes as this federation, and was not created in the future.
 
         Raises:
             PeerIdentityError: it pins another certificate or key for a name than we do.
+            SessionRefused: its time of creation is ahead of our clock.
         """
+        if manifest.is_ahead(now):
+            raise SessionRefused(f"The session says it was created on {manifest.created}, which is still to come.")
         for name, digest in manifest.nodes.items():
             if self[name].digest != digest:
                 raise PeerIdentityError(

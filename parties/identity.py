@@ -76,6 +76,7 @@ def load(name: str, folder: Path) -> Identity:
         for secret in (TLS_KEY, SIGNING_KEY):
             if os.name == "posix" and (folder / secret).stat().st_mode & 0o077:
                 raise ConfigError(f"{folder / secret} can be read by other users; run `chmod 600` on it.")
+        serialization.load_pem_private_key((folder / TLS_KEY).read_bytes(), None)
         signing_key = serialization.load_pem_private_key((folder / SIGNING_KEY).read_bytes(), None)
         if not isinstance(signing_key, Ed25519PrivateKey):
             raise ConfigError(f"{folder / SIGNING_KEY} is not an Ed25519 key.")

@@ -31,6 +31,8 @@ MAX_MEMBERS = 1000
 MAX_RULES = 32
 MAX_RECORDS = 50_000_000
 MAX_RETENTION_DAYS = 90
+CLOCKS_DIFFER = timedelta(days=1)
+"""By how much nodes' clocks may differ."""
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 TWO_AGENCIES = (
     "Two agencies cannot compute alone: of two computing nodes each could learn the other's list. A third, neutral "
@@ -88,6 +90,10 @@ class Manifest:
     def session_id(self) -> bytes:
         """32 bytes: the SHA-256 of the canonical bytes."""
         return hashlib.sha256(self.to_bytes()).digest()
+
+    def is_ahead(self, now: datetime) -> bool:
+        """Whether it was created later than any honest clock can say, which would put off deletion."""
+        return datetime.fromisoformat(self.created) > now + CLOCKS_DIFFER
 
     def is_past(self, now: datetime) -> bool:
         """Whether the session has expired."""
@@ -212,7 +218,7 @@ def check(manifest: Manifest) -> None:
     named = isinstance(manifest.coordinator, str) and NAME.fullmatch(manifest.coordinator)
     _require(bool(named), "`coordinator` must be a node's name")
     for field, text in (("title", manifest.title), ("purpose", manifest.purpose)):
-        _require(isinstance(text, str) and 0 < len(text) <= 1000, f"`{field}` must be a text of 1 to 1000 characters")
+        _require(_is_text(text, 1000), f"`{field}` must be one line of 1 to 1000 printable characters")
     if len(manifest.members) == 2 and len(set(manifest.committee)) < 3:
         raise ConfigError(TWO_AGENCIES)
     _require(2 <= len(manifest.members) <= MAX_MEMBERS, f"`members` must name 2 to {MAX_MEMBERS} nodes")
@@ -240,11 +246,16 @@ def check(manifest: Manifest) -> None:
 def _check_rules(rules: Sequence[Rule]) -> None:
     _require(0 < len(rules) <= MAX_RULES, f"there must be 1 to {MAX_RULES} [[rule]] tables")
     for rule in rules:
-        named = isinstance(rule.name, str) and 0 < len(rule.name) <= 100 and rule.name[0].isalnum()
-        _require(named, "every rule needs a name that begins with a letter or a digit")
-        good = all(isinstance(f, str) and 0 < len(f) <= 200 for f in rule.fields)
+        named = _is_text(rule.name, 100) and rule.name[0].isalnum()
+        _require(named, "every rule needs a printable name that begins with a letter or a digit")
+        good = all(_is_text(f, 200) for f in rule.fields)
         _require(good and 0 < len(rule.fields) <= MAX_FIELDS, f"rule {rule.name} must have 1 to {MAX_FIELDS} headings")
     _require(len({r.name for r in rules}) == len(rules), "two rules have the same name")
+
+
+def _is_text(value: Any, longest: int) -> bool:
+    """Whether a value is text that can be shown to an approver as it is: no line breaks, no codes of a terminal."""
+    return isinstance(value, str) and 0 < len(value) <= longest and value.isprintable()
 
 
 def _require(condition: bool, text: str) -> None:

@@ -46,7 +46,7 @@ class Member:
     def approve(self, session_id: bytes) -> SessionRecord:
         """Sign a session's terms, after checking that they mean the nodes that we know."""
         record, _, _ = self.coordinator.get(session_id)
-        self.federation.check(record.manifest)
+        self.federation.check(record.manifest, utc_now())
         signature = sign(self.config.identity().signing_key, record.id, self.config.name)
         self.coordinator.approve(record.id, signature)
         return record

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 
 import grpc
 import numpy as np
@@ -271,7 +272,8 @@ def delete_overdue(store: Store) -> None:
         record = store.get(session_id)
         over = record.state in (State.CLOSED, State.RUNNING)
         if not over and utc_now() >= record.manifest.retained_until():
-            store.delete_shares(session_id, Event.CLOSE, "the agreed retention ended")
+            with suppress(SessionRefused):  # it has just begun to run: next time
+                store.delete_shares(session_id, Event.CLOSE, "the agreed retention ended")
 
 
 def stop_on_signal() -> threading.Event:

@@ -342,7 +342,9 @@ class Store:
             state = after(State(row[0]), event).value
             db.execute("UPDATE sessions SET state = ?, reason = ? WHERE id = ?", (state, reason, session_id))
             self._log(db, session_id, f"shares and results deleted: {reason}")
-        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        busy = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        if busy:
+            self.log(session_id, "pages of deleted shares are overwritten when the node is started again")
 
     def _delete(self, db: sqlite3.Connection, session_id: bytes, table: str, column: str) -> None:
         """Delete a session's rows of a table, and the chunks that its column owns."""

@@ -26,7 +26,7 @@ from mpc.committee import PartyId
 from mpc.errors import MpcError, PeerError
 from parties import errors
 from parties.config import Config
-from parties.errors import ConfigError, PeerIdentityError, PeerUnavailable, ServiceError
+from parties.errors import ConfigError, PeerIdentityError, PeerUnavailable, ServiceError, SessionAborted
 from parties.federation import Federation, Node
 from parties.identity import Identity, tls_name
 from protos.matchbit.v1 import committee_pb2 as pb
@@ -120,6 +120,8 @@ def from_rpc(node: str, error: grpc.RpcError) -> ServiceError:
         return PeerUnavailable(f"{node} cannot be reached; check its address, and that its operator has started it.")
     if status is grpc.StatusCode.DEADLINE_EXCEEDED:
         return PeerUnavailable(f"{node} did not answer in time; its operator should look at its log.")
+    if status in (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN):
+        return SessionAborted(f"{node} had an unexpected error; its operator should look at its log.")
     kind = errors.FROM_STATUS.get(status.name, PeerUnavailable)
     return kind(details if details.endswith(".") else f"{node} failed: {status.name.lower()} {details}".strip())
 

@@ -19,6 +19,7 @@ from parties import calls, config, contribution
 from parties.config import Config
 from parties.errors import InputError, PeerIdentityError, PeerUnavailable, ServiceError, SessionAborted, SessionRefused
 from parties.federation import Federation as Known
+from parties.identity import utc_now
 from parties.launch import Operator
 from parties.lifecycle import State
 from parties.loopback import COORDINATOR, NEUTRAL
@@ -311,7 +312,7 @@ def test_an_operator_of_another_federation_is_refused(tmp_path: Path, federation
         record = other.approved()
         mine = federation.configs["agency-a"]
         with pytest.raises(PeerIdentityError, match="pins other keys"):
-            mine.federation().check(record.manifest)
+            mine.federation().check(record.manifest, utc_now())
         entries = mine.federation_path.read_text("utf-8")
         stranger = dataclasses.replace(other.configs[COORDINATOR], federation_path=mine.federation_path)
         with pytest.raises(ServiceError):

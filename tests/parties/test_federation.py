@@ -218,16 +218,25 @@ def test_terms_that_pin_other_keys_for_a_name(nodes: dict[str, Config], known: F
     terms = terms_of(nodes)
     changed = manifest(nodes={**terms.nodes, name: "0" * 64})
     with pytest.raises(PeerIdentityError, match=f"pins other keys for {name} than .* compare with {name}"):
-        known.check(changed)
+        known.check(changed, NOW)
     with pytest.raises(PeerIdentityError):
         known.check_approved(changed, approvals(nodes, changed), NOW)
+
+
+def test_terms_from_the_future(nodes: dict[str, Config], known: Federation) -> None:
+    """A coordinator cannot put off the end of retention by a false time of creation."""
+    terms = manifest(nodes=terms_of(nodes).nodes)
+    created = datetime.fromisoformat(terms.created)
+    known.check(terms, created - timedelta(hours=23))
+    with pytest.raises(SessionRefused, match="still to come"):
+        known.check(terms, created - timedelta(hours=25))
 
 
 def test_terms_with_an_unknown_node(nodes: dict[str, Config], tmp_path: Path) -> None:
     terms = terms_of(nodes)
     few = federation.load(write(tmp_path / "f.toml", entry(nodes, "hub") + entry(nodes, "agency-a")))
     with pytest.raises(ConfigError, match=r"is not in federation\.toml"):
-        few.check(terms)
+        few.check(terms, NOW)
 
 
 def test_the_digest_of_an_entry_is_of_its_pinned_certificate(known: Federation, nodes: dict[str, Config]) -> None:
