@@ -10,10 +10,10 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from mpc.errors import MpcError
-from parties import config, coordinator, errors, generator, launch, network, node, records, trial
+from parties import config, coordinator, errors, generator, launch, network, node, records, toml, trial
 from parties.check import check_list
 from parties.errors import InputError, ServiceError
 from parties.identity import certificate_digest
@@ -115,7 +115,7 @@ def results(a: argparse.Namespace) -> None:
 def session_propose(a: argparse.Namespace) -> None:
     """Publish a manifest."""
     operator = launch.Operator(config.load(a.config), _progress())
-    session_id = operator.propose(launch.read_toml(a.manifest))
+    session_id = operator.propose(toml.read(a.manifest))
     _say(session_id.hex())
     _say("Proposed. Every member and committee node now runs `matchbit session approve` with this id.", file=sys.stderr)
 
@@ -186,7 +186,7 @@ def session_launch(a: argparse.Namespace) -> None:
     """Propose, wait for approvals and contributions, run, report."""
     operator = launch.Operator(config.load(a.config), _progress())
     wait_s = _seconds(a.wait_approvals)
-    session_id = operator.propose(launch.read_toml(a.manifest))
+    session_id = operator.propose(toml.read(a.manifest))
     _say(f"Proposed {session_id.hex()}; waiting for approvals and contributions.", file=sys.stderr)
     operator.wait(session_id, State.READY, wait_s)
     record = operator.run(session_id)
@@ -243,13 +243,12 @@ def _rules(path: Path | None) -> tuple[Rule, ...]:
     """The rules of a file, or the demo's."""
     if path is None:
         return tuple(Rule(*rule) for rule in generator.RULES)
-    toml: dict[str, Any] = launch.read_toml(path)
-    return rules_from_toml(toml)
+    return rules_from_toml(toml.read(path))
 
 
 def _names(path: Path | None) -> dict[str, str]:
     """The columns that a --map file names."""
-    return {} if path is None else records.column_names(launch.read_toml(path), path)
+    return {} if path is None else records.column_names(toml.read(path), path)
 
 
 def _session_id(text: str) -> bytes:

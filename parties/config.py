@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 from mpc.engine import LANES
-from parties import federation, identity
+from parties import federation, identity, toml
 from parties.errors import ConfigError
 from parties.federation import Federation
 from parties.identity import Identity
@@ -81,22 +80,17 @@ def load(path: Path) -> Config:
     Raises:
         ConfigError: one sentence that names the file and what is wrong with it.
     """
-    try:
-        toml = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise ConfigError(f"Cannot read {path}: {error.strerror}. `matchbit node init` makes it.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}.") from None
+    settings = toml.read(path, "`matchbit node init` makes it.")
     folder = path.resolve().parent
     known = {"name": str, "listen": str, "federation": str, "lanes": int, "step_timeout_s": (int, float)}
     known |= {"start_timeout_s": (int, float)}
-    for key, value in toml.items():
+    for key, value in settings.items():
         if key not in known or not isinstance(value, known[key]) or isinstance(value, bool):  # type: ignore[arg-type]
             raise ConfigError(f"{path}: `{key}` is unknown or of the wrong kind.")
-    if not NAME.fullmatch(toml.get("name", "")):
+    if not NAME.fullmatch(settings.get("name", "")):
         raise ConfigError(f"{path}: `name` must be small letters, digits and hyphens.")
-    federation_path = folder / toml.pop("federation", "federation.toml")
-    config = Config(folder, toml.pop("name"), toml.pop("listen", ""), federation_path, **toml)
+    federation_path = folder / settings.pop("federation", "federation.toml")
+    config = Config(folder, settings.pop("name"), settings.pop("listen", ""), federation_path, **settings)
     if not (1 <= config.lanes <= 64 and 0 < config.step_timeout_s <= DAY_S and 0 < config.start_timeout_s <= DAY_S):
         raise ConfigError(f"{path}: `lanes` must be 1 to 64, and time-outs above 0 and at most a day.")
     return config

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +12,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from parties import toml
 from parties.errors import ConfigError, PeerIdentityError, SessionRefused
 from parties.identity import Identity, certificate_digest
 from parties.manifest import NAME, Manifest, verify
@@ -137,14 +137,9 @@ def load(path: Path) -> Federation:
     Raises:
         ConfigError: one sentence that names the file and what is wrong with it.
     """
-    try:
-        tables = tomllib.loads(path.read_text("utf-8")).get("node", [])
-        if not isinstance(tables, list):
-            raise ConfigError(f"{path} must consist of [[node]] tables; see entry.toml.")
-    except OSError as error:
-        raise ConfigError(f"Cannot read {path}: {error.strerror}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}.") from None
+    tables = toml.read(path, "It holds all nodes' entry.toml, one after the other.").get("node", [])
+    if not isinstance(tables, list):
+        raise ConfigError(f"{path} must consist of [[node]] tables; see entry.toml.")
     nodes: dict[str, Node] = {}
     for number, table in enumerate(tables, 1):
         node = _node(table, f"{path}, node {number}")

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import time
-import tomllib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from parties import calls, manifest
 from parties.config import Config
 from parties.coordinator import missing_parts
-from parties.errors import ConfigError, SessionAborted, SessionRefused
+from parties.errors import SessionAborted, SessionRefused
 from parties.identity import utc_now
 from parties.lifecycle import State
 from parties.member import Progress
@@ -19,20 +17,6 @@ from parties.store import Receipt, SessionRecord
 
 POLL_S = (0.02, 0.25)
 OVER = {State.REFUSED: SessionRefused, State.EXPIRED: SessionRefused, State.CLOSED: SessionRefused}
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """A TOML file.
-
-    Raises:
-        ConfigError: it cannot be read; names the file and line.
-    """
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise ConfigError(f"Cannot read {path}: {error.strerror}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}.") from None
 
 
 class Operator:
@@ -48,10 +32,10 @@ class Operator:
         self.federation = config.federation()
         self.coordinator = calls.Coordinator(config, self.federation)
 
-    def propose(self, toml: Mapping[str, Any]) -> bytes:
+    def propose(self, terms: Mapping[str, Any]) -> bytes:
         """Publish the session that a manifest file describes; returns its id."""
         digests = {name: node.digest for name, node in self.federation.nodes.items()}
-        return self.coordinator.propose(manifest.from_toml(toml, self.config.name, digests, utc_now()))
+        return self.coordinator.propose(manifest.from_toml(terms, self.config.name, digests, utc_now()))
 
     def wait(self, session_id: bytes, wanted: State, timeout_s: float) -> SessionRecord:
         """Wait until a session reaches a state.

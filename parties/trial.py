@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -32,26 +32,30 @@ DAY = timedelta(days=1)
 EXAMPLES = 3
 
 
-@dataclass
-class Outcome:
-    """One session's course.
-
-    Attributes:
-        record: the session at its end.
-        seconds: of each phase, as the orchestrating process saw it.
-        figures: of each committee node.
-    """
-
-    record: SessionRecord
-    seconds: dict[str, float] = field(default_factory=dict)
-    figures: dict[str, dict[str, Any]] = field(default_factory=dict)
+class Seconds(dict[str, float]):
+    """Seconds of each phase, as the orchestrating process saw it."""
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
         """Take a phase's time."""
         started = time.monotonic()
         yield
-        self.seconds[phase] = round(time.monotonic() - started, 3)
+        self[phase] = round(time.monotonic() - started, 3)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One session's course.
+
+    Attributes:
+        record: the session at its end.
+        seconds: of each phase.
+        figures: of each committee node.
+    """
+
+    record: SessionRecord
+    seconds: Seconds
+    figures: dict[str, dict[str, Any]]
 
     def report(self) -> dict[str, Any]:
         """The part of the JSON report that demo and benchmark have in common."""
@@ -85,23 +89,20 @@ def run_session(
         },
         "rule": terms["rule"],
     }
-    seconds: dict[str, float] = {}
-    started = time.monotonic()
-    session_id = operator.propose(toml)
-    record = operator.coordinator.get(session_id)[0]
-    outcome = Outcome(record, seconds)
-    outcome.seconds["propose"] = round(time.monotonic() - started, 3)
+    seconds = Seconds()
+    with seconds.timed("propose"):
+        session_id = operator.propose(toml)
+        record = operator.coordinator.get(session_id)[0]
     with ThreadPoolExecutor(16) as pool:
-        with outcome.timed("approve"):
+        with seconds.timed("approve"):
             members = {name: Member(federation.configs[name], show) for name in record.manifest.participants}
             list(pool.map(lambda name: members[name].approve(session_id), members))
-        with outcome.timed("contribute"):
+        with seconds.timed("contribute"):
             list(pool.map(lambda name: contribute(members[name], record), federation.members))
-    with outcome.timed("compute"):
+    with seconds.timed("compute"):
         operator.wait(session_id, State.READY, 60.0)
-        outcome.record = operator.run(session_id)
-    outcome.figures = operator.figures(outcome.record)
-    return outcome
+        record = operator.run(session_id)
+    return Outcome(record, seconds, operator.figures(record))
 
 
 def committee_for(members: Sequence[str]) -> tuple[str, str, str]:
@@ -186,7 +187,7 @@ class Demo:
                 federation, terms, lambda m, record: m.contribute(record.id, self.lists[m.config.name]), show
             )
             results = {}
-            with outcome.timed("results"):
+            with outcome.seconds.timed("results"):
                 for name in members:
                     sheet = out / self.lists[name].name
                     summary = Member(federation.configs[name], show).results(outcome.record.id, sheet)
@@ -256,7 +257,7 @@ def bench(federation: Loopback, rows: int, overlap: float, show: Progress) -> di
     }
     outcome = run_session(federation, terms, lambda m, record: m.contribute_keys(record, keys[m.config.name]), show)
     found = {}
-    with outcome.timed("results"):
+    with outcome.seconds.timed("results"):
         for name in federation.members:
             member = Member(federation.configs[name])
             found[name] = member.fetch(outcome.record, rows)
