@@ -54,8 +54,7 @@ class Session:
     def send(self, peer: PartyId, array: Array) -> None:
         """Send a C-contiguous array to a peer under this step's label, as messages of at most 1 MiB."""
         for label, part in self._parts(array):
-            payload = part.tobytes()
-            self.channel.send(peer, label, payload + _tag(self.mac_keys[peer][0], label, payload))
+            self.channel.send(peer, label, b"".join((part.data, _tag(self.mac_keys[peer][0], label, part.data))))
 
     def receive(self, peer: PartyId, shape: tuple[int, ...], dtype: npt.DTypeLike = np.uint64) -> Array:
         """The array of exactly this shape and dtype that the peer sent under this step's label.
