@@ -9,11 +9,15 @@ section 7-3 (the 8 × 8 bit transposition).
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 import numpy as np
 
 from mpc.replicated import Array
+
+if sys.byteorder != "little":
+    raise ImportError("Matchbit computes on little-endian machines only: shares would mean other rows elsewhere.")
 
 BLOCK_ROWS = 16384
 """Rows of a full block: a plane of it is 32 KB, so that a block's S-boxes stay in a second-level cache."""

@@ -7,7 +7,7 @@ any number of members' inputs.
 
     agree → shuffle → oblivious AES → reveal the tags → group → un-shuffle → done
 
-Source: the components' own; tagging with an oblivious PRF after a shuffle as in IPA (draft-savage-ppm-3phm-mpc).
+Source: the components' own; tagging with an oblivious PRF after a shuffle as in IPA (private-attribution/ipa).
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from mpc import aes, bitslice, matching
-from mpc.committee import PartyId
 from mpc.errors import DealingError, IntegrityError, MpcError
 from mpc.matching import Reveal
 from mpc.replicated import Array, Share
@@ -42,7 +41,8 @@ class Inputs:
     Attributes:
         terms: 32 bytes, public and the same at all parties: a digest of the session's agreed terms.
         counts: keys of each member, in the members' agreed order.
-        digests: for each member (32,) uint8 digests of its components a and b, as dealt to this party.
+        digests: for each member (32,) uint8 digests of its components a and b, as dealt to this party; keyed, so that
+            whoever lacks a component cannot check a guess of it.
         rows: Share of (sum of counts, 2) uint64: all keys, member after member.
         reveal: what members learn.
         chunk_rows: rows that go through the cipher together; the same at all parties.
@@ -148,7 +148,7 @@ def tag(session: Session, rows: Share, progress: Progress, lanes: int, chunk_row
         (n, 2) uint64, public: equal tags are equal keys.
 
     Cost: 81 rounds for one chunk; 1128 B in all for each row, 17376 B in all besides.
-    Reveals: which rows are equal, to all three parties.
+    Reveals: which rows are equal, to all three parties; and the encryption of zero, where a chunk is padded.
     Raises: PeerError, IntegrityError.
     Source: FIPS 197 as a pseudo-random permutation; see `mpc.aes`.
     """
@@ -197,6 +197,3 @@ def finish(session: Session) -> None:
         session.send(peer, done)
     for peer in (session.party.next, session.party.previous):
         session.receive(peer, (1,), np.uint8)
-
-
-__all__ = ["CHUNK_ROWS", "LANES", "Inputs", "Outputs", "PartyId", "Progress", "agree", "finish", "run", "tag"]

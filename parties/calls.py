@@ -23,8 +23,8 @@ from protos.matchbit.v1.session_pb2_grpc import SessionServiceStub
 
 SignedReceipt = session_pb2.Receipt
 """A receipt as its node sent it."""
-SessionView = tuple[SessionRecord, list[Receipt], tuple[str, int, int]]
-"""A session as the coordinator tells it: record, receipts, (phase, rows done, rows in all)."""
+SessionView = tuple[SessionRecord, dict[str, int], tuple[str, int, int]]
+"""A session as the coordinator tells it: record, keys that members contributed, (phase, rows done, rows in all)."""
 
 
 @contextmanager

@@ -139,10 +139,10 @@ def session_show(a: argparse.Namespace) -> None:
     view = Member(own).coordinator.get(_session_id(a.id))
     report = session_text(*view)
     if a.json:
-        record, receipts, _ = view
+        record, contributed, _ = view
         shown = json.loads(record.manifest.to_bytes()) | {"id": record.id.hex(), "state": record.state.value}
         shown |= {"reason": record.reason, "attempt": record.attempt, "approved": sorted(record.signatures)}
-        shown |= {"contributed": {r.member: r.rows for r in receipts}}
+        shown |= {"contributed": contributed}
         report = json.dumps(shown, ensure_ascii=False)
     _say(report)
 
@@ -190,11 +190,10 @@ def session_launch(a: argparse.Namespace) -> None:
     _say(f"Proposed {session_id.hex()}; waiting for approvals and contributions.", file=sys.stderr)
     operator.wait(session_id, State.READY, wait_s)
     record = operator.run(session_id)
-    receipts = operator.coordinator.get(session_id)[1]
     report = {
         "session": session_id.hex(),
         "state": record.state.value,
-        "keys": {r.member: r.rows for r in receipts},
+        "keys": operator.coordinator.get(session_id)[1],
         "committee": operator.figures(record),
     }
     _say(json.dumps(report) if a.json else f"{session_id.hex()}\n'{record.manifest.title}' {MEANING[record.state]}.")

@@ -8,7 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +42,6 @@ class Figures:
     idle_rss_bytes: int = 0
     peak_rss_bytes: int = 0
     phases: tuple[tuple[str, float], ...] = ()
-    group_sizes: tuple[int, ...] = ()
 
 
 @dataclass
@@ -163,7 +162,7 @@ class Runs:
         nodes = {p: federation[manifest.committee[p]] for p in PARTIES if p != party}
         started, idle = time.process_time(), memory()[0]
         run.mark("load", 0, 0)
-        inputs = load_inputs(self._store, record)
+        inputs = load_inputs(self._store, record, party)
         channel = ExchangeChannel(run.mailbox, record.id, run.attempt, nodes, identity)
         done = False
         try:
@@ -171,18 +170,22 @@ class Runs:
             run.mark("waiting for the others", 0, len(inputs.rows.a))
             session = open_session(party, channel, X25519PrivateKey.generate(), context)
             run.mailbox.timeout_s = self._config.step_timeout_s
-            outputs = engine.run(session, inputs, run.mark, self._config.lanes)
+
+            def progress(phase: str, rows: int, total: int) -> None:
+                if phase == "shuffle":
+                    self._store.seal(record.id)
+                run.mark(phase, rows, total)
+
+            outputs = engine.run(session, inputs, progress, self._config.lanes)
             done = True
         finally:
             channel.close(done=done)
             cpu_s = time.process_time() - started
-            figures = Figures(cpu_s, channel.sent_bytes, idle, memory()[1], run.phases())
-            run.figures = figures
-        run.figures = replace(figures, group_sizes=outputs.group_sizes)
+            run.figures = Figures(cpu_s, channel.sent_bytes, idle, memory()[1], run.phases())
         return outputs
 
 
-def load_inputs(store: Store, record: SessionRecord) -> Inputs:
+def load_inputs(store: Store, record: SessionRecord, party: PartyId) -> Inputs:
     """Everything that this node holds for a session, in the members' order.
 
     Raises:
@@ -199,7 +202,7 @@ def load_inputs(store: Store, record: SessionRecord) -> Inputs:
     for c in contributions:
         body = b"".join(store.chunks(c.upload))
         whole = np.frombuffer(body, np.uint64).reshape(-1, 2) if body else None
-        share = expand_share(c.rows, c.seeds, whole)
+        share = expand_share(party, c.rows, c.seeds, whole)
         a[start : start + c.rows], b[start : start + c.rows] = share.a, share.b
         start += c.rows
     dealt = [[np.frombuffer(digest, np.uint8) for digest in c.digests] for c in contributions]

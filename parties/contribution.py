@@ -6,6 +6,7 @@ brought back to rows. It stays with the member.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,17 +14,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from mpc.committee import PARTIES, PartyId
-from mpc.prss import expand
+from mpc.prss import derive, expand
 from mpc.replicated import Array, Share, share
-from mpc.reveal import digest
+from mpc.reveal import DIGEST_BYTES
 from parties.errors import InputError
 from parties.manifest import Manifest
 from parties.records import SourceList
 from parties.rules import KeyMaker, Rule, canonical
 
 SEED_BYTES = 16
-SEEDED = (0, 1)
-"""Components that are expanded from seeds; component 2 travels whole."""
+WHOLE = 2
+"""The component that travels whole; the others are expanded from seeds."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +94,8 @@ class Dealing:
 
     Attributes:
         rows: number of keys.
-        seeds: of its components a and b; empty for the one that travels whole.
-        whole: the other component, (n, 2) uint64, or None at P0, which gets two seeds.
+        seeds: of its components a and b, 16 bytes each.
+        whole: component 2, (n, 2) uint64, or None at P0, which does not hold it.
         digests: of its components a and b.
     """
 
@@ -111,27 +112,45 @@ def deal_keys(keys: Array) -> list[Dealing]:
         keys: (n, 2) uint64.
 
     Returns:
-        What P0, P1 and P2 get. Any one of them alone is independent of the keys.
+        What P0, P1 and P2 get. Any one of them alone, with the digests of all three, is independent of the keys.
     """
-    seeds = [os.urandom(SEED_BYTES) for _ in SEEDED] + [b""]
-    components = share(keys, expand(seeds[0], keys.shape), expand(seeds[1], keys.shape))
-    digests = [digest(c).tobytes() for c in components]
+    seeds = [os.urandom(SEED_BYTES) for _ in PARTIES]
+    components = share(keys, *(_expand(seed, len(keys)) for seed in seeds[:WHOLE]))
+    digests = [dealt_digest(seed, c) for seed, c in zip(seeds, components, strict=True)]
     dealings = []
     for party in PARTIES:
-        a, b = int(party), int(party.next)
-        whole = components[2] if 2 in (a, b) else None
+        a, b = held_by(party)
+        whole = components[WHOLE] if WHOLE in (a, b) else None
         dealings.append(Dealing(len(keys), (seeds[a], seeds[b]), whole, (digests[a], digests[b])))
     return dealings
 
 
-def needs_whole(party: PartyId) -> bool:
-    """Whether a party gets component 2, which travels whole."""
-    return 2 in (int(party), int(party.next))
+def held_by(party: PartyId) -> tuple[int, int]:
+    """The components that a party holds: its a and its b."""
+    return int(party), int(party.next)
 
 
-def expand_share(rows: int, seeds: tuple[bytes, bytes], whole: Array | None) -> Share:
-    """The share that a committee node computes on, from what it was sent."""
-    a, b = (expand(seed, (rows, 2)) if seed else whole for seed in seeds)
+def dealt_digest(seed: bytes, component: Array) -> bytes:
+    """The 32-byte digest of a component, keyed with what only its two holders know.
+
+    The digest is seen by others: in receipts, and by the party that lacks the component. Without the key that party
+    could check a guess of a short list against it.
+    """
+    data = np.ascontiguousarray(component).view(np.uint8).data
+    return hashlib.blake2b(data, digest_size=DIGEST_BYTES, key=derive(seed, "digest", DIGEST_BYTES)).digest()
+
+
+def expand_share(party: PartyId, rows: int, seeds: tuple[bytes, bytes], whole: Array | None) -> Share:
+    """The share that a committee node computes on, from what it was sent.
+
+    Raises:
+        ValueError: component 2 is missing where it is held.
+    """
+    a, b = (whole if c == WHOLE else _expand(seed, rows) for c, seed in zip(held_by(party), seeds, strict=True))
     if a is None or b is None:
-        raise ValueError("a component without a seed travels whole")
+        raise ValueError("component 2 travels whole")
     return Share(a, b)
+
+
+def _expand(seed: bytes, rows: int) -> Array:
+    return expand(derive(seed, "component"), (rows, 2))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import grpc
@@ -77,8 +78,8 @@ class SessionServicer(services.SessionServiceServicer):
             raise InputError("More than one session begins with these digits; give more of them.")
         return found
 
-    def _view(self, record: SessionRecord, receipts: list[Receipt]) -> pb.Session:
-        return session_to_pb(record, receipts, self._runner.progress.get(record.id, ("", 0, 0)))
+    def _view(self, record: SessionRecord, contributed: Mapping[str, int]) -> pb.Session:
+        return session_to_pb(record, contributed, self._runner.progress.get(record.id, ("", 0, 0)))
 
     @guarded
     def ProposeSession(  # noqa: N802 - named by the contract
@@ -111,13 +112,13 @@ class SessionServicer(services.SessionServiceServicer):
         name = self._caller(context)
         records = [self._store.get(session_id) for session_id in self._store.session_ids()]
         mine = [r for r in records if name in r.manifest.nodes][:100]
-        return pb.ListSessionsResponse(sessions=[self._view(r, []) for r in mine])
+        return pb.ListSessionsResponse(sessions=[self._view(r, {}) for r in mine])
 
     @guarded
     def GetSession(self, request: pb.GetSessionRequest, context: grpc.ServicerContext) -> pb.GetSessionResponse:  # noqa: N802
         """One session."""
         record = self._session(request.session_id, context)
-        return pb.GetSessionResponse(session=self._view(record, self._store.receipts(record.id)))
+        return pb.GetSessionResponse(session=self._view(record, self._store.contributed(record.id)))
 
     @guarded
     def ApproveSession(  # noqa: N802 - named by the contract
@@ -159,8 +160,7 @@ class SessionServicer(services.SessionServiceServicer):
         receipts = [receipt_of(r) for r in request.receipts[:4]]
         self._check_receipts(record, name, receipts)
         self._store.add_receipts(receipts)
-        reported = {r.member for r in self._store.receipts(record.id)}
-        if record.state is State.APPROVED and reported >= set(record.manifest.members):
+        if record.state is State.APPROVED and self._store.contributed(record.id).keys() >= set(record.manifest.members):
             self._store.change(record.id, Event.ALL_CONTRIBUTED)
         return pb.ReportContributionResponse(state=state_to_pb(self._store.get(record.id).state))
 
@@ -190,7 +190,7 @@ class SessionServicer(services.SessionServiceServicer):
         self._operator_only(context)
         record = self._session(request.session_id, context)
         if record.state in (State.PROPOSED, State.APPROVED):
-            raise SessionRefused(missing_parts(record, self._store.receipts(record.id)))
+            raise SessionRefused(missing_parts(record, self._store.contributed(record.id)))
         self._store.change(record.id, Event.RUN)
         self._runner.drive(record.id)
         return pb.RunSessionResponse(state=state_to_pb(State.RUNNING))
@@ -210,13 +210,12 @@ class SessionServicer(services.SessionServiceServicer):
         return pb.CloseSessionResponse(state=state_to_pb(State.CLOSED))
 
 
-def missing_parts(record: SessionRecord, receipts: list[Receipt]) -> str:
+def missing_parts(record: SessionRecord, contributed: Mapping[str, int]) -> str:
     """One sentence that says whose approval or contribution a session waits for."""
     unsigned = [n for n in record.manifest.participants if n not in record.signatures]
     if unsigned:
         return f"Not yet approved by {', '.join(unsigned)}; each runs `matchbit session approve`."
-    given = {r.member for r in receipts}
-    absent = [m for m in record.manifest.members if m not in given]
+    absent = [m for m in record.manifest.members if m not in contributed]
     return f"Not yet contributed by {', '.join(absent)}; each runs `matchbit contribute`."
 
 

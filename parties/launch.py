@@ -13,7 +13,7 @@ from parties.errors import SessionAborted, SessionRefused
 from parties.identity import utc_now
 from parties.lifecycle import State
 from parties.member import Progress
-from parties.store import Receipt, SessionRecord
+from parties.store import SessionRecord
 
 POLL_S = (0.02, 0.25)
 OVER = {State.REFUSED: SessionRefused, State.EXPIRED: SessionRefused, State.CLOSED: SessionRefused}
@@ -47,7 +47,7 @@ class Operator:
         until, pause = time.monotonic() + timeout_s, POLL_S[0]
         order = [State.PROPOSED, State.APPROVED, State.READY, State.RUNNING, State.DONE]
         while True:
-            record, receipts, progress = self.coordinator.get(session_id)
+            record, contributed, progress = self.coordinator.get(session_id)
             if record.state in order and order.index(record.state) >= order.index(wanted):
                 return record
             if record.state is State.ABORTED and wanted is State.DONE:
@@ -55,17 +55,17 @@ class Operator:
             if record.state in OVER:
                 raise SessionRefused(f"The session is {record.state.value}. {record.reason}".strip())
             if time.monotonic() > until:
-                raise SessionRefused(f"Waited {timeout_s:g} s in vain. {missing_parts(record, receipts)}")
-            self._tell(record, receipts, progress)
+                raise SessionRefused(f"Waited {timeout_s:g} s in vain. {missing_parts(record, contributed)}")
+            self._tell(record, len(contributed), progress)
             time.sleep(min(pause, max(0.0, until - time.monotonic()) + 0.001))
             pause = min(pause * 1.2, POLL_S[1])
 
-    def _tell(self, record: SessionRecord, receipts: list[Receipt], progress: tuple[str, int, int]) -> None:
+    def _tell(self, record: SessionRecord, contributed: int, progress: tuple[str, int, int]) -> None:
         match record.state:
             case State.PROPOSED:
                 self._progress("approvals", len(record.signatures), len(record.manifest.participants))
             case State.APPROVED:
-                self._progress("contributions", len({r.member for r in receipts}), len(record.manifest.members))
+                self._progress("contributions", contributed, len(record.manifest.members))
             case _:
                 self._progress(*progress)
 
@@ -85,6 +85,5 @@ class Operator:
                 "idle_rss_bytes": f.idle_rss_bytes,
                 "peak_rss_bytes": f.peak_rss_bytes,
                 "phases": {phase.name: round(phase.seconds, 3) for phase in f.phases},
-                "group_sizes": list(f.group_sizes),
             }
         return figures

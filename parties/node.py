@@ -15,11 +15,10 @@ import numpy as np
 from mpc.channel import MAX_MESSAGE_BYTES
 from mpc.committee import PARTIES, PartyId
 from mpc.errors import MpcError, PeerError
-from mpc.reveal import digest
 from parties import calls
 from parties.compute import Figures, Runs
 from parties.config import Config
-from parties.contribution import SEED_BYTES, expand_share
+from parties.contribution import SEED_BYTES, WHOLE, dealt_digest, expand_share, held_by
 from parties.errors import InputError, SessionRefused
 from parties.federation import Federation
 from parties.identity import utc_now
@@ -92,11 +91,11 @@ class ContributionServicer(services.ContributionServiceServicer):
         header = next(request_iterator, pb.ContributeRequest()).header
         record = self._sessions.served(header.session_id)
         member = self._sessions.caller(context)
-        self._check(record, member, header)
+        party = self._check(record, member, header)
         upload = os.urandom(16)
         try:
-            self._receive(upload, header, request_iterator)
-            contribution = self._finished(member, upload, header)
+            self._receive(upload, header.rows * KEY_BYTES if WHOLE in held_by(party) else 0, request_iterator)
+            contribution = self._finished(party, member, upload, header)
             self._store.add_contribution(record.id, contribution)
         except BaseException:
             self._store.drop_chunks(upload)
@@ -106,7 +105,8 @@ class ContributionServicer(services.ContributionServiceServicer):
         log.info("session %s: %d keys of %s", record.id[:8].hex(), header.rows, member)
         return pb.ContributeResponse(receipt=receipt_to_pb(signed))
 
-    def _check(self, record: SessionRecord, member: str, header: pb.ContributionHeader) -> None:
+    def _check(self, record: SessionRecord, member: str, header: pb.ContributionHeader) -> PartyId:
+        """Which party this node is, if the upload may begin."""
         manifest = record.manifest
         if member not in manifest.members:
             raise SessionRefused(f"{member} is not a member of this session.")
@@ -114,14 +114,12 @@ class ContributionServicer(services.ContributionServiceServicer):
             raise SessionRefused("The session is being computed or over; contributions are closed.")
         if not 1 <= header.rows <= manifest.max_keys:
             raise SessionRefused(f"{header.rows} keys are outside the session's limit of 1 to {manifest.max_keys}.")
-        party = PartyId(manifest.committee.index(self._config.name))
-        due = [0 if component == 2 else SEED_BYTES for component in (int(party), int(party.next))]
-        if [len(header.seed_a), len(header.seed_b)] != due:
-            raise InputError("The seeds do not have the lengths that this node is due.")
+        for seed in (header.seed_a, header.seed_b):
+            sized(seed, SEED_BYTES, "seed")
+        return PartyId(manifest.committee.index(self._config.name))
 
-    def _receive(self, upload: bytes, header: pb.ContributionHeader, requests: Iterator[pb.ContributeRequest]) -> None:
-        """Keep the chunks of the component that travels whole, exactly as long as announced."""
-        missing = 0 if header.seed_a and header.seed_b else header.rows * KEY_BYTES
+    def _receive(self, upload: bytes, missing: int, requests: Iterator[pb.ContributeRequest]) -> None:
+        """Keep the chunks of the component that travels whole, exactly as many bytes as are due."""
         for part, request in enumerate(requests):
             missing -= len(request.chunk)
             if missing < 0 or not 0 < len(request.chunk) <= MAX_MESSAGE_BYTES:
@@ -130,12 +128,15 @@ class ContributionServicer(services.ContributionServiceServicer):
         if missing:
             raise InputError(f"The upload ended {missing} bytes early; contribute again.")
 
-    def _finished(self, member: str, upload: bytes, header: pb.ContributionHeader) -> StoredContribution:
+    def _finished(
+        self, party: PartyId, member: str, upload: bytes, header: pb.ContributionHeader
+    ) -> StoredContribution:
         body = b"".join(self._store.chunks(upload))
         whole = np.frombuffer(body, np.uint64).reshape(-1, 2) if body else None
-        share = expand_share(header.rows, (header.seed_a, header.seed_b), whole)
-        digests = digest(share.a).tobytes(), digest(share.b).tobytes()
-        return StoredContribution(member, upload, header.rows, (header.seed_a, header.seed_b), digests)
+        seeds = header.seed_a, header.seed_b
+        share = expand_share(party, header.rows, seeds, whole)
+        digests = dealt_digest(seeds[0], share.a), dealt_digest(seeds[1], share.b)
+        return StoredContribution(member, upload, header.rows, seeds, digests)
 
     def FetchResult(  # noqa: N802 - named by the contract
         self, request: pb.FetchResultRequest, context: grpc.ServicerContext
@@ -206,7 +207,6 @@ def _figures_to_pb(figures: Figures) -> pb.RunFigures:
         idle_rss_bytes=figures.idle_rss_bytes,
         peak_rss_bytes=figures.peak_rss_bytes,
         phases=[pb.Phase(name=name, seconds=s) for name, s in figures.phases],
-        group_sizes=figures.group_sizes,
     )
 
 

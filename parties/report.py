@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from parties.lifecycle import MEANING
 from parties.results import REVIEW
-from parties.store import Receipt, SessionRecord
+from parties.store import SessionRecord
 from parties.trial import MemberResult, Outcome
 
 LEARNS = {
@@ -28,10 +28,9 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
 
 
-def session_text(record: SessionRecord, receipts: list[Receipt], progress: tuple[str, int, int]) -> str:
+def session_text(record: SessionRecord, contributed: Mapping[str, int], progress: tuple[str, int, int]) -> str:
     """A session's terms and state on one page."""
     m = record.manifest
-    given = {r.member: r.rows for r in receipts}
     approvals = [(n, "yes" if n in record.signatures else "not yet") for n in m.participants]
     lines = [
         m.title,
@@ -51,7 +50,7 @@ def session_text(record: SessionRecord, receipts: list[Receipt], progress: tuple
         "",
         table(
             ("name", "approved", "keys"),
-            [(n, yes, given.get(n, "not yet") if n in m.members else "-") for n, yes in approvals],
+            [(n, yes, contributed.get(n, "not yet") if n in m.members else "-") for n, yes in approvals],
         ),
     ]
     return "\n".join(lines)

@@ -51,7 +51,10 @@ def recombine(manifest: Manifest, member: str, parts: list[bytes], keys: int) ->
     values: Array = arrays[0] ^ arrays[1]
     if not _is_possible(manifest, member, values):
         nodes = " and ".join(manifest.committee[:2])
-        raise ResultError(f"The parts that {nodes} sent do not make a result; ask the coordinator to run it again.")
+        raise ResultError(
+            f"The parts that {nodes} sent do not make a result: one of them sent something else, or another member "
+            "named a person twice. Tell the coordinator; this result cannot be used."
+        )
     return values
 
 

@@ -24,7 +24,7 @@ MIGRATIONS = (
     """
     CREATE TABLE sessions (
         id BLOB PRIMARY KEY, manifest BLOB NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '',
-        attempt INTEGER NOT NULL DEFAULT 0, created TEXT NOT NULL
+        attempt INTEGER NOT NULL DEFAULT 0, sealed INTEGER NOT NULL DEFAULT 0, created TEXT NOT NULL
     ) STRICT;
     CREATE TABLE signatures (
         session BLOB NOT NULL REFERENCES sessions(id), name TEXT NOT NULL, signature BLOB NOT NULL,
@@ -227,6 +227,11 @@ class Store:
             db.execute(update, (State.RUNNING.value, attempt, session_id))
             self._log(db, session_id, f"attempt {attempt} began")
 
+    def seal(self, session_id: bytes) -> None:
+        """Take no other contributions: group sizes may be opened from here on, and another list would open others."""
+        with self.transaction() as db:
+            db.execute("UPDATE sessions SET sealed = 1 WHERE id = ?", (session_id,))
+
     def log(self, session_id: bytes, event: str) -> None:
         """Add an entry to the node's log of events; never with record values, keys or shares."""
         with self.transaction() as db:
@@ -257,6 +262,10 @@ class Store:
                 row = (r.session_id, r.member, r.node, r.rows, *r.digests, r.signature)
                 db.execute("INSERT OR REPLACE INTO receipts VALUES (?, ?, ?, ?, ?, ?, ?)", row)
             self._log(db, receipts[0].session_id, f"{receipts[0].member} contributed {receipts[0].rows} keys")
+
+    def contributed(self, session_id: bytes) -> dict[str, int]:
+        """Number of keys of each member that has shown receipts."""
+        return {r.member: r.rows for r in self.receipts(session_id)}
 
     def receipts(self, session_id: bytes) -> list[Receipt]:
         """All receipts of a session."""
@@ -291,9 +300,12 @@ class Store:
             SessionRefused: the session is being computed or over.
         """
         with self.transaction() as db:
-            state = State(db.execute("SELECT state FROM sessions WHERE id = ?", (session_id,)).fetchone()[0])
-            if state not in (State.APPROVED, State.READY, State.ABORTED):
+            query = "SELECT state, sealed FROM sessions WHERE id = ?"
+            state, sealed = db.execute(query, (session_id,)).fetchone()
+            if State(state) not in (State.APPROVED, State.READY, State.ABORTED):
                 raise SessionRefused("The session is being computed or over; contributions are closed.")
+            if sealed:
+                raise SessionRefused("The lists of this session have been compared; they cannot be changed any more.")
             key = (session_id, c.member)
             old = "SELECT upload FROM contributions WHERE session = ? AND member = ?"
             db.execute(f"DELETE FROM chunks WHERE owner IN ({old})", key)  # noqa: S608 - a constant query

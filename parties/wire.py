@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import cast
 
 from parties.errors import InputError
@@ -100,7 +101,7 @@ def receipt_of(message: pb.Receipt) -> Receipt:
     )
 
 
-def session_to_pb(record: SessionRecord, receipts: list[Receipt], progress: tuple[str, int, int]) -> pb.Session:
+def session_to_pb(record: SessionRecord, contributed: Mapping[str, int], progress: tuple[str, int, int]) -> pb.Session:
     """A session on the wire."""
     return pb.Session(
         session_id=record.id,
@@ -109,12 +110,12 @@ def session_to_pb(record: SessionRecord, receipts: list[Receipt], progress: tupl
         reason=record.reason,
         attempt=record.attempt,
         signatures=[pb.Signature(name=n, signature=s) for n, s in sorted(record.signatures.items())],
-        receipts=[receipt_to_pb(r) for r in receipts],
+        contributions=[pb.Contribution(member=name, rows=rows) for name, rows in contributed.items()],
         progress=pb.Progress(phase=progress[0], rows_done=progress[1], rows_total=progress[2]),
     )
 
 
-def session_of(message: pb.Session) -> tuple[SessionRecord, list[Receipt], tuple[str, int, int]]:
+def session_of(message: pb.Session) -> tuple[SessionRecord, dict[str, int], tuple[str, int, int]]:
     """A session from the coordinator: the manifest is checked against the id, signatures are not yet.
 
     Raises:
@@ -123,9 +124,9 @@ def session_of(message: pb.Session) -> tuple[SessionRecord, list[Receipt], tuple
     manifest = manifest_of(message.manifest)
     if manifest.session_id != message.session_id:
         raise InputError("The session's id is not the digest of its manifest.")
-    if len(message.signatures) > MAX_MEMBERS + 3 or len(message.receipts) > 3 * MAX_MEMBERS:
-        raise InputError("The session has more signatures or receipts than parties.")
+    if len(message.signatures) > MAX_MEMBERS + 3 or len(message.contributions) > MAX_MEMBERS:
+        raise InputError("The session has more signatures or contributions than parties.")
     signatures = {name_of(s.name): sized(s.signature, SIGNATURE_BYTES, "signature") for s in message.signatures}
     record = SessionRecord(manifest, state_of(message.state), reason_of(message.reason), message.attempt, signatures)
     progress = (reason_of(message.progress.phase), message.progress.rows_done, message.progress.rows_total)
-    return record, [receipt_of(r) for r in message.receipts], progress
+    return record, {name_of(c.member): c.rows for c in message.contributions}, progress

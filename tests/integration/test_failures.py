@@ -150,6 +150,9 @@ def test_everyone_restarts_between_any_two_steps(fragile: Federation, tmp_path: 
     fragile.operator.coordinator.close(record.id)
 
 
+_RUNNING = SessionState.SESSION_STATE_RUNNING
+
+
 def until_tagging(federation: Federation, record: SessionRecord) -> None:
     """Wait until the committee is in the midst of the computation."""
     own = federation.configs[COORDINATOR]
@@ -176,6 +179,24 @@ def check_bulk(federation: Federation, record: SessionRecord, keys: dict[str, np
         flags = federation.member(name).fetch(record, len(keys[name]))
         assert flags[: len(flags) // 2].all()
         assert not flags[len(flags) // 2 :].any()
+
+
+def test_compared_lists_cannot_be_changed(fragile: Federation) -> None:
+    """Group sizes may have been opened: another list would open others."""
+    record, keys = bulk(fragile)
+    fragile.operator.coordinator.run(record.id)
+    until_tagging(fragile, record)
+    fragile.stop(COORDINATOR, "agency-b", kill=True)
+    fragile.start("agency-b")
+    own = fragile.configs["agency-c"]
+    while calls.get_run(fragile.configs[COORDINATOR], own.federation()[NEUTRAL], record.id).state == _RUNNING:
+        pass
+    other = contribution.deal_keys(keys["agency-c"][:10])
+    for party, name in enumerate(COMMITTEE):
+        with pytest.raises(SessionRefused, match="cannot be changed any more"):
+            calls.contribute(own, own.federation()[name], record.id, other[party], lambda _: None)
+    fragile.start(COORDINATOR)
+    check_bulk(fragile, fragile.operator.wait(record.id, State.DONE, 120), keys)
 
 
 @pytest.mark.parametrize("victim", ["agency-b", COORDINATOR])
@@ -268,13 +289,13 @@ def _upload(federation: Federation, record: SessionRecord, node: str, *parts: pb
 @pytest.mark.parametrize(
     ("rows", "seeds", "chunks", "error"),
     [
-        (2, (b"s" * 16, b""), [b"x" * 31], "ended 1 bytes early"),
-        (2, (b"s" * 16, b""), [b"x" * 32, b"y"], "more or other bytes"),
-        (2, (b"s" * 16, b""), [b""], "more or other bytes"),
-        (2, (b"s" * 15, b""), [b"x" * 32], "seeds"),
-        (2, (b"s" * 16, b"s" * 16), [], "seeds"),
-        (0, (b"s" * 16, b""), [], "outside the session's limit"),
-        (2**60, (b"s" * 16, b""), [b"x" * 16], "outside the session's limit"),
+        (2, (b"s" * 16, b"t" * 16), [b"x" * 31], "ended 1 bytes early"),
+        (2, (b"s" * 16, b"t" * 16), [b"x" * 32, b"y"], "more or other bytes"),
+        (2, (b"s" * 16, b"t" * 16), [b""], "more or other bytes"),
+        (2, (b"s" * 15, b"t" * 16), [b"x" * 32], "`seed` has 15 bytes"),
+        (2, (b"s" * 16, b""), [b"x" * 32], "`seed` has 0 bytes"),
+        (0, (b"s" * 16, b"t" * 16), [], "outside the session's limit"),
+        (2**60, (b"s" * 16, b"t" * 16), [b"x" * 16], "outside the session's limit"),
     ],
 )
 def test_an_upload_that_lies(

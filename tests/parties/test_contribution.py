@@ -1,4 +1,6 @@
+import hashlib
 import itertools
+import os
 import re
 from pathlib import Path
 
@@ -8,16 +10,17 @@ import pytest
 from mpc.committee import PARTIES, PartyId
 from mpc.errors import ShareError
 from mpc.replicated import Array, reconstruct
-from mpc.reveal import digest
 from parties.contribution import (
     SEED_BYTES,
+    WHOLE,
     Dealing,
     Keys,
     check_limits,
     deal_keys,
+    dealt_digest,
     expand_share,
+    held_by,
     make_keys,
-    needs_whole,
 )
 from parties.errors import InputError
 from parties.records import SourceList, open_list
@@ -138,7 +141,7 @@ def test_nothing_to_compare(tmp_path: Path) -> None:
 
 
 def shares(dealings: list[Dealing]) -> list:
-    return [expand_share(d.rows, d.seeds, d.whole) for d in dealings]
+    return [expand_share(p, d.rows, d.seeds, d.whole) for p, d in zip(PARTIES, dealings, strict=True)]
 
 
 @pytest.mark.parametrize("count", SIZES)
@@ -158,9 +161,8 @@ def test_any_two_parties_hold_the_keys(count: int) -> None:
 def test_what_travels(count: int) -> None:
     for party, dealing in zip(PARTIES, deal_keys(keys_of(count)), strict=True):
         assert dealing.rows == count
-        whole_is_a, whole_is_b = party == PartyId.P2, party == PartyId.P1
-        assert [len(s) for s in dealing.seeds] == [0 if whole_is_a else SEED_BYTES, 0 if whole_is_b else SEED_BYTES]
-        assert needs_whole(party) == (dealing.whole is not None) == (whole_is_a or whole_is_b)
+        assert [len(s) for s in dealing.seeds] == [SEED_BYTES, SEED_BYTES]
+        assert (WHOLE in held_by(party)) == (dealing.whole is not None) == (party != PartyId.P0)
         if dealing.whole is not None:
             assert (dealing.whole.shape, dealing.whole.dtype) == ((count, 2), np.uint64)
 
@@ -169,9 +171,24 @@ def test_what_travels(count: int) -> None:
 def test_digests_are_of_what_each_node_holds_and_agree_along_the_ring(count: int) -> None:
     dealings = deal_keys(keys_of(count))
     for party, dealing, share in zip(PARTIES, dealings, shares(dealings), strict=True):
-        assert dealing.digests == (digest(share.a).tobytes(), digest(share.b).tobytes())
+        assert dealing.digests == (dealt_digest(dealing.seeds[0], share.a), dealt_digest(dealing.seeds[1], share.b))
         assert dealing.digests[1] == dealings[party.next].digests[0]
     assert len({d.digests[0] for d in dealings}) == 3
+
+
+def test_a_digest_tells_nothing_to_whoever_lacks_the_component() -> None:
+    """A party that guesses the keys knows the missing component, but not what its digest is keyed with."""
+    keys = keys_of(1)
+    dealings = deal_keys(keys)
+    for party, share in zip(PARTIES, shares(dealings), strict=True):
+        guessed = keys ^ share.a ^ share.b
+        others = {d for dealing in dealings for d in dealing.digests} - set(dealings[party].digests)
+        held = [*dealings[party].seeds, b"", bytes(SEED_BYTES)]
+        assert len(others) == 1
+        assert not others & {dealt_digest(seed, guessed) for seed in held}
+        assert not others & {hashlib.blake2b(guessed.tobytes(), digest_size=32).digest()}
+    seeds = [os.urandom(SEED_BYTES) for _ in range(2)]
+    assert dealt_digest(seeds[0], keys) != dealt_digest(seeds[1], keys)
 
 
 def test_randomness_is_fresh_every_time() -> None:
@@ -179,17 +196,18 @@ def test_randomness_is_fresh_every_time() -> None:
     one, two = deal_keys(keys), deal_keys(keys)
     seeds = [seed for dealing in (one[0], two[0]) for seed in dealing.seeds]
     assert len(set(seeds)) == 4
+    assert one[1].seeds[1] != two[1].seeds[1]
     assert one[1].whole is not None
     assert two[1].whole is not None
     assert not np.any(one[1].whole == two[1].whole)
 
 
 def test_no_party_is_sent_what_it_must_not_have() -> None:
-    """P0 gets seeds alone; P1 lacks the seed of component 0, P2 that of component 1."""
+    """Each lacks the seed of one component: it is known to that component's two holders alone."""
     p0, p1, p2 = deal_keys(keys_of(3))
     assert p0.whole is None
-    assert p1.seeds == (p0.seeds[1], b"")
-    assert p2.seeds == (b"", p0.seeds[0])
+    assert (p0.seeds[1], p1.seeds[1], p2.seeds[1]) == (p1.seeds[0], p2.seeds[0], p0.seeds[0])
+    assert len({p0.seeds[0], p1.seeds[0], p2.seeds[0]}) == 3
 
 
 @pytest.mark.parametrize("bit", [0, 1])
@@ -208,13 +226,13 @@ def test_one_partys_view_is_uniform_whatever_the_keys(bit: int) -> None:
 
 def test_a_component_without_a_seed_must_have_travelled() -> None:
     p0, p1, p2 = deal_keys(keys_of(5))
-    for dealing in (p1, p2):
+    for party, dealing in ((PartyId.P1, p1), (PartyId.P2, p2)):
         with pytest.raises(ValueError, match="travels whole"):
-            expand_share(5, dealing.seeds, None)
+            expand_share(party, 5, dealing.seeds, None)
     assert p1.whole is not None
     with pytest.raises(ShareError):
-        expand_share(6, p1.seeds, p1.whole)
-    assert expand_share(5, p0.seeds, None).shape == (5, 2)
+        expand_share(PartyId.P1, 6, p1.seeds, p1.whole)
+    assert expand_share(PartyId.P0, 5, p0.seeds, None).shape == (5, 2)
 
 
 def test_keys_and_dealings_of_one_key_of_zeros() -> None:

@@ -8,7 +8,7 @@ import pytest
 from parties.lifecycle import MEANING, State
 from parties.report import LEARNS, TRUST, bench_text, demo_json, demo_text, session_text, table
 from parties.results import REVIEW, Summary
-from parties.store import Receipt, SessionRecord
+from parties.store import SessionRecord
 from parties.trial import MemberResult, Outcome
 from tests.parties.samples import manifest
 
@@ -20,16 +20,11 @@ FIGURES = {
     "idle_rss_bytes": 60_000_000,
     "peak_rss_bytes": 150_000_000,
     "phases": {"tag": 1.0},
-    "group_sizes": [0, 4, 2],
 }
 
 
 def squeezed(text: str) -> list[str]:
     return [" ".join(line.split()) for line in text.splitlines()]
-
-
-def receipt(member: str, rows: int) -> Receipt:
-    return Receipt(RECORD.id, member, "neutral", rows, (b"d" * 32, b"e" * 32), b"s" * 64)
 
 
 def summary(name: str, matched: int = 2) -> Summary:
@@ -61,7 +56,7 @@ def test_a_table_is_aligned_and_groups_digits() -> None:
 
 @pytest.mark.parametrize("reveal", LEARNS)
 def test_a_sessions_page_tells_who_learns_what(reveal: str) -> None:
-    text = session_text(replace(RECORD, manifest=manifest(reveal=reveal)), [], ("", 0, 0))
+    text = session_text(replace(RECORD, manifest=manifest(reveal=reveal)), {}, ("", 0, 0))
     lines = squeezed(text)
     assert f"each member learns {LEARNS[reveal]}." in lines
     assert not any(other in text for key, other in LEARNS.items() if key != reveal)
@@ -70,7 +65,7 @@ def test_a_sessions_page_tells_who_learns_what(reveal: str) -> None:
 
 
 def test_a_sessions_page_tells_all_terms() -> None:
-    lines = squeezed(session_text(RECORD, [receipt("agency-b", 1234)], ("", 0, 0)))
+    lines = squeezed(session_text(RECORD, {"agency-b": 1234}, ("", 0, 0)))
     for wanted in (
         TERMS.title,
         f"id {RECORD.id.hex()}",
@@ -95,7 +90,7 @@ def test_a_sessions_page_tells_all_terms() -> None:
 @pytest.mark.parametrize("state", State)
 def test_every_state_reads_as_what_it_means(state: State) -> None:
     record = replace(RECORD, state=state, reason="agency-b: the purpose is too wide")
-    lines = squeezed(session_text(record, [], ("tag", 1, 2)))
+    lines = squeezed(session_text(record, {}, ("tag", 1, 2)))
     assert f"state {MEANING[state]} (tag)" in lines
     assert "reason agency-b: the purpose is too wide" in lines
 

@@ -112,7 +112,7 @@ def test_a_part_of_another_length_names_its_node(reveal: str, change: int, party
     ],
 )
 def test_impossible_values_name_both_nodes(reveal: str, impossible: Array) -> None:
-    says = "The parts that agency-a and agency-b sent do not make a result; ask the coordinator to run it again."
+    says = "The parts that agency-a and agency-b sent do not make a result: one of them sent something else"
     with pytest.raises(ResultError) as error:
         recombine(manifest(reveal=reveal), "agency-a", split(impossible), len(impossible))
     assert str(error.value) == says

@@ -13,6 +13,7 @@ from parties.errors import ConfigError, InputError, ServiceError
 from parties.lifecycle import State
 from parties.manifest import MAX_MANIFEST_BYTES, MAX_MEMBERS
 from parties.store import Receipt, SessionRecord, Store
+from protos.matchbit.v1 import committee_pb2
 from protos.matchbit.v1 import session_pb2 as pb
 from tests.parties.samples import JARGON, examples, manifest
 
@@ -22,7 +23,7 @@ SIGNATURES = {"agency-a": b"a" * 64, "neutral": b"n" * 64}
 RECEIPT = Receipt(ID, "agency-a", "neutral", 7, (b"d" * 32, b"e" * 32), b"s" * 64)
 RECORD = SessionRecord(TERMS, State.READY, "why", 3, SIGNATURES)
 PROGRESS = ("tag", 5, 9)
-GOOD_SESSION = wire.session_to_pb(RECORD, [RECEIPT], PROGRESS)
+GOOD_SESSION = wire.session_to_pb(RECORD, {"agency-a": 7}, PROGRESS)
 GOOD_RECEIPT = wire.receipt_to_pb(RECEIPT)
 
 
@@ -63,7 +64,7 @@ def receipt(**fields: Any) -> pb.Receipt:
 def test_states(state: State) -> None:
     assert wire.state_of(wire.state_to_pb(state)) is state
     record = SessionRecord(TERMS, state, "", 0, {})
-    assert wire.session_of(over_the_wire(wire.session_to_pb(record, [], ("", 0, 0)))) == (record, [], ("", 0, 0))
+    assert wire.session_of(over_the_wire(wire.session_to_pb(record, {}, ("", 0, 0)))) == (record, {}, ("", 0, 0))
 
 
 def test_every_state_on_the_wire_is_ours_but_the_unspecified_one() -> None:
@@ -82,7 +83,7 @@ def test_a_receipt() -> None:
 
 
 def test_a_session() -> None:
-    assert wire.session_of(over_the_wire(GOOD_SESSION)) == (RECORD, [RECEIPT], PROGRESS)
+    assert wire.session_of(over_the_wire(GOOD_SESSION)) == (RECORD, {"agency-a": 7}, PROGRESS)
 
 
 @given(
@@ -114,7 +115,6 @@ def test_bytes_of_another_length_in_a_receipt(field: str, value: bytes) -> None:
     due = {"signature": 64}.get(field, 32)
     expected = f"`{field}` has {len(value)} bytes where {due} are due."
     assert refused(wire.receipt_of, receipt(**{field: value})) == expected
-    assert refused(wire.session_of, session(receipts=[receipt(**{field: value})])) == expected
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -147,13 +147,28 @@ def test_signatures_of_another_length(signature: bytes) -> None:
     assert "where 64 are due" in text
 
 
-def test_too_many_signatures_or_receipts() -> None:
+def test_too_many_signatures_or_contributions() -> None:
     signature = pb.Signature(name="agency-a", signature=b"x" * 64)
-    assert "more signatures or receipts" in refused(
+    assert "more signatures or contributions" in refused(
         wire.session_of, session(signatures=[signature] * (MAX_MEMBERS + 4))
     )
-    many = [GOOD_RECEIPT] * (3 * MAX_MEMBERS + 1)
-    assert "more signatures or receipts" in refused(wire.session_of, session(receipts=many))
+    many = [pb.Contribution(member="agency-a", rows=1)] * (MAX_MEMBERS + 1)
+    assert "more signatures or contributions" in refused(wire.session_of, session(contributions=many))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_malformed_names_of_contributors(name: str) -> None:
+    assert refused(wire.session_of, session(contributions=[pb.Contribution(member=name, rows=1)]))
+
+
+def test_what_the_coordinator_tells_and_is_told() -> None:
+    """No digest of a share goes to parties, and no group size to the coordinator."""
+    assert [f.name for f in pb.Contribution.DESCRIPTOR.fields] == ["member", "rows"]
+    figures = [f.name for f in committee_pb2.RunFigures.DESCRIPTOR.fields]
+    assert figures == ["cpu_s", "sent_bytes", "idle_rss_bytes", "peak_rss_bytes", "phases"]
+    assert {f.message_type.name for f in pb.Session.DESCRIPTOR.fields if f.message_type} == {
+        "Signature", "Contribution", "Progress",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("session_id", [b"", ID[:4], ID[::-1], ID + b"\0"])

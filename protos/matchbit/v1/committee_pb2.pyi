@@ -72,20 +72,18 @@ class Phase(_message.Message):
     def __init__(self, name: _Optional[str] = ..., seconds: _Optional[float] = ...) -> None: ...
 
 class RunFigures(_message.Message):
-    __slots__ = ("cpu_s", "sent_bytes", "idle_rss_bytes", "peak_rss_bytes", "phases", "group_sizes")
+    __slots__ = ("cpu_s", "sent_bytes", "idle_rss_bytes", "peak_rss_bytes", "phases")
     CPU_S_FIELD_NUMBER: _ClassVar[int]
     SENT_BYTES_FIELD_NUMBER: _ClassVar[int]
     IDLE_RSS_BYTES_FIELD_NUMBER: _ClassVar[int]
     PEAK_RSS_BYTES_FIELD_NUMBER: _ClassVar[int]
     PHASES_FIELD_NUMBER: _ClassVar[int]
-    GROUP_SIZES_FIELD_NUMBER: _ClassVar[int]
     cpu_s: float
     sent_bytes: int
     idle_rss_bytes: int
     peak_rss_bytes: int
     phases: _containers.RepeatedCompositeFieldContainer[Phase]
-    group_sizes: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, cpu_s: _Optional[float] = ..., sent_bytes: _Optional[int] = ..., idle_rss_bytes: _Optional[int] = ..., peak_rss_bytes: _Optional[int] = ..., phases: _Optional[_Iterable[_Union[Phase, _Mapping]]] = ..., group_sizes: _Optional[_Iterable[int]] = ...) -> None: ...
+    def __init__(self, cpu_s: _Optional[float] = ..., sent_bytes: _Optional[int] = ..., idle_rss_bytes: _Optional[int] = ..., peak_rss_bytes: _Optional[int] = ..., phases: _Optional[_Iterable[_Union[Phase, _Mapping]]] = ...) -> None: ...
 
 class GetRunResponse(_message.Message):
     __slots__ = ("state", "reason", "attempt", "progress", "figures", "retriable")

@@ -66,15 +66,23 @@ class Progress(_message.Message):
     rows_total: int
     def __init__(self, phase: _Optional[str] = ..., rows_done: _Optional[int] = ..., rows_total: _Optional[int] = ...) -> None: ...
 
+class Contribution(_message.Message):
+    __slots__ = ("member", "rows")
+    MEMBER_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    member: str
+    rows: int
+    def __init__(self, member: _Optional[str] = ..., rows: _Optional[int] = ...) -> None: ...
+
 class Session(_message.Message):
-    __slots__ = ("session_id", "manifest", "state", "reason", "attempt", "signatures", "receipts", "progress")
+    __slots__ = ("session_id", "manifest", "state", "reason", "attempt", "signatures", "contributions", "progress")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     MANIFEST_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     SIGNATURES_FIELD_NUMBER: _ClassVar[int]
-    RECEIPTS_FIELD_NUMBER: _ClassVar[int]
+    CONTRIBUTIONS_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
     session_id: bytes
     manifest: bytes
@@ -82,9 +90,9 @@ class Session(_message.Message):
     reason: str
     attempt: int
     signatures: _containers.RepeatedCompositeFieldContainer[Signature]
-    receipts: _containers.RepeatedCompositeFieldContainer[Receipt]
+    contributions: _containers.RepeatedCompositeFieldContainer[Contribution]
     progress: Progress
-    def __init__(self, session_id: _Optional[bytes] = ..., manifest: _Optional[bytes] = ..., state: _Optional[_Union[SessionState, str]] = ..., reason: _Optional[str] = ..., attempt: _Optional[int] = ..., signatures: _Optional[_Iterable[_Union[Signature, _Mapping]]] = ..., receipts: _Optional[_Iterable[_Union[Receipt, _Mapping]]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ...) -> None: ...
+    def __init__(self, session_id: _Optional[bytes] = ..., manifest: _Optional[bytes] = ..., state: _Optional[_Union[SessionState, str]] = ..., reason: _Optional[str] = ..., attempt: _Optional[int] = ..., signatures: _Optional[_Iterable[_Union[Signature, _Mapping]]] = ..., contributions: _Optional[_Iterable[_Union[Contribution, _Mapping]]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ...) -> None: ...
 
 class ProposeSessionRequest(_message.Message):
     __slots__ = ("manifest",)
