@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import grpc
@@ -16,7 +16,7 @@ from parties.federation import Federation, Node
 from parties.manifest import Manifest
 from parties.store import Receipt, SessionRecord
 from parties.transport import CALL_TIMEOUT_S, UPLOAD_TIMEOUT_S, calling, dial
-from parties.wire import receipt_of, session_of
+from parties.wire import receipt_of, receipt_to_pb, session_of
 from protos.matchbit.v1 import committee_pb2, session_pb2
 from protos.matchbit.v1.committee_pb2_grpc import ContributionServiceStub, RunServiceStub
 from protos.matchbit.v1.session_pb2_grpc import SessionServiceStub
@@ -169,10 +169,11 @@ def fetch_result(config: Config, node: Node, session_id: bytes, limit_bytes: int
     return b"".join(parts)
 
 
-def start_run(config: Config, node: Node, session_id: bytes, attempt: int, timeout_s: float) -> None:
-    """Let a committee node begin an attempt; waits for its turn."""
+def start_run(config: Config, node: Node, attempt: int, receipts: Sequence[Receipt], timeout_s: float) -> None:
+    """Let a committee node begin an attempt on the contributions of these receipts; waits for its turn."""
+    shown = [receipt_to_pb(r) for r in receipts if r.node == node.name]
     with connected(config, node) as connection:
-        request = committee_pb2.StartRunRequest(session_id=session_id, attempt=attempt)
+        request = committee_pb2.StartRunRequest(session_id=receipts[0].session_id, attempt=attempt, receipts=shown)
         RunServiceStub(connection).StartRun(request, timeout=timeout_s)
 
 

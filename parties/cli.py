@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -123,12 +124,13 @@ def session_propose(a: argparse.Namespace) -> None:
 def session_list(a: argparse.Namespace) -> None:
     """Show one's sessions."""
     views = Member(config.load(a.config)).coordinator.sessions()
-    rows = [(r.id.hex()[:16], r.state.value, r.manifest.title) for r, _, _ in views]
+    rows = [(r.id.hex(), r.state.value, r.manifest.title) for r, _, _ in views]
     if a.json:
-        _say(json.dumps([dict(zip(("id", "state", "title"), row, strict=True)) for row in rows], ensure_ascii=False))
+        shown = [dict(zip(("id", "state", "title"), row, strict=True)) for row in rows]
+        _say(json.dumps({"sessions": shown}, ensure_ascii=False))
         return
     for row in rows:
-        _say("{:<18}{:<10}{}".format(*row))
+        _say(f"{row[0][:16]:<18}{row[1]:<10}{row[2]}")
     if not rows:
         _say("No sessions.")
 
@@ -208,6 +210,7 @@ def demo(a: argparse.Namespace) -> None:
         raise InputError("With --lists, say with --out into which folder the result sheets are written.")
     if not 2 <= a.members <= 50 or a.rows < 1 or not 0 <= a.overlap <= 1:
         raise InputError("--members must be 2 to 50, --rows at least 1, --overlap from 0 to 1.")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left behind
     with trial.working_folder() as folder:
         (folder / "lists").mkdir()
         out = a.out or folder / "results"
@@ -225,8 +228,8 @@ def demo(a: argparse.Namespace) -> None:
 
 def bench(a: argparse.Namespace) -> None:
     """Measure a session on this machine."""
-    if not 2 <= a.members <= 1000:
-        raise InputError("--members must be 2 to 1000.")
+    if not 2 <= a.members <= 1000 or not 0 <= a.overlap <= 1:
+        raise InputError("--members must be 2 to 1000, --overlap from 0 to 1.")
     with trial.working_folder() as folder:
         members = trial.names(a.members)
         report = network.bench(folder, members, a.rows, a.overlap, rate=a.rate, show=_progress())
@@ -251,6 +254,7 @@ def _names(path: Path | None) -> dict[str, str]:
 
 
 def _session_id(text: str) -> bytes:
+    text = text.strip().lower()
     if not re.fullmatch(r"([0-9a-f]{2}){4,32}", text):
         raise InputError(f"`{text}` is not a session id: give its 64 hex digits, or the first 8, 10, 12 … of them.")
     return bytes.fromhex(text)

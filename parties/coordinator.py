@@ -7,9 +7,12 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import wraps
+from typing import Any, cast
 
 import grpc
 
+from mpc.channel import MAX_MESSAGE_BYTES
 from parties import calls
 from parties.config import Config
 from parties.errors import InputError, PeerUnavailable, ServiceError, SessionRefused
@@ -19,7 +22,7 @@ from parties.lifecycle import Event, State
 from parties.manifest import verify
 from parties.node import stop_on_signal
 from parties.store import Receipt, SessionRecord, Store
-from parties.transport import Caller, guarded, listen
+from parties.transport import Caller, Servicer, guarded, listen
 from parties.wire import (
     SESSION_ID_BYTES,
     SIGNATURE_BYTES,
@@ -45,11 +48,23 @@ MAX_OPEN_SESSIONS = 1000
 Progress = tuple[str, int, int]
 
 
+def one_at_a_time(method: Servicer) -> Servicer:
+    """Let calls that change sessions wait for each other, so that what one has checked still holds when it acts."""
+
+    @wraps(method)
+    def call(self: Any, request: Any, context: grpc.ServicerContext) -> Any:
+        with self._changing:
+            return method(self, request, context)
+
+    return cast("Servicer", call)
+
+
 class SessionServicer(services.SessionServiceServicer):
     """Sessions, as their parties and the coordinator's operator see them."""
 
     def __init__(self, config: Config, store: Store, runner: Runner) -> None:
         self._config, self._store, self._runner = config, store, runner
+        self._changing = threading.RLock()
         self._federation: Federation = config.federation()
 
     def _caller(self, context: grpc.ServicerContext) -> str:
@@ -111,8 +126,14 @@ class SessionServicer(services.SessionServiceServicer):
         del request
         name = self._caller(context)
         records = [self._store.get(session_id) for session_id in self._store.session_ids()]
-        mine = [r for r in records if name in r.manifest.nodes][:100]
-        return pb.ListSessionsResponse(sessions=[self._view(r, {}) for r in mine])
+        response = pb.ListSessionsResponse()
+        for record in (r for r in records if name in r.manifest.nodes):
+            view = self._view(record, {})
+            del view.signatures[:]
+            if response.ByteSize() + view.ByteSize() > MAX_MESSAGE_BYTES:
+                break
+            response.sessions.append(view)
+        return response
 
     @guarded
     def GetSession(self, request: pb.GetSessionRequest, context: grpc.ServicerContext) -> pb.GetSessionResponse:  # noqa: N802
@@ -121,22 +142,26 @@ class SessionServicer(services.SessionServiceServicer):
         return pb.GetSessionResponse(session=self._view(record, self._store.contributed(record.id)))
 
     @guarded
+    @one_at_a_time
     def ApproveSession(  # noqa: N802 - named by the contract
         self, request: pb.ApproveSessionRequest, context: grpc.ServicerContext
     ) -> pb.ApproveSessionResponse:
         """Keep the caller's signature."""
         record, name = self._session(request.session_id, context), self._caller(context)
         self._participant(record, name)
-        if record.state is not State.PROPOSED:
-            raise SessionRefused(f"The session is {record.state.value} already; approvals are closed.")
         signature = sized(request.signature, SIGNATURE_BYTES, "signature")
         verify(self._federation[name].verifier(), record.id, name, signature)
+        if name in record.signatures:
+            return pb.ApproveSessionResponse(state=state_to_pb(record.state))
+        if record.state is not State.PROPOSED:
+            raise SessionRefused(f"The session is {record.state.value} already; approvals are closed.")
         self._store.add_signature(record.id, name, signature)
         if set(self._store.get(record.id).signatures) >= set(record.manifest.participants):
             self._store.change(record.id, Event.ALL_APPROVED)
         return pb.ApproveSessionResponse(state=state_to_pb(self._store.get(record.id).state))
 
     @guarded
+    @one_at_a_time
     def RefuseSession(  # noqa: N802 - named by the contract
         self, request: pb.RefuseSessionRequest, context: grpc.ServicerContext
     ) -> pb.RefuseSessionResponse:
@@ -150,6 +175,7 @@ class SessionServicer(services.SessionServiceServicer):
         return pb.RefuseSessionResponse(state=state_to_pb(state))
 
     @guarded
+    @one_at_a_time
     def ReportContribution(  # noqa: N802 - named by the contract
         self, request: pb.ReportContributionRequest, context: grpc.ServicerContext
     ) -> pb.ReportContributionResponse:
@@ -185,6 +211,7 @@ class SessionServicer(services.SessionServiceServicer):
             raise SessionRefused(f"{name} takes no part in this session, so its approval is not asked for.")
 
     @guarded
+    @one_at_a_time
     def RunSession(self, request: pb.RunSessionRequest, context: grpc.ServicerContext) -> pb.RunSessionResponse:  # noqa: N802
         """Queue a session for computing."""
         self._operator_only(context)
@@ -290,7 +317,8 @@ class Runner:
         for name in sorted(record.manifest.committee):
             timeout_s = self._config.start_timeout_s
             try:
-                calls.start_run(self._config, self._federation[name], record.id, record.attempt, timeout_s)
+                receipts = self._store.receipts(record.id)
+                calls.start_run(self._config, self._federation[name], record.attempt, receipts, timeout_s)
             except ServiceError as error:
                 return Failure(f"{name}: {error}", isinstance(error, PeerUnavailable))
         return None

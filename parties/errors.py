@@ -33,6 +33,10 @@ class PeerUnavailable(ServiceError):
     """A peer cannot be reached or did not answer in time: its operator must act."""
 
 
+class StorageError(ServiceError):
+    """A node cannot keep what it is given: its operator must act."""
+
+
 class ResultError(ServiceError):
     """Two parties' statements contradict each other: nobody may use the result."""
 
@@ -43,6 +47,7 @@ TABLE: dict[type[Exception], tuple[str, int]] = {
     SessionRefused: ("FAILED_PRECONDITION", 3),
     PeerIdentityError: ("UNAUTHENTICATED", 4),
     PeerUnavailable: ("UNAVAILABLE", 4),
+    StorageError: ("UNAVAILABLE", 4),
     SessionAborted: ("ABORTED", 4),
     DealingError: ("ABORTED", 4),
     PeerError: ("ABORTED", 4),

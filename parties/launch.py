@@ -9,7 +9,7 @@ from typing import Any
 from parties import calls, manifest
 from parties.config import Config
 from parties.coordinator import missing_parts
-from parties.errors import SessionAborted, SessionRefused
+from parties.errors import PeerUnavailable, SessionAborted, SessionRefused
 from parties.identity import utc_now
 from parties.lifecycle import State
 from parties.member import Progress
@@ -46,8 +46,16 @@ class Operator:
         """
         until, pause = time.monotonic() + timeout_s, POLL_S[0]
         order = [State.PROPOSED, State.APPROVED, State.READY, State.RUNNING, State.DONE]
+        heard = time.monotonic()
         while True:
-            record, contributed, progress = self.coordinator.get(session_id)
+            try:
+                record, contributed, progress = self.coordinator.get(session_id)
+                heard = time.monotonic()
+            except PeerUnavailable:  # it may be restarting
+                if time.monotonic() > min(until, heard + self.config.step_timeout_s):
+                    raise
+                time.sleep(POLL_S[1])
+                continue
             if record.state in order and order.index(record.state) >= order.index(wanted):
                 return record
             if record.state is State.ABORTED and wanted is State.DONE:
@@ -71,7 +79,8 @@ class Operator:
 
     def run(self, session_id: bytes) -> SessionRecord:
         """Have a session computed, and wait for its end."""
-        self.coordinator.run(session_id)
+        if self.coordinator.get(session_id)[0].state is not State.RUNNING:
+            self.coordinator.run(session_id)
         return self.wait(session_id, State.DONE, float("inf"))
 
     def figures(self, record: SessionRecord) -> dict[str, dict[str, Any]]:

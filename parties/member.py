@@ -76,14 +76,21 @@ class Member:
         after = path.stat()
         if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
             raise InputError(f"{path} was changed while it was read; save it, close it, and contribute again.")
-        self.contribute_keys(record, keys.keys)
+        receipts = self._upload(record, keys.keys)
+        # Only what is reported is computed on, so the copy must be in place before: a result is read with it.
+        (copy / "list.csv").unlink(missing_ok=True)
         with private(copy / "names.json") as target:
             target.write(json.dumps(dict(names)).encode())
         (copy / "new.csv").replace(copy / "list.csv")
+        self.coordinator.report(record.id, receipts)
         return keys
 
     def contribute_keys(self, record: SessionRecord, keys: np.typing.NDArray[np.uint64]) -> None:
-        """Split keys, (n, 2) uint64, upload the shares to the three nodes at once, and report the receipts."""
+        """Contribute keys, (n, 2) uint64, that were made elsewhere."""
+        self.coordinator.report(record.id, self._upload(record, keys))
+
+    def _upload(self, record: SessionRecord, keys: np.typing.NDArray[np.uint64]) -> list[calls.SignedReceipt]:
+        """Split keys and upload the shares to the three nodes at once; returns their receipts."""
         dealings = deal_keys(keys)
         total = sum(d.whole.nbytes for d in dealings if d.whole is not None)
         done: dict[str, int] = {}
@@ -98,8 +105,7 @@ class Member:
             return calls.contribute(self.config, self.federation[name], record.id, dealings[party], note)
 
         with ThreadPoolExecutor(3) as pool:
-            receipts = list(pool.map(upload, range(3)))
-        self.coordinator.report(record.id, receipts)
+            return list(pool.map(upload, range(3)))
 
     def results(self, session_id: bytes, out: Path) -> results.Summary:
         """Fetch and recombine this member's result, and write its sheet.
@@ -132,8 +138,14 @@ class Member:
         return results.recombine(record.manifest, self.config.name, parts, keys)
 
     def forget(self, session_id: bytes) -> None:
-        """Delete the private copy of the list that was contributed."""
-        shutil.rmtree(self._copy(session_id), ignore_errors=True)
+        """Delete the private copy of the list that was contributed.
+
+        Raises:
+            SessionRefused: there is none.
+        """
+        if not self._copy(session_id).exists():
+            raise SessionRefused(f"{self.config.name} keeps no copy of a list for this session.")
+        shutil.rmtree(self._copy(session_id))
 
     def _approved(self, session_id: bytes) -> SessionRecord:
         """A session whose signatures we have checked ourselves."""

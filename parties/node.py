@@ -19,7 +19,7 @@ from parties import calls
 from parties.compute import Figures, Runs
 from parties.config import Config
 from parties.contribution import SEED_BYTES, WHOLE, dealt_digest, expand_share, held_by
-from parties.errors import InputError, SessionRefused
+from parties.errors import InputError, ServiceError, SessionRefused
 from parties.federation import Federation
 from parties.identity import utc_now
 from parties.lifecycle import Event, State
@@ -27,7 +27,7 @@ from parties.manifest import Manifest
 from parties.rules import KEY_BYTES
 from parties.store import Receipt, SessionRecord, Store, StoredContribution
 from parties.transport import Caller, Mailboxes, guarded, listen, refuse
-from parties.wire import SESSION_ID_BYTES, receipt_to_pb, sized, state_to_pb
+from parties.wire import SESSION_ID_BYTES, receipt_of, receipt_to_pb, sized, state_to_pb
 from protos.matchbit.v1 import committee_pb2 as pb
 from protos.matchbit.v1 import committee_pb2_grpc as services
 from protos.matchbit.v1.session_pb2 import Progress
@@ -145,6 +145,8 @@ class ContributionServicer(services.ContributionServiceServicer):
         try:
             record = self._store.get(sized(request.session_id, SESSION_ID_BYTES, "session_id"))
             chunks = self._store.result(record.id, self._sessions.caller(context))
+            if utc_now() >= record.manifest.retained_until():
+                raise SessionRefused("The agreed retention has ended; results are no longer given out.")
             if record.state is not State.DONE or chunks is None:
                 raise SessionRefused("This node has no result of this session for the caller.")
             self._store.log(record.id, f"{self._sessions.caller(context)} fetched its part of the result")
@@ -166,9 +168,10 @@ class RunServicer(services.RunServiceServicer):
         record = self._sessions.served(request.session_id)
         self._sessions.coordinator_only(context, record.manifest)
         held = self._store.contributions(record.id)
-        missing = [m for m in record.manifest.members if m not in held]
-        if missing:
-            raise SessionRefused(f"Not contributed yet: {', '.join(missing)}; each runs `matchbit contribute`.")
+        shown = {r.member: r.digests for r in map(receipt_of, request.receipts)}
+        other = [m for m in record.manifest.members if m not in held or held[m].digests != shown.get(m)]
+        if other:
+            raise SessionRefused(f"{', '.join(other)} did not finish contributing and must contribute again.")
         self._runs.start(record, request.attempt, context.is_active)
         return pb.StartRunResponse()
 
@@ -227,7 +230,9 @@ class ExchangeServicer(services.ExchangeServiceServicer):
         if caller not in committee or caller == self._config.name:
             raise SessionRefused(f"{caller} is not a peer of this node in this session.")
         peer = PARTIES[committee.index(caller)]
-        mailbox = self._mailboxes.find(header.session_id, header.attempt, self._config.start_timeout_s)
+        mailbox = self._mailboxes.find(
+            header.session_id, header.attempt, self._config.start_timeout_s, context.is_active
+        )
         try:
             for request in request_iterator:
                 mailbox.put(peer, request.frame.step, request.frame.payload)
@@ -259,8 +264,13 @@ def serve(config: Config, stopped: threading.Event | None = None) -> None:
 
     server = listen(config, add)
     log.info("node %s listens on %s", config.name, config.listen)
-    while not stopped.wait(HOUSEKEEPING_S):
-        delete_overdue(store)
+    while True:
+        try:
+            delete_overdue(store)
+        except ServiceError:
+            log.exception("could not delete what is overdue; trying again in %g s", HOUSEKEEPING_S)
+        if stopped.wait(HOUSEKEEPING_S):
+            break
     runs.stop()
     mailboxes.stop()
     server.stop(grace=1.0).wait()

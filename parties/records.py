@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from parties import normalise
 from parties.errors import InputError
 from parties.rules import Rule
 
@@ -91,14 +92,16 @@ def open_list(path: Path, names: Mapping[str, str] = MappingProxyType({})) -> So
     """
     csv.field_size_limit(MAX_CELL_CHARS)
     try:
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path} is not a file.")
         with path.open("rb") as raw:
             start = raw.read(8)
         for magic, kind in NOT_CSV.items():
             if start.startswith(magic):
                 raise InputError(f"{path} is {kind}. Save the list as CSV (UTF-8) and use that file.")
         with path.open(encoding="utf-8-sig", newline="") as file:
-            head = "".join(itertools.islice(_lines(file, path), 1))
-        if "\0" in head:
+            head = file.readline(MAX_CELL_CHARS + 1)
+        if "\0" in head or len(head) > MAX_CELL_CHARS:
             raise InputError(_not_text(path))
     except OSError as error:
         raise InputError(f"Cannot read {path}: {error.strerror}.") from None
@@ -146,13 +149,6 @@ def write_list(source: SourceList, path: Path, headings: Sequence[str], cells: I
             partial.unlink(missing_ok=True)
 
 
-def _lines(file: Iterator[str], path: Path) -> Iterator[str]:
-    for line in file:
-        if len(line) > MAX_CELL_CHARS:
-            raise InputError(_not_text(path))
-        yield line
-
-
 def _headings(path: Path, delimiter: str) -> tuple[str, ...]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         try:
@@ -173,7 +169,8 @@ def _free(heading: str, taken: set[str]) -> str:
 
 
 def _heading(text: str) -> str:
-    return " ".join(text.casefold().split())
+    """A heading as it is compared."""
+    return normalise.text(text)
 
 
 def _not_text(path: Path) -> str:

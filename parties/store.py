@@ -15,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from mpc.channel import MAX_MESSAGE_BYTES
-from parties.errors import ConfigError, SessionRefused
+from parties.errors import ConfigError, SessionRefused, StorageError
 from parties.identity import utc_now
 from parties.lifecycle import MEANING, Event, State, after
 from parties.manifest import Manifest, from_bytes
@@ -145,12 +145,15 @@ class Store:
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """A write transaction: all of it happens or nothing."""
         connection = self._connection
-        connection.execute("BEGIN IMMEDIATE")
         try:
+            connection.execute("BEGIN IMMEDIATE")
             yield connection
             connection.execute("COMMIT")
-        except BaseException:
-            connection.execute("ROLLBACK")
+        except BaseException as error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            if isinstance(error, sqlite3.OperationalError):
+                raise StorageError(f"{self._path} cannot be written ({error}): is the disk full?") from error
             raise
 
     # Sessions

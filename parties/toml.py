@@ -20,7 +20,7 @@ def read(path: Path, hint: str = "") -> dict[str, Any]:
         ConfigError: it cannot be read; names the file, and the line where it is wrong.
     """
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(path.read_text("utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"Cannot read {path}: {error.strerror}. {hint}".strip()) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

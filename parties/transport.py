@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -107,23 +108,31 @@ def calling(node: str) -> Iterator[None]:
 def from_rpc(node: str, error: grpc.RpcError) -> ServiceError:
     """Our own error for a failed call."""
     status, details = error.code(), error.details() or ""
-    if status is grpc.StatusCode.UNAVAILABLE:
-        if any(word in details for word in ("certificate", "CERTIFICATE", "handshake", "Handshake", "SSL")):
-            return PeerIdentityError(
-                f"{node} does not show the certificate that federation.toml pins, or does not accept ours; compare "
-                "federation.toml with its operator."
-            )
-        if "Socket closed" in details:
-            return PeerUnavailable(
-                f"{node} hung up: it has just been stopped, or its federation.toml does not hold our certificate."
-            )
-        return PeerUnavailable(f"{node} cannot be reached; check its address, and that its operator has started it.")
-    if status is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return PeerUnavailable(f"{node} did not answer in time; its operator should look at its log.")
-    if status in (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN):
-        return SessionAborted(f"{node} had an unexpected error; its operator should look at its log.")
-    kind = errors.FROM_STATUS.get(status.name, PeerUnavailable)
-    return kind(details if details.endswith(".") else f"{node} failed: {status.name.lower()} {details}".strip())
+    if details.endswith(".") and status.name in errors.FROM_STATUS:
+        return errors.FROM_STATUS[status.name](details)  # the called node's own words
+    match status:
+        case grpc.StatusCode.UNAVAILABLE:
+            return _unavailable(node, details)
+        case grpc.StatusCode.DEADLINE_EXCEEDED:
+            return PeerUnavailable(f"{node} did not answer in time; its operator should look at its log.")
+        case grpc.StatusCode.INTERNAL | grpc.StatusCode.UNKNOWN:
+            return SessionAborted(f"{node} had an unexpected error; its operator should look at its log.")
+        case _:
+            return PeerUnavailable(f"{node} failed: {status.name.lower()} {details}".strip())
+
+
+def _unavailable(node: str, details: str) -> ServiceError:
+    """Why there was no connection, as far as gRPC tells."""
+    if any(word in details for word in ("certificate", "CERTIFICATE", "handshake", "Handshake", "SSL")):
+        return PeerIdentityError(
+            f"{node} does not show the certificate that federation.toml pins, or does not accept ours; compare "
+            "federation.toml with its operator."
+        )
+    if "Socket closed" in details:
+        return PeerUnavailable(
+            f"{node} hung up: it has just been stopped, or its federation.toml does not hold our certificate."
+        )
+    return PeerUnavailable(f"{node} cannot be reached; check its address, and that its operator has started it.")
 
 
 def dial(identity: Identity, node: Node) -> grpc.Channel:
@@ -269,14 +278,18 @@ class Mailboxes:
             self._stopped = True
             self._changed.notify_all()
 
-    def find(self, session_id: bytes, attempt: int, timeout_s: float) -> Mailbox:
+    def find(self, session_id: bytes, attempt: int, timeout_s: float, is_waited_for: Callable[[], bool]) -> Mailbox:
         """The mailbox of an attempt; waits until this node begins it, since a peer may be first.
 
         Raises:
             PeerUnavailable: this node does not begin in time.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._stopped or (session_id, attempt) in self._open, timeout_s)
+            until = time.monotonic() + timeout_s
+            while not self._stopped and (session_id, attempt) not in self._open:
+                if time.monotonic() > until or not is_waited_for():
+                    break
+                self._changed.wait(1.0)
             if self._stopped or (session_id, attempt) not in self._open:
                 raise PeerUnavailable("The node that was called has not begun this attempt in time.")
             return self._open[session_id, attempt]

@@ -173,6 +173,9 @@ class Demo:
     def run(self, folder: Path, out: Path, show: Progress) -> tuple[Outcome, dict[str, MemberResult]]:
         """Compare the lists over real daemons; write each member's result sheet to `out`."""
         members = list(self.lists)
+        for name in members:
+            if self._sheet(name, out).resolve() in {path.resolve() for path in self.lists.values()}:
+                raise InputError(f"{self._sheet(name, out)} is one of the lists; give --out another folder.")
         terms = {
             "session": {
                 "title": "Demonstration",
@@ -189,11 +192,14 @@ class Demo:
             results = {}
             with outcome.seconds.timed("results"):
                 for name in members:
-                    sheet = out / self.lists[name].name
+                    sheet = self._sheet(name, out)
                     summary = Member(federation.configs[name], show).results(outcome.record.id, sheet)
                     results[name] = self._result(name, summary, sheet)
             Operator(federation.configs[COORDINATOR], show).coordinator.close(outcome.record.id)
         return outcome, results
+
+    def _sheet(self, name: str, out: Path) -> Path:
+        return out / f"{self.lists[name].stem}.csv"
 
     def _result(self, name: str, summary: Summary, sheet: Path) -> MemberResult:
         source = records.open_list(sheet)

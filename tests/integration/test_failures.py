@@ -25,7 +25,7 @@ from parties.lifecycle import State
 from parties.loopback import COORDINATOR, NEUTRAL
 from parties.manifest import sign
 from parties.member import Member, quiet
-from parties.store import SessionRecord
+from parties.store import Receipt, SessionRecord, Store
 from parties.transport import calling, dial
 from protos.matchbit.v1 import committee_pb2 as pb
 from protos.matchbit.v1.committee_pb2_grpc import ContributionServiceStub, ExchangeServiceStub
@@ -72,7 +72,7 @@ def test_a_pinned_certificate_speaks_for_its_own_name_only(federation: Federatio
     nodes = own.federation()
     federation.member("agency-a").coordinator.get(record.id)
     with pytest.raises(SessionRefused, match="Only the session's coordinator"):
-        calls.start_run(own, nodes[NEUTRAL], record.id, 1, 10)
+        calls.start_run(own, nodes[NEUTRAL], 1, [Receipt(record.id, "agency-a", "x", 1, (b"", b""))], 10)
     fresh = federation.operator.propose(federation.terms())
     signature = sign(own.identity().signing_key, fresh, "agency-a")
     with pytest.raises(InputError, match="in the name of agency-c is not signed by"):
@@ -218,7 +218,8 @@ def test_killed_in_the_midst_of_computing(fragile: Federation, victim: str) -> N
 def _exchange(federation: Federation, record: SessionRecord, frames: list[pb.ExchangeFrame]) -> None:
     """Begin attempt 1 at agency-a alone, and be its peer `neutral`, sending these frames."""
     coordinator = federation.configs[COORDINATOR]
-    calls.start_run(coordinator, coordinator.federation()["agency-a"], record.id, 1, 20)
+    receipts = Store(coordinator.database).receipts(record.id)
+    calls.start_run(coordinator, coordinator.federation()["agency-a"], 1, receipts, 20)
     own = federation.configs[NEUTRAL]
     requests = [pb.ExchangeRequest(header=pb.ExchangeHeader(session_id=record.id, attempt=1))]
     requests += [pb.ExchangeRequest(frame=frame) for frame in frames]
@@ -267,14 +268,14 @@ def _dealt_twice(federation: Federation, record: SessionRecord, member: Member) 
 
 
 def test_a_member_that_deals_inconsistent_shares_is_named(federation: Federation, tmp_path: Path) -> None:
-    """By the coordinator, from the receipts; and by the committee, if the coordinator looks away."""
+    """By the coordinator, from the receipts; and the nodes compute on what was reported only."""
     lists = overlapping(MEMBERS, 10)
     record = federation.ready(tmp_path, lists)
     liar = federation.member("agency-b")
     receipts = _dealt_twice(federation, record, liar)
     with pytest.raises(InputError, match="do not fit together"):
         liar.coordinator.report(record.id, receipts)
-    with pytest.raises(SessionAborted, match="agency-b gave the committee nodes shares that do not fit together"):
+    with pytest.raises(SessionAborted, match="agency-b did not finish contributing and must contribute again"):
         federation.operator.run(record.id)
     liar.contribute(record.id, tmp_path / "agency-b.csv")
     federation.check(tmp_path, federation.operator.run(record.id), lists)

@@ -13,10 +13,9 @@ import pytest
 
 from mpc.channel import MAX_MESSAGE_BYTES
 from mpc.committee import PartyId
-from mpc.reveal import digest
 from parties import calls, config, federation
 from parties.config import Config
-from parties.contribution import Dealing, deal_keys, expand_share
+from parties.contribution import Dealing, deal_keys, dealt_digest, expand_share
 from parties.errors import (
     ConfigError,
     InputError,
@@ -55,6 +54,7 @@ class Neutral(ContributionServiceServicer):
         self.chunks: Iterator[bytes] = iter(())
         self.header = pb.ContributionHeader()
         self.received: list[bytes] = []
+        self.party = PartyId.P0
 
     @guarded
     def Contribute(self, request_iterator: Any, _context: Any) -> pb.ContributeResponse:  # noqa: N802
@@ -62,8 +62,8 @@ class Neutral(ContributionServiceServicer):
         self.received = [request.chunk for request in request_iterator]
         body, h = b"".join(self.received), self.header
         whole = np.frombuffer(body, np.uint64).reshape(-1, 2) if body else None
-        share = expand_share(h.rows, (h.seed_a, h.seed_b), whole)
-        digests = digest(share.a).tobytes(), digest(share.b).tobytes()
+        share = expand_share(self.party, h.rows, (h.seed_a, h.seed_b), whole)
+        digests = dealt_digest(h.seed_a, share.a), dealt_digest(h.seed_b, share.b)
         receipt = Receipt(h.session_id, "agency-a", "neutral", h.rows, digests)
         return pb.ContributeResponse(receipt=self.lie(receipt, self.sign))
 
@@ -125,6 +125,11 @@ class Nodes:
             yield
 
     def contribute(self, dealing: Dealing, progress: Callable[[int], None] = lambda _: None) -> calls.SignedReceipt:
+        if dealing.whole is not None:  # which of the two parties it was dealt for shows in the digests
+            is_b = dealt_digest(dealing.seeds[1], dealing.whole) == dealing.digests[1]
+            self.neutral.party = PartyId.P1 if is_b else PartyId.P2
+        else:
+            self.neutral.party = PartyId.P0
         return calls.contribute(self.own, self.known["neutral"], ID, dealing, progress)
 
     def fetch(self, limit_bytes: int) -> bytes:
@@ -255,16 +260,16 @@ def record(nodes: Nodes, **terms: Any) -> SessionRecord:
 
 def test_a_session_by_its_id_or_the_beginning_of_it(nodes: Nodes) -> None:
     known = record(nodes)
-    nodes.hub.answer = lambda: session_to_pb(known, [], ("", 0, 0))
+    nodes.hub.answer = lambda: session_to_pb(known, {}, ("", 0, 0))
     for length in (4, 5, 32):
-        assert nodes.coordinator.get(known.id[:length]) == (known, [], ("", 0, 0))
+        assert nodes.coordinator.get(known.id[:length]) == (known, {}, ("", 0, 0))
     assert nodes.hub.asked == [known.id[:4], known.id[:5], known.id]
-    assert nodes.coordinator.sessions() == [(known, [], ("", 0, 0))] * 2
+    assert nodes.coordinator.sessions() == [(known, {}, ("", 0, 0))] * 2
 
 
 def test_an_answer_with_another_session(nodes: Nodes) -> None:
     asked, other = record(nodes), record(nodes, title="Other")
-    nodes.hub.answer = lambda: session_to_pb(other, [], ("", 0, 0))
+    nodes.hub.answer = lambda: session_to_pb(other, {}, ("", 0, 0))
     for length in (4, 32):
         with pytest.raises(ResultError, match="hub answered with another session than was asked for"):
             nodes.coordinator.get(asked.id[:length])
@@ -277,7 +282,7 @@ def test_an_empty_or_forged_answer(nodes: Nodes) -> None:
         nodes.coordinator.get(known.id)
 
     def forged() -> session_pb2.Session:
-        answer = session_to_pb(known, [], ("", 0, 0))
+        answer = session_to_pb(known, {}, ("", 0, 0))
         answer.manifest = terms_of(nodes.configs, title="Other terms under the same id").to_bytes()
         return answer
 

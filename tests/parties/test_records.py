@@ -203,7 +203,8 @@ def test_a_first_line_without_end(path: Path) -> None:
 
 def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
     assert refused(tmp_path / "none.csv").startswith("Cannot read ")
-    assert refused(tmp_path).startswith("Cannot read ")
+    assert refused(tmp_path).endswith("is not a file.")
+    assert refused(Path("/dev/zero")).endswith("is not a file.")
     assert refused(tmp_path / "none" / "list.csv").startswith("Cannot read ")
 
 

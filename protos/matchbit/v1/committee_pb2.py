@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from protos.matchbit.v1 import session_pb2 as protos_dot_matchbit_dot_v1_dot_session__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"protos/matchbit/v1/committee.proto\x12\x0bmatchbit.v1\x1a protos/matchbit/v1/session.proto\"V\n\x12\x43ontributionHeader\x12\x12\n\nsession_id\x18\x01 \x01(\x0c\x12\x0c\n\x04rows\x18\x02 \x01(\x04\x12\x0e\n\x06seed_a\x18\x03 \x01(\x0c\x12\x0e\n\x06seed_b\x18\x04 \x01(\x0c\"_\n\x11\x43ontributeRequest\x12\x31\n\x06header\x18\x01 \x01(\x0b\x32\x1f.matchbit.v1.ContributionHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\";\n\x12\x43ontributeResponse\x12%\n\x07receipt\x18\x01 \x01(\x0b\x32\x14.matchbit.v1.Receipt\"(\n\x12\x46\x65tchResultRequest\x12\x12\n\nsession_id\x18\x01 \x01(\x0c\"$\n\x13\x46\x65tchResultResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\"6\n\x0fStartRunRequest\x12\x12\n\nsession_id\x18\x01 \x01(\x0c\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\"\x12\n\x10StartRunResponse\"#\n\rGetRunRequest\x12\x12\n\nsession_id\x18\x01 \x01(\x0c\"&\n\x05Phase\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07seconds\x18\x02 \x01(\x01\"\x83\x01\n\nRunFigures\x12\r\n\x05\x63pu_s\x18\x01 \x01(\x01\x12\x12\n\nsent_bytes\x18\x02 \x01(\x04\x12\x16\n\x0eidle_rss_bytes\x18\x03 \x01(\x04\x12\x16\n\x0epeak_rss_bytes\x18\x04 \x01(\x04\x12\"\n\x06phases\x18\x05 \x03(\x0b\x32\x12.matchbit.v1.Phase\"\xc1\x01\n\x0eGetRunResponse\x12(\n\x05state\x18\x01 \x01(\x0e\x32\x19.matchbit.v1.SessionState\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\'\n\x08progress\x18\x04 \x01(\x0b\x32\x15.matchbit.v1.Progress\x12(\n\x07\x66igures\x18\x05 \x01(\x0b\x32\x17.matchbit.v1.RunFigures\x12\x11\n\tretriable\x18\x06 \x01(\x08\"*\n\x14\x44\x65leteSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\x0c\"\x17\n\x15\x44\x65leteSessionResponse\"5\n\x0e\x45xchangeHeader\x12\x12\n\nsession_id\x18\x01 \x01(\x0c\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\".\n\rExchangeFrame\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\"u\n\x0f\x45xchangeRequest\x12-\n\x06header\x18\x01 \x01(\x0b\x32\x1b.matchbit.v1.ExchangeHeaderH\x00\x12+\n\x05\x66rame\x18\x02 \x01(\x0b\x32\x1a.matchbit.v1.ExchangeFrameH\x00\x42\x06\n\x04part\"\x12\n\x10\x45xchangeResponse2\xba\x01\n\x13\x43ontributionService\x12O\n\nContribute\x12\x1e.matchbit.v1.ContributeRequest\x1a\x1f.matchbit.v1.ContributeResponse(\x01\x12R\n\x0b\x46\x65tchResult\x12\x1f.matchbit.v1.FetchResultRequest\x1a .matchbit.v1.FetchResultResponse0\x01\x32\xf0\x01\n\nRunService\x12G\n\x08StartRun\x12\x1c.matchbit.v1.StartRunRequest\x1a\x1d.matchbit.v1.StartRunResponse\x12\x41\n\x06GetRun\x12\x1a.matchbit.v1.GetRunRequest\x1a\x1b.matchbit.v1.GetRunResponse\x12V\n\rDeleteSession\x12!.matchbit.v1.DeleteSessionRequest\x1a\".matchbit.v1.DeleteSessionResponse2\\\n\x0f\x45xchangeService\x12I\n\x08\x45xchange\x12\x1c.matchbit.v1.ExchangeRequest\x1a\x1d.matchbit.v1.ExchangeResponse(\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"protos/matchbit/v1/committee.proto\x12\x0bmatchbit.v1\x1a protos/matchbit/v1/session.proto\"V\n\x12\x43ontributionHeader\x12\x12\n\nsession_id\x18\x01 \x01(\x0c\x12\x0c\n\x04rows\x18\x02 \x01(\x04\x12\x0e\n\x06seed_a\x18\x03 \x01(\x0c\x12\x0e\n\x06seed_b\x18\x04 \x01(\x0c\"_\n\x11\x43ontributeRequest\x12\x31\n\x06header\x18\x01 \x01(\x0b\x32\x1f.matchbit.v1.ContributionHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\";\n\x12\x43ontributeResponse\x12%\n\x07receipt\x18\x01 \x01(\x0b\x32\x14.matchbit.v1.Receipt\"(\n\x12\x46\x65tchResultRequest\x12\x12\n\nsession_id\x18\x01 \x01(\x0c\"$\n\x13\x46\x65tchResultResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\"^\n\x0fStartRunRequest\x12\x12\n\nsession_id\x18\x01 \x01(\x0c\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\x12&\n\x08receipts\x18\x03 \x03(\x0b\x32\x14.matchbit.v1.Receipt\"\x12\n\x10StartRunResponse\"#\n\rGetRunRequest\x12\x12\n\nsession_id\x18\x01 \x01(\x0c\"&\n\x05Phase\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07seconds\x18\x02 \x01(\x01\"\x83\x01\n\nRunFigures\x12\r\n\x05\x63pu_s\x18\x01 \x01(\x01\x12\x12\n\nsent_bytes\x18\x02 \x01(\x04\x12\x16\n\x0eidle_rss_bytes\x18\x03 \x01(\x04\x12\x16\n\x0epeak_rss_bytes\x18\x04 \x01(\x04\x12\"\n\x06phases\x18\x05 \x03(\x0b\x32\x12.matchbit.v1.Phase\"\xc1\x01\n\x0eGetRunResponse\x12(\n\x05state\x18\x01 \x01(\x0e\x32\x19.matchbit.v1.SessionState\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\'\n\x08progress\x18\x04 \x01(\x0b\x32\x15.matchbit.v1.Progress\x12(\n\x07\x66igures\x18\x05 \x01(\x0b\x32\x17.matchbit.v1.RunFigures\x12\x11\n\tretriable\x18\x06 \x01(\x08\"*\n\x14\x44\x65leteSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\x0c\"\x17\n\x15\x44\x65leteSessionResponse\"5\n\x0e\x45xchangeHeader\x12\x12\n\nsession_id\x18\x01 \x01(\x0c\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\".\n\rExchangeFrame\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\"u\n\x0f\x45xchangeRequest\x12-\n\x06header\x18\x01 \x01(\x0b\x32\x1b.matchbit.v1.ExchangeHeaderH\x00\x12+\n\x05\x66rame\x18\x02 \x01(\x0b\x32\x1a.matchbit.v1.ExchangeFrameH\x00\x42\x06\n\x04part\"\x12\n\x10\x45xchangeResponse2\xba\x01\n\x13\x43ontributionService\x12O\n\nContribute\x12\x1e.matchbit.v1.ContributeRequest\x1a\x1f.matchbit.v1.ContributeResponse(\x01\x12R\n\x0b\x46\x65tchResult\x12\x1f.matchbit.v1.FetchResultRequest\x1a .matchbit.v1.FetchResultResponse0\x01\x32\xf0\x01\n\nRunService\x12G\n\x08StartRun\x12\x1c.matchbit.v1.StartRunRequest\x1a\x1d.matchbit.v1.StartRunResponse\x12\x41\n\x06GetRun\x12\x1a.matchbit.v1.GetRunRequest\x1a\x1b.matchbit.v1.GetRunResponse\x12V\n\rDeleteSession\x12!.matchbit.v1.DeleteSessionRequest\x1a\".matchbit.v1.DeleteSessionResponse2\\\n\x0f\x45xchangeService\x12I\n\x08\x45xchange\x12\x1c.matchbit.v1.ExchangeRequest\x1a\x1d.matchbit.v1.ExchangeResponse(\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,33 +43,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FETCHRESULTRESPONSE']._serialized_start=373
   _globals['_FETCHRESULTRESPONSE']._serialized_end=409
   _globals['_STARTRUNREQUEST']._serialized_start=411
-  _globals['_STARTRUNREQUEST']._serialized_end=465
-  _globals['_STARTRUNRESPONSE']._serialized_start=467
-  _globals['_STARTRUNRESPONSE']._serialized_end=485
-  _globals['_GETRUNREQUEST']._serialized_start=487
-  _globals['_GETRUNREQUEST']._serialized_end=522
-  _globals['_PHASE']._serialized_start=524
-  _globals['_PHASE']._serialized_end=562
-  _globals['_RUNFIGURES']._serialized_start=565
-  _globals['_RUNFIGURES']._serialized_end=696
-  _globals['_GETRUNRESPONSE']._serialized_start=699
-  _globals['_GETRUNRESPONSE']._serialized_end=892
-  _globals['_DELETESESSIONREQUEST']._serialized_start=894
-  _globals['_DELETESESSIONREQUEST']._serialized_end=936
-  _globals['_DELETESESSIONRESPONSE']._serialized_start=938
-  _globals['_DELETESESSIONRESPONSE']._serialized_end=961
-  _globals['_EXCHANGEHEADER']._serialized_start=963
-  _globals['_EXCHANGEHEADER']._serialized_end=1016
-  _globals['_EXCHANGEFRAME']._serialized_start=1018
-  _globals['_EXCHANGEFRAME']._serialized_end=1064
-  _globals['_EXCHANGEREQUEST']._serialized_start=1066
-  _globals['_EXCHANGEREQUEST']._serialized_end=1183
-  _globals['_EXCHANGERESPONSE']._serialized_start=1185
-  _globals['_EXCHANGERESPONSE']._serialized_end=1203
-  _globals['_CONTRIBUTIONSERVICE']._serialized_start=1206
-  _globals['_CONTRIBUTIONSERVICE']._serialized_end=1392
-  _globals['_RUNSERVICE']._serialized_start=1395
-  _globals['_RUNSERVICE']._serialized_end=1635
-  _globals['_EXCHANGESERVICE']._serialized_start=1637
-  _globals['_EXCHANGESERVICE']._serialized_end=1729
+  _globals['_STARTRUNREQUEST']._serialized_end=505
+  _globals['_STARTRUNRESPONSE']._serialized_start=507
+  _globals['_STARTRUNRESPONSE']._serialized_end=525
+  _globals['_GETRUNREQUEST']._serialized_start=527
+  _globals['_GETRUNREQUEST']._serialized_end=562
+  _globals['_PHASE']._serialized_start=564
+  _globals['_PHASE']._serialized_end=602
+  _globals['_RUNFIGURES']._serialized_start=605
+  _globals['_RUNFIGURES']._serialized_end=736
+  _globals['_GETRUNRESPONSE']._serialized_start=739
+  _globals['_GETRUNRESPONSE']._serialized_end=932
+  _globals['_DELETESESSIONREQUEST']._serialized_start=934
+  _globals['_DELETESESSIONREQUEST']._serialized_end=976
+  _globals['_DELETESESSIONRESPONSE']._serialized_start=978
+  _globals['_DELETESESSIONRESPONSE']._serialized_end=1001
+  _globals['_EXCHANGEHEADER']._serialized_start=1003
+  _globals['_EXCHANGEHEADER']._serialized_end=1056
+  _globals['_EXCHANGEFRAME']._serialized_start=1058
+  _globals['_EXCHANGEFRAME']._serialized_end=1104
+  _globals['_EXCHANGEREQUEST']._serialized_start=1106
+  _globals['_EXCHANGEREQUEST']._serialized_end=1223
+  _globals['_EXCHANGERESPONSE']._serialized_start=1225
+  _globals['_EXCHANGERESPONSE']._serialized_end=1243
+  _globals['_CONTRIBUTIONSERVICE']._serialized_start=1246
+  _globals['_CONTRIBUTIONSERVICE']._serialized_end=1432
+  _globals['_RUNSERVICE']._serialized_start=1435
+  _globals['_RUNSERVICE']._serialized_end=1675
+  _globals['_EXCHANGESERVICE']._serialized_start=1677
+  _globals['_EXCHANGESERVICE']._serialized_end=1769
 # @@protoc_insertion_point(module_scope)

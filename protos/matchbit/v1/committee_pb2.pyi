@@ -46,12 +46,14 @@ class FetchResultResponse(_message.Message):
     def __init__(self, chunk: _Optional[bytes] = ...) -> None: ...
 
 class StartRunRequest(_message.Message):
-    __slots__ = ("session_id", "attempt")
+    __slots__ = ("session_id", "attempt", "receipts")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    RECEIPTS_FIELD_NUMBER: _ClassVar[int]
     session_id: bytes
     attempt: int
-    def __init__(self, session_id: _Optional[bytes] = ..., attempt: _Optional[int] = ...) -> None: ...
+    receipts: _containers.RepeatedCompositeFieldContainer[_session_pb2.Receipt]
+    def __init__(self, session_id: _Optional[bytes] = ..., attempt: _Optional[int] = ..., receipts: _Optional[_Iterable[_Union[_session_pb2.Receipt, _Mapping]]] = ...) -> None: ...
 
 class StartRunResponse(_message.Message):
     __slots__ = ()
