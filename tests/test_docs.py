@@ -97,6 +97,16 @@ def test_demo_over_ones_own_lists(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert found == [["yes", "yes"], ["yes", "no"], ["no", "yes"]]
 
 
+def test_a_demo_does_not_overwrite_lists(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = [write_numbers(tmp_path / f"{name}.csv", ["1"]) for name in "ab"]
+    (tmp_path / "rules.toml").write_text('[[rule]]\nname = "id"\nfields = ["id_number"]\n', "utf-8-sig")
+    before = paths[0].read_bytes()
+    names, rules = [str(path) for path in paths], str(tmp_path / "rules.toml")
+    assert main(["demo", "--lists", *names, "--rules", rules, "--out", str(tmp_path)]) == 2
+    assert "give --out another folder" in capsys.readouterr().err
+    assert paths[0].read_bytes() == before
+
+
 def test_launch_script(tmp_path: Path) -> None:
     """The coordinator's script, while everybody else does their part."""
     with Federation(tmp_path / "nodes") as federation:

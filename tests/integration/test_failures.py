@@ -8,6 +8,7 @@ import socket
 import ssl
 import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
@@ -279,6 +280,32 @@ def test_a_member_that_deals_inconsistent_shares_is_named(federation: Federation
         federation.operator.run(record.id)
     liar.contribute(record.id, tmp_path / "agency-b.csv")
     federation.check(tmp_path, federation.operator.run(record.id), lists)
+
+
+def test_an_upload_that_was_not_reported_is_not_computed_on(federation: Federation, tmp_path: Path) -> None:
+    """Else a member that was cut off between the two would read the result with another version of its list."""
+    lists = overlapping(MEMBERS, 10)
+    record = federation.ready(tmp_path, lists)
+    own = federation.configs["agency-a"]
+    for node, dealing in zip(COMMITTEE, contribution.deal_keys(np.ones((10, 2), np.uint64)), strict=True):
+        calls.contribute(own, own.federation()[node], record.id, dealing, lambda _: None)
+    with pytest.raises(SessionAborted, match="agency-a did not finish contributing and must contribute again"):
+        federation.operator.run(record.id)
+    federation.member("agency-a").contribute(record.id, tmp_path / "agency-a.csv")
+    federation.check(tmp_path, federation.operator.run(record.id), lists)
+
+
+@pytest.mark.parametrize("_again", range(5))
+def test_everyone_at_the_same_moment(federation: Federation, tmp_path: Path, _again: int) -> None:
+    lists = overlapping(MEMBERS, 5)
+    for name, numbers in lists.items():
+        write_numbers(tmp_path / f"{name}.csv", numbers)
+    session_id = federation.operator.propose(federation.terms())
+    with ThreadPoolExecutor(8) as pool:
+        names = [*MEMBERS, NEUTRAL] * 2  # approving twice is no error
+        list(pool.map(lambda name: federation.member(name).approve(session_id), names))
+        list(pool.map(lambda n: federation.member(n).contribute(session_id, tmp_path / f"{n}.csv"), MEMBERS))
+    assert federation.operator.coordinator.get(session_id)[0].state is State.READY
 
 
 def _upload(federation: Federation, record: SessionRecord, node: str, *parts: pb.ContributeRequest) -> None:

@@ -223,7 +223,7 @@ def test_lists_that_are_refused(
     assert sentence in error
     assert "Traceback" not in error
     assert path.read_bytes() == content
-    assert federation.operator.coordinator.get(record.id)[1] == []
+    assert federation.operator.coordinator.get(record.id)[1] == {}
     assert not (federation.configs["agency-a"].folder / "lists" / record.id.hex() / "list.csv").exists()
 
 
