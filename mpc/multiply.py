@@ -7,9 +7,9 @@ For one product the local part is x_i y_i ⊕ x_i y_{i+1} ⊕ x_{i+1} y_i, which
 (x_i ⊕ x_{i+1})(y_i ⊕ y_{i+1}) ⊕ x_{i+1} y_{i+1}: two products. P_i adds its part of a zero sharing
 and sends the sum z_i to P_{i-1}.
 
-Source: Araki et al., CCS 2016, section 2.3. Deviation: whatever is linear after the products is applied to the one
-component that is sent, not to both components of the result, which halves that work and changes no message's
-distribution, because the zero sharing is added last.
+Source: Araki et al., CCS 2016, section 2.1, on replicated pairs as in ABY3 (CCS 2018). Deviation: whatever is linear
+after the products is applied to the one component that is sent, not to both components of the result, which halves
+that work and changes no message's distribution, because the zero sharing is added last.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def multiply(
     Cost: 1 round; 3 bits in all for each bit of the result.
     Reveals: nothing.
     Raises: PeerError.
-    Source: Araki et al., CCS 2016, section 2.3.
+    Source: Araki et al., CCS 2016, section 2.1.
     """
     blocks, _, length = inputs[0].shape
     program = quadratic.program

@@ -5,7 +5,7 @@ them know, at no communication. Key k_i is known to P_{i-1} and P_i alone. A lab
 key derived from k_i and the label by HKDF; k_i itself is bound to session and attempt, so no stream ever repeats.
 
 Source: Cramer, Damgård, Ishai, "Share Conversion, Pseudorandom Secret-Sharing and Applications to Secure
-Computation", TCC 2005, section 4; zero sharings as in Araki et al., CCS 2016, section 2.2. Secure if AES-128 is a
+Computation", TCC 2005; zero sharings as in Araki et al., CCS 2016, section 2.2. Secure if AES-128 is a
 pseudo-random permutation and HKDF-SHA256 a key-derivation function.
 """
 

@@ -4,7 +4,7 @@ Ideal functionality: everyone learns the value. P_i lacks component i-1: P_{i-1}
 too, sends its hash. Two different copies stop the session: no party can change what another one opens unnoticed.
 
 Source: Araki et al., CCS 2016, section 2.1 (reconstruction); the cross-check with hashes as in Furukawa, Lindell, Nof,
-Weinstein, "High-Throughput Secure Three-Party Computation for Malicious Adversaries", EUROCRYPT 2017, section 3.4.
+Weinstein, "High-Throughput Secure Three-Party Computation for Malicious Adversaries", EUROCRYPT 2017.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def reveal(session: Session, share: Share) -> Array:
     Cost: 1 round; 48 B in all for each row of 16 B, 96 B in all besides.
     Reveals: the array, to all three parties.
     Raises: PeerError; IntegrityError if two parties hold different copies of a component.
-    Source: Furukawa et al., EUROCRYPT 2017, section 3.4.
+    Source: Furukawa et al., EUROCRYPT 2017.
     """
     party = session.party
     check = session.at("hash")
