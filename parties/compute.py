@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -87,12 +87,19 @@ class Runs:
         """The newest attempt since this node was started."""
         return self._runs.get(session_id)
 
-    def start(self, record: SessionRecord, attempt: int, is_waited_for: Callable[[], bool]) -> None:
+    def start(
+        self,
+        record: SessionRecord,
+        attempt: int,
+        reported: Mapping[str, tuple[bytes, bytes]],
+        is_waited_for: Callable[[], bool],
+    ) -> None:
         """Wait for this node's turn, then begin an attempt in a thread of its own.
 
         Args:
             record: of a session whose terms have been checked.
             attempt: its number.
+            reported: for each member the digests of the contribution that it reported.
             is_waited_for: whether the coordinator still waits.
 
         Raises:
@@ -112,6 +119,7 @@ class Runs:
                 raise PeerUnavailable("The coordinator stopped waiting for its turn.")
         try:
             self._store.set_attempt(record.id, attempt)
+            self._check_contributions(record, reported)
             party = PartyId(record.manifest.committee.index(self._config.name))
             run = self._runs[record.id] = Run(party, attempt, Mailbox(self._config.start_timeout_s))
             self._mailboxes.open(record.id, attempt, run.mailbox)
@@ -120,6 +128,15 @@ class Runs:
             self._next()
             raise
         thread.start()
+
+    def _check_contributions(self, record: SessionRecord, reported: Mapping[str, tuple[bytes, bytes]]) -> None:
+        """Hold what is stored, which nobody can change while the session runs, against what members reported."""
+        held = self._store.contributions(record.id)
+        other = [m for m in record.manifest.members if m not in held or held[m].digests != reported.get(m)]
+        if other:
+            reason = f"{', '.join(other)} did not finish contributing and must contribute again."
+            self._store.change(record.id, Event.ABORT, reason)
+            raise SessionRefused(reason)
 
     def stop(self) -> None:
         """End every run: the node is being stopped, and the session can be run again when it is back."""
@@ -186,16 +203,9 @@ class Runs:
 
 
 def load_inputs(store: Store, record: SessionRecord, party: PartyId) -> Inputs:
-    """Everything that this node holds for a session, in the members' order.
-
-    Raises:
-        SessionRefused: a member has not contributed here.
-    """
-    manifest, held = record.manifest, store.contributions(record.id)
-    missing = [m for m in manifest.members if m not in held]
-    if missing:
-        raise SessionRefused(f"Not contributed yet: {', '.join(missing)}; each runs `matchbit contribute`.")
-    contributions = [held[m] for m in manifest.members]
+    """Everything that this node holds for a session, in the members' order."""
+    held = store.contributions(record.id)
+    contributions = [held[m] for m in record.manifest.members]
     counts = tuple(c.rows for c in contributions)
     a, b = (np.empty((sum(counts), 2), np.uint64) for _ in "ab")
     start = 0
@@ -207,7 +217,7 @@ def load_inputs(store: Store, record: SessionRecord, party: PartyId) -> Inputs:
         start += c.rows
     dealt = [[np.frombuffer(digest, np.uint8) for digest in c.digests] for c in contributions]
     digests = tuple((of_a, of_b) for of_a, of_b in dealt)
-    return Inputs(record.id, counts, digests, Share(a, b), Reveal(manifest.reveal))
+    return Inputs(record.id, counts, digests, Share(a, b), Reveal(record.manifest.reveal))
 
 
 def memory() -> tuple[int, int]:

@@ -16,7 +16,7 @@ from parties.member import Progress
 from parties.store import SessionRecord
 
 POLL_S = (0.02, 0.25)
-OVER = {State.REFUSED: SessionRefused, State.EXPIRED: SessionRefused, State.CLOSED: SessionRefused}
+OVER = {State.REFUSED, State.EXPIRED, State.CLOSED}
 
 
 class Operator:

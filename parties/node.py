@@ -167,12 +167,8 @@ class RunServicer(services.RunServiceServicer):
         """Begin an attempt when it is this session's turn."""
         record = self._sessions.served(request.session_id)
         self._sessions.coordinator_only(context, record.manifest)
-        held = self._store.contributions(record.id)
-        shown = {r.member: r.digests for r in map(receipt_of, request.receipts)}
-        other = [m for m in record.manifest.members if m not in held or held[m].digests != shown.get(m)]
-        if other:
-            raise SessionRefused(f"{', '.join(other)} did not finish contributing and must contribute again.")
-        self._runs.start(record, request.attempt, context.is_active)
+        reported = {r.member: r.digests for r in map(receipt_of, request.receipts)}
+        self._runs.start(record, request.attempt, reported, context.is_active)
         return pb.StartRunResponse()
 
     @guarded

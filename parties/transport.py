@@ -54,7 +54,6 @@ _LISTENER_OPTIONS = [
     ("grpc.so_reuseport", 0),
 ]
 
-T = TypeVar("T")
 Servicer = TypeVar("Servicer", bound=Callable[..., Any])
 
 
