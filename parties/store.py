@@ -13,46 +13,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from mpc.channel import MAX_MESSAGE_BYTES
 from parties.errors import ConfigError, SessionRefused, StorageError
 from parties.identity import utc_now
 from parties.lifecycle import MEANING, Event, State, after
 from parties.manifest import Manifest, from_bytes
-
-MIGRATIONS = (
-    """
-    CREATE TABLE sessions (
-        id BLOB PRIMARY KEY, manifest BLOB NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '',
-        attempt INTEGER NOT NULL DEFAULT 0, sealed INTEGER NOT NULL DEFAULT 0, created TEXT NOT NULL
-    ) STRICT;
-    CREATE TABLE signatures (
-        session BLOB NOT NULL REFERENCES sessions(id), name TEXT NOT NULL, signature BLOB NOT NULL,
-        PRIMARY KEY (session, name)
-    ) STRICT;
-    CREATE TABLE receipts (
-        session BLOB NOT NULL REFERENCES sessions(id), member TEXT NOT NULL, node TEXT NOT NULL,
-        rows INTEGER NOT NULL, digest_a BLOB NOT NULL, digest_b BLOB NOT NULL, signature BLOB NOT NULL,
-        PRIMARY KEY (session, member, node)
-    ) STRICT;
-    CREATE TABLE contributions (
-        session BLOB NOT NULL REFERENCES sessions(id), member TEXT NOT NULL, upload BLOB NOT NULL,
-        rows INTEGER NOT NULL, seed_a BLOB NOT NULL, seed_b BLOB NOT NULL,
-        digest_a BLOB NOT NULL, digest_b BLOB NOT NULL, PRIMARY KEY (session, member)
-    ) STRICT;
-    CREATE TABLE chunks (
-        owner BLOB NOT NULL, part INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (owner, part)
-    ) STRICT;
-    CREATE TABLE results (
-        session BLOB NOT NULL REFERENCES sessions(id), member TEXT NOT NULL, chunks BLOB NOT NULL,
-        PRIMARY KEY (session, member)
-    ) STRICT;
-    CREATE TABLE audit (
-        number INTEGER PRIMARY KEY, at TEXT NOT NULL, session BLOB NOT NULL, event TEXT NOT NULL
-    ) STRICT;
-    """,
-)
-"""Entry k brings a database from version k to k + 1."""
+from parties.schema import MIGRATIONS
 
 
 @dataclass(frozen=True)
@@ -155,6 +123,14 @@ class Store:
             if isinstance(error, sqlite3.OperationalError):
                 raise StorageError(f"{self._path} cannot be written ({error}): is the disk full?") from error
             raise
+
+    def read(self, query: str, values: Sequence[object] = ()) -> list[Any]:
+        """All rows that a query finds."""
+        return self._connection.execute(query, values).fetchall()
+
+    def overwrite_log(self) -> bool:
+        """Write the log file's pages back and empty it; whether no reader of another process was in the way."""
+        return not self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
 
     # Sessions
 
@@ -357,8 +333,7 @@ class Store:
             state = after(State(row[0]), event).value
             db.execute("UPDATE sessions SET state = ?, reason = ? WHERE id = ?", (state, reason, session_id))
             self._log(db, session_id, f"shares and results deleted: {reason}")
-        busy = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-        if busy:
+        if not self.overwrite_log():
             self.log(session_id, "pages of deleted shares are overwritten when the node is started again")
 
     def _delete(self, db: sqlite3.Connection, session_id: bytes, table: str, column: str) -> None:

@@ -1,0 +1,46 @@
+"""The tables of a node's database: what brings it from one version to the next."""
+
+MIGRATIONS = (
+    """
+    CREATE TABLE sessions (
+        id BLOB PRIMARY KEY, manifest BLOB NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '',
+        attempt INTEGER NOT NULL DEFAULT 0, sealed INTEGER NOT NULL DEFAULT 0, created TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE signatures (
+        session BLOB NOT NULL REFERENCES sessions(id), name TEXT NOT NULL, signature BLOB NOT NULL,
+        PRIMARY KEY (session, name)
+    ) STRICT;
+    CREATE TABLE receipts (
+        session BLOB NOT NULL REFERENCES sessions(id), member TEXT NOT NULL, node TEXT NOT NULL,
+        rows INTEGER NOT NULL, digest_a BLOB NOT NULL, digest_b BLOB NOT NULL, signature BLOB NOT NULL,
+        PRIMARY KEY (session, member, node)
+    ) STRICT;
+    CREATE TABLE contributions (
+        session BLOB NOT NULL REFERENCES sessions(id), member TEXT NOT NULL, upload BLOB NOT NULL,
+        rows INTEGER NOT NULL, seed_a BLOB NOT NULL, seed_b BLOB NOT NULL,
+        digest_a BLOB NOT NULL, digest_b BLOB NOT NULL, PRIMARY KEY (session, member)
+    ) STRICT;
+    CREATE TABLE chunks (
+        owner BLOB NOT NULL, part INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (owner, part)
+    ) STRICT;
+    CREATE TABLE results (
+        session BLOB NOT NULL REFERENCES sessions(id), member TEXT NOT NULL, chunks BLOB NOT NULL,
+        PRIMARY KEY (session, member)
+    ) STRICT;
+    CREATE TABLE audit (
+        number INTEGER PRIMARY KEY, at TEXT NOT NULL, session BLOB NOT NULL, event TEXT NOT NULL
+    ) STRICT;
+    """,
+    """
+    CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
+    CREATE TABLE matches (
+        session BLOB NOT NULL, row INTEGER NOT NULL, pair BLOB NOT NULL, rule TEXT NOT NULL, counterpart TEXT NOT NULL,
+        PRIMARY KEY (session, row, pair)
+    ) STRICT;
+    CREATE TABLE decisions (
+        pair BLOB PRIMARY KEY, decision TEXT NOT NULL, note TEXT NOT NULL, reviewer TEXT NOT NULL, at TEXT NOT NULL,
+        session BLOB NOT NULL
+    ) STRICT;
+    """,
+)
+"""Entry k brings a database from version k to k + 1."""
