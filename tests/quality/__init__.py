@@ -1,0 +1,1 @@
+"""How well rules find people: `make quality` writes docs/quality.md."""
