@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PROTOS := $(wildcard protos/matchbit/v1/*.proto)
 
-.PHONY: demo test lint format protos bench wheel clean
+.PHONY: demo test lint format protos bench bench-lists quality wheel clean
 
 demo: $(INSTALLED)  ## a whole session with real nodes on this machine
 	$(BIN)/matchbit demo
@@ -28,6 +28,13 @@ protos: $(INSTALLED)  ## regenerate the stubs; a test compares them
 
 bench: $(INSTALLED)  ## the table of docs/performance.md
 	$(BIN)/python -m tests.bench
+
+bench-lists: $(INSTALLED)  ## how long a million-row list takes from file to keys
+	$(BIN)/python -m tests.bench_lists
+
+quality: $(INSTALLED)  ## docs/quality.md: precision and recall of rules, beside a probabilistic baseline
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[quality]'
+	$(BIN)/python -m tests.quality
 
 wheel: $(INSTALLED)  ## the distribution, in dist/
 	$(BIN)/python -m build --wheel --outdir dist

@@ -1,15 +1,11 @@
-"""From a list to what is uploaded: rows → keys → shares.
-
-Keys are distinct within a member; `key_of` remembers which key stands for which row and rule, so that results can be
-brought back to rows. It stays with the member.
-"""
+"""From a list's keys to what is uploaded: shares, and digests that tell whether they fit together."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -18,74 +14,33 @@ from mpc.prss import derive, expand
 from mpc.replicated import Array, Share, share
 from mpc.reveal import DIGEST_BYTES
 from parties.errors import InputError
+from parties.keys import Keys
 from parties.manifest import Manifest
-from parties.records import SourceList
-from parties.rules import KeyMaker, Rule, canonical
 
 SEED_BYTES = 16
 WHOLE = 2
 """The component that travels whole; the others are expanded from seeds."""
 
 
-@dataclass(frozen=True)
-class Keys:
-    """A list's keys in one session; secret.
-
-    Attributes:
-        keys: (n, 2) uint64: 16 bytes a key, distinct.
-        key_of: for each rule an int32 array (rows,): the place of the row's key in `keys`, -1 where it has none.
-    """
-
-    keys: Array
-    key_of: tuple[Array, ...]
-
-    @property
-    def rows(self) -> int:
-        """Rows of the list."""
-        return len(self.key_of[0])
-
-
-def make_keys(
-    source: SourceList, session_id: bytes, rules: tuple[Rule, ...], progress: Callable[[int], None] = lambda _: None
-) -> Keys:
-    """Derive the keys of every row of a list under every rule.
-
-    Args:
-        source: the list.
-        session_id: 32 bytes.
-        rules: of the session.
-        progress: told the number of rows read, now and then.
-
-    Raises:
-        InputError: the list cannot be read, or lacks a rule's column.
-    """
-    makers = [(KeyMaker(session_id, rule), source.columns(rule)) for rule in rules]
-    place: dict[bytes, int] = {}
-    key_of: list[list[int]] = [[] for _ in rules]
-    for number, row in enumerate(source.rows(), 1):
-        for (maker, columns), places in zip(makers, key_of, strict=True):
-            agreed = canonical([row[k] for k in columns])
-            places.append(-1 if agreed is None else place.setdefault(maker.key(agreed), len(place)))
-        if number % 20_000 == 0:
-            progress(number)
-    keys = np.frombuffer(b"".join(place), np.uint64).reshape(-1, 2)
-    return Keys(keys, tuple(np.array(p, np.int32) for p in key_of))
-
-
-def check_limits(manifest: Manifest, keys: Keys, source: SourceList) -> None:
+def check_limits(manifest: Manifest, keys: Keys, path: Path) -> None:
     """Refuse what the terms do not allow, before anything leaves the member.
 
     Raises:
-        InputError: more rows than the terms allow, or no usable row.
+        InputError: more rows or keys than the terms allow, or no usable row.
     """
     if keys.rows > manifest.max_records:
         raise InputError(
-            f"{source.path} has {keys.rows} rows; the session allows {manifest.max_records} per member. Shorten the "
+            f"{path} has {keys.rows} rows; the session allows {manifest.max_records} per member. Shorten the "
             "list, or ask the coordinator for a session with a higher `max_records`."
         )
+    if len(keys.keys) > manifest.max_keys:
+        raise InputError(
+            f"{path} makes {len(keys.keys)} keys, since rows have several phones or numbers; the session allows "
+            f"{manifest.max_keys} per member. Ask the coordinator for a session with a higher `max_records`."
+        )
     if len(keys.keys) == 0:
-        needed = "; ".join(f"{r.name}: {', '.join(r.fields)}" for r in manifest.rules)
-        raise InputError(f"No row of {source.path} has all fields of any rule ({needed}); there is nothing to compare.")
+        needed = "; ".join(f"{r.name}: {r.shown}" for r in manifest.rules)
+        raise InputError(f"No row of {path} has all fields of any rule ({needed}); there is nothing to compare.")
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from parties.coordinator import missing_parts
 from parties.errors import PeerUnavailable, SessionAborted, SessionRefused
 from parties.identity import utc_now
 from parties.lifecycle import State
+from parties.manifest import Manifest
 from parties.member import Progress
 from parties.store import SessionRecord
 
@@ -32,10 +33,12 @@ class Operator:
         self.federation = config.federation()
         self.coordinator = calls.Coordinator(config, self.federation)
 
-    def propose(self, terms: Mapping[str, Any]) -> bytes:
-        """Publish the session that a manifest file describes; returns its id."""
+    def propose(self, terms: Mapping[str, Any]) -> Manifest:
+        """Publish the session that a manifest file describes."""
         digests = {name: node.digest for name, node in self.federation.nodes.items()}
-        return self.coordinator.propose(manifest.from_toml(terms, self.config.name, digests, utc_now()))
+        proposed = manifest.from_toml(terms, self.config.name, digests, utc_now())
+        self.coordinator.propose(proposed)
+        return proposed
 
     def wait(self, session_id: bytes, wanted: State, timeout_s: float) -> SessionRecord:
         """Wait until a session reaches a state.

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from mpc.matching import Reveal
 from parties import normalise
 from parties.errors import ConfigError
-from parties.rules import MAX_FIELDS, Rule
+from parties.rules import MAX_FIELDS, SCOPES, Rule
 
 FORMAT = "matchbit.v1"
 MAX_MANIFEST_BYTES = 1 << 18
@@ -55,6 +55,7 @@ class Manifest:
         nodes: for each of these names the hex digest of its federation entry.
         rules: at least one.
         normalisation: version that the keys are made with.
+        country: ISO 3166 alpha-2 in capitals, or empty: of national phone numbers and of documents that name none.
         reveal: flag, count or members.
         max_records: rows that a member may bring.
         created: UTC, ISO 8601 to the microsecond; makes two sessions on the same terms two.
@@ -70,6 +71,7 @@ class Manifest:
     nodes: Mapping[str, str]
     rules: tuple[Rule, ...]
     normalisation: str
+    country: str
     reveal: str
     max_records: int
     created: str
@@ -99,6 +101,11 @@ class Manifest:
         """Whether the session has expired."""
         return now >= datetime.fromisoformat(self.expires)
 
+    def weaknesses(self) -> list[str]:
+        """A sentence for each rule that is too weak by itself for lists as long as they may be."""
+        others = self.max_records * (len(self.members) - 1)
+        return list(filter(None, (rule.weakness(self.max_records, others) for rule in self.rules)))
+
     def retained_until(self) -> datetime:
         """When shares and results are deleted at the latest."""
         return datetime.fromisoformat(self.created) + timedelta(days=self.retention_days)
@@ -122,7 +129,7 @@ def from_bytes(data: bytes) -> Manifest:
         terms = json.loads(data)
         if terms.pop("format") != FORMAT:
             raise ConfigError("The manifest is of another version of Matchbit; all nodes must run the same one.")
-        rules = tuple(Rule(r["name"], tuple(r["fields"])) for r in terms.pop("rules"))
+        rules = tuple(Rule(r["name"], tuple(r["fields"]), r["scope"]) for r in terms.pop("rules"))
         members, committee = tuple(terms.pop("members")), tuple(terms.pop("committee"))
         manifest = Manifest(rules=rules, members=members, committee=committee, **terms)
         if manifest.to_bytes() != data:
@@ -170,6 +177,7 @@ def from_toml(toml: Mapping[str, Any], coordinator: str, nodes: Mapping[str, str
         nodes={name: nodes[name] for name in (*participants, coordinator)},
         rules=rules_from_toml(toml),
         normalisation=normalise.VERSION,
+        country=session.get("country", ""),
         reveal=session.get("reveal", Reveal.FLAG.value),
         max_records=session["max_records"],
         created=_utc(now, "created"),
@@ -183,7 +191,7 @@ def from_toml(toml: Mapping[str, Any], coordinator: str, nodes: Mapping[str, str
 
 
 _SESSION_KEYS = {
-    "title", "purpose", "members", "committee", "reveal", "max_records", "expires", "retention_days",
+    "title", "purpose", "members", "committee", "country", "reveal", "max_records", "expires", "retention_days",
 }  # fmt: skip
 
 
@@ -197,14 +205,25 @@ def rules_from_toml(toml: Mapping[str, Any]) -> tuple[Rule, ...]:
     tables = toml.get("rule", [])
     _require(isinstance(tables, list), "rules must be [[rule]] tables")
     for number, table in enumerate(tables, 1):
-        if not isinstance(table, Mapping) or set(table) != {"name", "fields"}:
-            raise ConfigError(f"Rule {number} must have `name` and `fields` and nothing else.")
-        headings = table["fields"]
-        if not isinstance(headings, list):
-            raise ConfigError(f"Rule {number}: `fields` must be a list of headings.")
-        rules.append(Rule(table["name"], tuple(headings)))
+        if not isinstance(table, Mapping) or not {"name", "fields"} <= set(table) <= {"name", "fields", "scope"}:
+            raise ConfigError(f"Rule {number} must have `name` and `fields`, may have `scope`, and nothing else.")
+        named = table["fields"]
+        if not isinstance(named, list | tuple):
+            raise ConfigError(f"Rule {number}: `fields` must be a list of fields or headings.")
+        rules.append(Rule(table["name"], tuple(named), table.get("scope", "person")))
     _check_rules(rules)
     return tuple(rules)
+
+
+def rules_file(toml: Mapping[str, Any]) -> tuple[tuple[Rule, ...], str]:
+    """A rules file: `[[rule]]` tables, and before them perhaps `country`.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    country = toml.get("country", "")
+    _require(is_country(country), "`country` must be two capital letters such as UA, or left out")
+    return rules_from_toml(toml), country
 
 
 def check(manifest: Manifest) -> None:
@@ -236,6 +255,7 @@ def check(manifest: Manifest) -> None:
     _integer(manifest.retention_days, "retention_days", MAX_RETENTION_DAYS)
     for name in ("created", "expires"):
         _require(_is_utc(getattr(manifest, name)), f"`{name}` must be a date and time in UTC")
+    _require(is_country(manifest.country), "`country` must be two capital letters such as UA, or left out")
     _check_rules(manifest.rules)
     if manifest.normalisation != normalise.VERSION:
         raise ConfigError(
@@ -249,8 +269,15 @@ def _check_rules(rules: Sequence[Rule]) -> None:
         named = _is_text(rule.name, 100) and rule.name[0].isalnum()
         _require(named, "every rule needs a printable name that begins with a letter or a digit")
         good = all(_is_text(f, 200) for f in rule.fields)
-        _require(good and 0 < len(rule.fields) <= MAX_FIELDS, f"rule {rule.name} must have 1 to {MAX_FIELDS} headings")
+        _require(good and 0 < len(rule.fields) <= MAX_FIELDS, f"rule {rule.name} must have 1 to {MAX_FIELDS} fields")
+        _require(rule.scope in SCOPES, f"`scope` of rule {rule.name} must be {' or '.join(SCOPES)}")
+        _ = rule.uses  # raises where a transform is unknown
     _require(len({r.name for r in rules}) == len(rules), "two rules have the same name")
+
+
+def is_country(value: Any) -> bool:
+    """Whether a value is empty or two capital letters."""
+    return isinstance(value, str) and re.fullmatch(r"([A-Z]{2})?", value) is not None
 
 
 def _is_text(value: Any, longest: int) -> bool:

@@ -5,22 +5,29 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import MappingProxyType
 from typing import BinaryIO
 
 import numpy as np
 
-from parties import calls, records, results
+from parties import calls, fields, results
+from parties.check import MIN_ROWS, MOST, gravest_first, judge
+from parties.columns import MapFile
 from parties.config import Config
-from parties.contribution import Keys, check_limits, deal_keys, make_keys
+from parties.contribution import check_limits, deal_keys
 from parties.errors import InputError, SessionRefused
+from parties.fields import NewRows, ReadableList
+from parties.findings import Finding, Severity
 from parties.identity import utc_now
+from parties.keys import Keys, make_keys
 from parties.lifecycle import MEANING, State
 from parties.manifest import sign
-from parties.store import SessionRecord
+from parties.page import result_page
+from parties.review import Reviews
+from parties.sheet import SourceList
+from parties.store import SessionRecord, Store
 
 Progress = Callable[[str, int, int], None]
 """(what, done, in all)."""
@@ -51,39 +58,68 @@ class Member:
         self.coordinator.approve(record.id, signature)
         return record
 
-    def contribute(self, session_id: bytes, path: Path, names: Mapping[str, str] = MappingProxyType({})) -> Keys:
+    def contribute(
+        self,
+        session_id: bytes,
+        path: Path,
+        map_file: MapFile = MapFile(),  # noqa: B008 - frozen
+        new: NewRows = NewRows(),  # noqa: B008 - frozen
+        *,
+        accept: bool = False,
+    ) -> tuple[Keys, tuple[Finding, ...]]:
         """Read a list, keep a private copy of it, and give the committee its shares.
 
         Args:
             session_id: the id, or its first bytes.
             path: the list.
-            names: for a rule's field the heading that stands for it in this list.
+            map_file: what its owner says about it.
+            new: which rows are new, and reported.
+            accept: a person has seen what looks wrong, and wants it used all the same.
+
+        Returns:
+            The list's keys, and what a person should know of it.
 
         Raises:
             InputError: the list cannot be used; nothing has been sent then.
-            SessionRefused: the session does not take contributions.
+            SessionRefused: the session does not take contributions, or the list looks wrong; nothing has been sent.
         """
         record = self._approved(session_id)
         if record.state not in (State.APPROVED, State.READY, State.ABORTED):
             raise SessionRefused(f"The session {MEANING[record.state]}; contributions are closed.")
-        source, before = records.open_list(path, names), path.stat()
-        keys = make_keys(source, record.id, record.manifest.rules, lambda n: self._progress("reading rows", n, 0))
-        check_limits(record.manifest, keys, source)
+        before = path.stat() if path.is_file() else None
+        opened = fields.open_list(path, map_file)
+        keys, found = self._keys(record, opened, new)
+        check_limits(record.manifest, keys, path)
+        others = keys.rows * (len(record.manifest.members) - 1)
+        findings = gravest_first([*opened.findings, *found, *judge(keys, record.manifest.rules, others)])
+        if not accept:
+            _stop(path, findings)
         copy = self._copy(record.id)
         copy.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with private(copy / "new.csv") as target, path.open("rb") as original:
+        with private(copy / "new") as target, path.open("rb") as original:
             shutil.copyfileobj(original, target)
         after = path.stat()
-        if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
+        if before is None or (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
             raise InputError(f"{path} was changed while it was read; save it, close it, and contribute again.")
         receipts = self._upload(record, keys.keys)
         # Only what is reported is computed on, so the copy must be in place before: a result is read with it.
-        (copy / "list.csv").unlink(missing_ok=True)
-        with private(copy / "names.json") as target:
-            target.write(json.dumps(dict(names)).encode())
-        (copy / "new.csv").replace(copy / "list.csv")
+        (copy / "list").unlink(missing_ok=True)
+        with private(copy / "reading.json") as target:
+            target.write(json.dumps(fields.to_json(map_file, new)).encode())
+        (copy / "new").replace(copy / "list")
         self.coordinator.report(record.id, receipts)
-        return keys
+        return keys, findings
+
+    def _keys(
+        self, record: SessionRecord, opened: ReadableList, new: NewRows, record_key: bytes = b""
+    ) -> tuple[Keys, list[Finding]]:
+        """A list's keys in a session."""
+        m = record.manifest
+
+        def read(rows: int) -> None:
+            self._progress("reading rows", rows, 0)
+
+        return make_keys(opened, record.id, m.rules, m.country, new=new, record_key=record_key, progress=read)
 
     def contribute_keys(self, record: SessionRecord, keys: np.typing.NDArray[np.uint64]) -> None:
         """Contribute keys, (n, 2) uint64, that were made elsewhere."""
@@ -107,35 +143,49 @@ class Member:
         with ThreadPoolExecutor(3) as pool:
             return list(pool.map(upload, range(3)))
 
-    def results(self, session_id: bytes, out: Path) -> results.Summary:
-        """Fetch and recombine this member's result, and write its sheet.
+    def results(self, session_id: bytes, out: Path, page: Path, *, accept: bool = False) -> results.Summary:
+        """Fetch and recombine this member's result, and write its sheet and a page that sums it up.
+
+        Args:
+            session_id: the id, or its first bytes.
+            out: the sheet; its suffix is that of the list.
+            page: HTML.
+            accept: a person has seen that the result looks wrong, and wants it all the same.
 
         Raises:
-            SessionRefused: there is none (yet).
+            SessionRefused: there is none (yet), or it looks wrong; nothing has been written.
             ResultError: the nodes' parts do not fit.
         """
         record, _, _ = self.coordinator.get(session_id)
         copy = self._copy(record.id)
-        if not (copy / "list.csv").exists():
+        self._check_done(record)
+        if not (copy / "list").exists():
             raise SessionRefused(f"{self.config.name} has not contributed to this session from this computer.")
-        if out.suffix.casefold() != ".csv" or out.is_dir():
-            raise InputError(f"{out} cannot be written: name a file that ends in .csv.")
-        source = records.open_list(copy / "list.csv", json.loads((copy / "names.json").read_bytes()))
-        keys = make_keys(source, record.id, record.manifest.rules, lambda n: self._progress("reading rows", n, 0))
-        values = self.fetch(record, len(keys.keys))
-        result = results.Result(record.manifest, self.config.name, keys, values)
-        records.write_list(source, out, result.headings(), result.cells())
-        return result.summary()
+        map_file, new = fields.from_json(json.loads((copy / "reading.json").read_bytes()))
+        opened = fields.open_list(copy / "list", map_file)
+        reviews = Reviews(Store(self.config.database))
+        keys, _ = self._keys(record, opened, new, reviews.record_key())
+        result = results.Result(record.manifest, self.config.name, keys, self.fetch(record, len(keys.keys)))
+        if not accept:
+            _stop_result(result.summary())
+        result.reviews = reviews.raise_matches(result)
+        summary = result.summary()
+        opened.source.write(out, result.headings(), result.cells())
+        write_page(page, result_page(summary, record.manifest))
+        return summary
 
     def fetch(self, record: SessionRecord, keys: int) -> np.typing.NDArray[np.generic]:
         """The values of this member's keys, recombined from two committee nodes' parts."""
-        if record.state is not State.DONE:
-            raise SessionRefused(f"There are no results: the session {MEANING[record.state]}.{_why(record)}")
+        self._check_done(record)
         dtype, shape = results.value_type(record.manifest.reveal, len(record.manifest.members))
         limit = keys * int(np.prod(shape, dtype=int)) * dtype.itemsize
         nodes = [self.federation[name] for name in record.manifest.committee[:2]]
         parts = [calls.fetch_result(self.config, node, record.id, limit) for node in nodes]
         return results.recombine(record.manifest, self.config.name, parts, keys)
+
+    def _check_done(self, record: SessionRecord) -> None:
+        if record.state is not State.DONE:
+            raise SessionRefused(f"There are no results: the session {MEANING[record.state]}.{_why(record)}")
 
     def forget(self, session_id: bytes) -> None:
         """Delete the private copy of the list that was contributed.
@@ -146,6 +196,7 @@ class Member:
         if not self._copy(session_id).exists():
             raise SessionRefused(f"{self.config.name} keeps no copy of a list for this session.")
         shutil.rmtree(self._copy(session_id))
+        Reviews(Store(self.config.database)).drop_queue(session_id)
 
     def _approved(self, session_id: bytes) -> SessionRecord:
         """A session whose signatures we have checked ourselves."""
@@ -159,6 +210,41 @@ class Member:
 
     def _copy(self, session_id: bytes) -> Path:
         return self.config.folder / "lists" / session_id.hex()
+
+
+def kept_list(own: Config, session_id: bytes) -> SourceList | None:
+    """A node's private copy of the list that it contributed; None where there is none any more."""
+    copy = own.folder / "lists" / session_id.hex()
+    if not (copy / "list").exists():
+        return None
+    map_file, _ = fields.from_json(json.loads((copy / "reading.json").read_bytes()))
+    return fields.open_list(copy / "list", map_file).source
+
+
+def _stop(path: Path, findings: Sequence[Finding]) -> None:
+    """Leave what looks wrong to a person."""
+    grave = [f.to_text() for f in findings if f.severity is Severity.STOP]
+    if grave:
+        raise SessionRefused(
+            "\n".join([f"{path} looks wrong, and nothing has left this computer:", *grave])
+            + "\nCorrect the list, or repeat the command with --accept if it is right as it is."
+        )
+
+
+def _stop_result(summary: results.Summary) -> None:
+    """Leave a result that looks wrong to a person."""
+    if summary.reported >= MIN_ROWS and summary.matched > MOST * summary.reported:
+        raise SessionRefused(
+            f"{summary.matched:,} of {summary.reported:,} rows match, more than half, and nothing has been written.\n"
+            f"{summary.to_text()}\nIs it the same list twice, or a rule that is too weak? Ask the coordinator, or "
+            "repeat the command with --accept if it can be so."
+        )
+
+
+def write_page(path: Path, text: str) -> None:
+    """Write a page that its owner alone can read."""
+    with private(path) as target:
+        target.write(text.encode("utf-8", "replace"))
 
 
 def private(path: Path) -> BinaryIO:

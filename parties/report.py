@@ -7,25 +7,24 @@ from pathlib import Path
 from typing import Any
 
 from parties.lifecycle import MEANING
-from parties.results import REVIEW
+from parties.results import LEARNS, REVIEW, TRUST
+from parties.review import Item
 from parties.store import SessionRecord
 from parties.trial import MemberResult, Outcome
 
-LEARNS = {
-    "flag": "for each of its own records, whether at least one other member has it too",
-    "count": "for each of its own records, how many other members have it too",
-    "members": "for each of its own records, which other members have it too",
-}
-TRUST = "No single committee node learns anything of the lists; two that collude would."
+MAX_SHOWN = 50
+"""Rows of a queue that the terminal shows."""
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Columns of text: the first to the left, the others to the right."""
+    """Columns of text: numbers to the right, words to the left."""
     cells = [list(headings), *([f"{c:,}" if isinstance(c, int) else str(c) for c in row] for row in rows)]
-    widths = [max(len(row[k]) for row in cells) for k in range(len(headings))]
-    lines = ["  ".join(c.ljust(w) if k == 0 else c.rjust(w) for k, (c, w) in enumerate(zip(row, widths, strict=True)))
-             for row in cells]  # fmt: skip
-    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+    columns = list(zip(*cells, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    numbers = [k > 0 and all(c[:1].isdigit() or c == "-" for c in column[1:] if c) for k, column in enumerate(columns)]
+    aligned = [[c.rjust(w) if n else c.ljust(w) for c, w, n in zip(row, widths, numbers, strict=True)] for row in cells]
+    lines = ["  ".join(row).rstrip() for row in aligned]
+    return "\n".join([lines[0], "-" * (sum(widths) + 2 * len(widths) - 2), *lines[1:]])
 
 
 def session_text(record: SessionRecord, contributed: Mapping[str, int], progress: tuple[str, int, int]) -> str:
@@ -40,7 +39,9 @@ def session_text(record: SessionRecord, contributed: Mapping[str, int], progress
         f"  coordinator  {m.coordinator}",
         f"  committee    {', '.join(m.committee)}",
         f"  members      {', '.join(m.members)}",
-        *(f"  rule         {r.name}: {' + '.join(r.fields)}" for r in m.rules),
+        *(f"  rule         {r.name}: {r.shown}" for r in m.rules),
+        *(f"  warning      {text}" for text in m.weaknesses()),
+        f"  compared as  {m.normalisation}, national numbers of {m.country or 'no country'}",
         f"  limit        {m.max_records:,} records per member",
         f"  expires      {m.expires}; shares are deleted {m.retention_days} days after proposal at the latest",
         f"  each member learns {LEARNS[m.reveal]}.",
@@ -92,9 +93,28 @@ def demo_text(outcome: Outcome, results: dict[str, MemberResult], out: Path | No
     return "\n".join(lines)
 
 
+def review_text(items: Sequence[Item], cells: Mapping[int, Sequence[str]], counts: Mapping[str, int]) -> str:
+    """A session's queue: rows that are not judged distinct, as far as they are given, and how many are judged how."""
+    rows = [
+        (i.row, "; ".join(i.matched_on), "; ".join(i.matched_with), i.decision, _plain(cells.get(i.row, ())))
+        for i in items
+    ]
+    more = sum(counts.values()) - counts.get("distinct", 0) - len(rows)
+    lines = [table(("row", "matched on", "with", "decision", "your list"), rows)] if rows else []
+    lines += [f"… and {more:,} more; `matchbit review export` writes all of them."] if more else []
+    lines += ["", ", ".join(f"{n:,} {what}" for what, n in sorted(counts.items())) + ".", REVIEW]
+    return "\n".join(lines).lstrip()
+
+
+def _plain(cells: Sequence[str]) -> str:
+    """A row's first cells, without anything that a terminal obeys."""
+    text = " | ".join(cells[:3])
+    return "".join(c if c.isprintable() else " " for c in text[:60]) + "…" * (len(text) > 60)
+
+
 def _example(row: dict[str, str]) -> str:
     """A matched row in short: its first cells, and what it matched on."""
-    added = ("match", "matched_on", "match_count", "matched_with", "not_compared_because")
+    added = ("match", "matched_on", "match_count", "matched_with", "not_compared_because", "same_as_row", "review")
     own = [value.strip() for heading, value in row.items() if not heading.startswith(added) and value.strip()]
     on = next(value for heading, value in reversed(row.items()) if heading.startswith("matched_on"))
     return f"{', '.join(own[:4])}  (on {on})"

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from mpc.matching import Reveal
 from mpc.replicated import Array
-from parties.contribution import Keys
 from parties.errors import ResultError
+from parties.keys import Keys
 from parties.manifest import Manifest
+from parties.rules import Rule
 
+LEARNS = {
+    "flag": "for each of its own records, whether at least one other member has it too",
+    "count": "for each of its own records, how many other members have it too",
+    "members": "for each of its own records, which other members have it too",
+}
+"""What a session's terms let each member learn."""
+TRUST = "No single committee node learns anything of the lists; two that collude would."
 REVIEW = "A match is a reason to look, never by itself a reason to exclude anyone."
+TOO_LITTLE = "too little is known for any rule"
 
 
 def value_type(reveal: str, members: int) -> tuple[np.dtype[np.uint8 | np.uint16 | np.uint64], tuple[int, ...]]:
@@ -81,21 +91,27 @@ class Summary:
         session: title.
         member: whose result it is.
         rows: of the list.
-        matched: rows that another member has too.
-        not_compared: rows without any usable key.
-        matched_by_rule: rows matched on each rule.
-        unusable_by_rule: rows that lack a field of each rule.
+        reported: rows that were asked about: the new ones, or all.
+        matched: reported rows that another member has too.
+        not_compared: reported rows without any usable key.
+        matched_by_rule: reported rows matched on each rule.
+        unusable_by_rule: rows without a key under each rule.
+        unusable_by_reason: rows that lack a field for each reason, most first: "`phone` is empty".
         same_inside: rows that share a key with an earlier row of the same list.
+        judged_distinct: matched rows that a person has judged distinct before.
     """
 
     session: str
     member: str
     rows: int
+    reported: int
     matched: int
     not_compared: int
     matched_by_rule: dict[str, int]
     unusable_by_rule: dict[str, int]
+    unusable_by_reason: dict[str, int]
     same_inside: int
+    judged_distinct: int = 0
 
     def to_json(self) -> dict[str, object]:
         """As one JSON object."""
@@ -103,12 +119,17 @@ class Summary:
 
     def to_text(self) -> str:
         """As a table for people."""
-        lines = [f"{self.member}: {self.session}", f"  {'rows':<28}{self.rows:>10}"]
-        lines += [f"  {'also with another member':<28}{self.matched:>10}"]
-        lines += [f"    {'on ' + rule:<26}{n:>10}" for rule, n in self.matched_by_rule.items()]
-        lines += [f"  {'not compared':<28}{self.not_compared:>10}"]
-        lines += [f"    {'rows without ' + rule:<26}{n:>10}" for rule, n in self.unusable_by_rule.items() if n]
-        lines += [f"  {'twice in your own list':<28}{self.same_inside:>10}", f"  {REVIEW}"]
+        lines = [f"{self.member}: {self.session}", f"  {'rows':<40}{self.rows:>10,}"]
+        if self.reported != self.rows:
+            lines += [f"  {'new rows, which are reported':<40}{self.reported:>10,}"]
+        lines += [f"  {'also with another member':<40}{self.matched:>10,}"]
+        lines += [f"    {'on ' + rule:<38}{n:>10,}" for rule, n in self.matched_by_rule.items()]
+        if self.judged_distinct:
+            lines += [f"    {'judged distinct before':<38}{self.judged_distinct:>10,}"]
+        lines += [f"  {'not compared':<40}{self.not_compared:>10,}"]
+        lines += [f"    {'rows without ' + rule:<38}{n:>10,}" for rule, n in self.unusable_by_rule.items() if n]
+        lines += [f"      {reason:<36}{n:>10,}" for reason, n in self.unusable_by_reason.items()]
+        lines += [f"  {'twice in your own list':<40}{self.same_inside:>10,}", f"  {REVIEW}"]
         return "\n".join(lines)
 
 
@@ -123,65 +144,130 @@ class Result:
     """
 
     def __init__(self, manifest: Manifest, member: str, keys: Keys, values: Array) -> None:
-        self._manifest, self._member, self._keys, self._values = manifest, member, keys, values
-        found = values.any(axis=1) if values.ndim == 2 else values > 0
-        nothing = np.append(found, False)  # place -1: no key, no match
-        self._matched = np.stack([nothing[places] for places in keys.key_of], axis=1)
-        self._usable = np.stack([places >= 0 for places in keys.key_of], axis=1)
+        self.manifest, self.member, self.keys = manifest, member, keys
+        self.reviews: Mapping[int, str] = {}
+        """Row → what a person has decided on it before; see `parties.review`."""
+        self.reported = np.ones(keys.rows, bool) if keys.new is None else keys.new
+        """(rows,) bool: rows that were asked about."""
+        of_rules = [self._of_rows(k, values) for k in range(len(manifest.rules))]
+        self.matched = np.stack([v.any(axis=1) if v.ndim == 2 else v > 0 for v in of_rules], axis=1)
+        """(rows, rules) bool: which rules found the row, or its household, at another member."""
+        self.matched &= self.reported[:, None]
+        self._of_rules, self._others = of_rules, _combine(values).reduce(of_rules)
+        self._usable = np.stack([self._shared(k, keys.usable(k)) for k in range(len(manifest.rules))], axis=1)
+        self.same_as = keys.same_as()
+        """(rows,) int32: the first earlier row of the list that shares a key, or -1."""
+
+    def _of_rows(self, k: int, values: Array) -> Array:
+        """(rows, …) what a rule found of each row: the most of its keys, or all members of any."""
+        of = self.keys.of_rule[k]
+        found = np.zeros((self.keys.rows, *values.shape[1:]), values.dtype)
+        _combine(values).at(found, of.rows, values[of.places])
+        return self._shared(k, found)
+
+    def _shared(self, k: int, of_row: Array) -> Array:
+        """What holds of any row of a household, under a household rule."""
+        households = self.keys.household
+        if self.manifest.rules[k].scope == "person" or households is None:
+            return of_row
+        shared = np.zeros_like(of_row)
+        _combine(of_row).at(shared, households, of_row)
+        return shared[households]
 
     @property
     def matched_rows(self) -> Array:
         """(rows,) bool: whether any rule found the row at another member."""
-        matched: Array = np.any(self._matched, axis=1)
+        matched: Array = np.any(self.matched, axis=1)
         return matched
+
+    @property
+    def compared_rows(self) -> Array:
+        """(rows,) bool: whether any rule could use the row."""
+        compared: Array = np.any(self._usable, axis=1)
+        return compared
+
+    def rules_of(self, row: int) -> tuple[str, ...]:
+        """Names of the rules that found a row."""
+        return tuple(self.manifest.rules[k].name for k in np.flatnonzero(self.matched[row]))
+
+    def members_of(self, row: int) -> tuple[str, ...]:
+        """Names of the members that hold a row's person, where the terms let them be known."""
+        return self._whom(self._others[row]) if Reveal(self.manifest.reveal) is Reveal.MEMBERS else ()
+
+    def found(self, row: int) -> Iterator[tuple[Rule, str]]:
+        """Each rule that found a row, with each member it found it at: by name, or what the terms let be known."""
+        for k in np.flatnonzero(self.matched[row]).tolist():
+            for whom in self._whom(self._of_rules[k][row]):
+                yield self.manifest.rules[k], whom
+
+    def _whom(self, value: Array) -> tuple[str, ...]:
+        match Reveal(self.manifest.reveal):
+            case Reveal.FLAG:
+                return ("another member",)
+            case Reveal.COUNT:
+                return ("another member" if value == 1 else f"{value} other members",)
+            case Reveal.MEMBERS:
+                bits = np.unpackbits(value.view(np.uint8), bitorder="little")
+                return tuple(self.manifest.members[m] for m in np.flatnonzero(bits))
 
     def headings(self) -> list[str]:
         """The columns that are added to the list."""
-        more = {"flag": [], "count": ["match_count"], "members": ["matched_with"]}[self._manifest.reveal]
-        return ["match", "matched_on", *more, "not_compared_because"]
+        more = {"flag": [], "count": ["match_count"], "members": ["matched_with"]}[self.manifest.reveal]
+        return ["match", "matched_on", *more, "not_compared_because", "same_as_row", "review"]
 
     def cells(self) -> Iterator[list[str]]:
         """The added cells of every row, in the list's order."""
-        rules = self._manifest.rules
-        missing = "; ".join(f"no {' + '.join(rule.fields)}" for rule in rules)
-        plain = ["no", "", *[""] * (len(self.headings()) - 3), ""]
-        unusable = ["not compared", *plain[1:-1], missing]
-        usable_rows, matched_rows = np.any(self._usable, axis=1).tolist(), self.matched_rows.tolist()
-        for row, matched in enumerate(matched_rows):
-            if matched:
-                on = "; ".join(rules[k].name for k in np.flatnonzero(self._matched[row]))
-                yield ["yes", on, *self._detail(row), ""]
+        detail = [""] * (len(self.headings()) - 5)
+        columns = (self.reported, self.matched_rows, self.compared_rows, self.same_as)
+        for row, (asked, matched, compared, same) in enumerate(zip(*(c.tolist() for c in columns), strict=True)):
+            earlier = str(self.keys.numbers[same]) if same >= 0 else ""
+            own = [earlier, self.reviews.get(row, "")]
+            if not asked:
+                yield ["not new", "", *detail, "", *own]
+            elif matched:
+                yield ["yes", "; ".join(self.rules_of(row)), *self._detail(row), "", *own]
+            elif compared:
+                yield ["no", "", *detail, "", *own]
             else:
-                yield plain if usable_rows[row] else unusable
+                yield ["not compared", "", *detail, "; ".join(self._reasons(row)), *own]
 
     def _detail(self, row: int) -> list[str]:
-        """How many others, or which: over all rules, the largest count, or every name."""
-        places = [p[row] for p in self._keys.key_of if p[row] >= 0]
-        match Reveal(self._manifest.reveal):
+        """How many others, or which, over all rules."""
+        match Reveal(self.manifest.reveal):
             case Reveal.FLAG:
                 return []
             case Reveal.COUNT:
-                return [str(self._values[places].max())]
+                return [str(self._others[row])]
             case Reveal.MEMBERS:
-                mask = np.bitwise_or.reduce(self._values[places], axis=0)
-                bits = np.flatnonzero(np.unpackbits(mask.view(np.uint8), bitorder="little"))
-                return ["; ".join(self._manifest.members[m] for m in bits)]
+                return ["; ".join(self.members_of(row))]
+
+    def _reasons(self, row: int) -> list[str]:
+        """Why a row has no key."""
+        names = dict.fromkeys(use.field for rule in self.manifest.rules for use in rule.uses)
+        reasons = [self.keys.reason(name, row) for name in names]
+        return [f"{name} {reason}" for name, reason in zip(names, reasons, strict=True) if reason] or [TOO_LITTLE]
 
     def summary(self) -> Summary:
         """The numbers."""
-        names = [rule.name for rule in self._manifest.rules]
-        repeated = np.zeros(self._keys.rows, bool)
-        for places in self._keys.key_of:
-            first = np.full(len(self._keys.keys) + 1, self._keys.rows)
-            np.minimum.at(first, places, np.arange(len(places)))
-            repeated |= (places >= 0) & (first[places] != np.arange(len(places)))
+        matched = self.matched_rows.tolist()
+        names = [rule.name for rule in self.manifest.rules]
+        absent = np.flatnonzero(self.reported & ~self.compared_rows)
+        reasons = Counter(reason for row in absent.tolist() for reason in self._reasons(row))
         return Summary(
-            session=self._manifest.title,
-            member=self._member,
-            rows=self._keys.rows,
-            matched=int(self.matched_rows.sum()),
-            not_compared=int((~self._usable.any(axis=1)).sum()),
-            matched_by_rule=dict(zip(names, self._matched.sum(axis=0).tolist(), strict=True)),
+            session=self.manifest.title,
+            member=self.member,
+            rows=self.keys.rows,
+            reported=int(self.reported.sum()),
+            matched=sum(matched),
+            not_compared=len(absent),
+            matched_by_rule=dict(zip(names, self.matched.sum(axis=0).tolist(), strict=True)),
             unusable_by_rule=dict(zip(names, (~self._usable).sum(axis=0).tolist(), strict=True)),
-            same_inside=int(repeated.sum()),
+            unusable_by_reason=dict(reasons.most_common()),
+            same_inside=int((self.same_as >= 0).sum()),
+            judged_distinct=sum(matched[row] and text.startswith("distinct") for row, text in self.reviews.items()),
         )
+
+
+def _combine(values: Array) -> np.ufunc:
+    """How what several keys say of one row becomes one: any of their members, or the most."""
+    return np.bitwise_or if values.ndim == 2 else np.maximum

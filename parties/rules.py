@@ -1,15 +1,87 @@
-"""Matching rules: which fields of a row must agree, and the key that stands for them. Pure."""
+"""Matching rules: which fields of a row must agree, in which form, and the key that stands for them. Pure.
+
+A rule's field is a standard field (`parties.columns.FIELDS`), alone or with transforms behind colons
+(`full_name:phonetic:sorted`), or the heading of any other column. A row matches when any rule does.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import math
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from parties import normalise
+from parties.columns import FIELDS
+from parties.errors import ConfigError
+from parties.normalise import phonetic
 
 KEY_BYTES = 16
 MAX_FIELDS = 16
+SCOPES = ("person", "household")
+WEAK = 1e-3
+"""A rule is weak when it finds more chance matches than this for each row."""
+
+NAMES = ("given_name", "middle_name", "family_name", "full_name")
+DATES = ("birth_date", "registration_date")
+TRANSFORMS: dict[str, tuple[tuple[str, ...], Callable[[str], str]]] = {
+    "sorted": (NAMES, lambda name: " ".join(sorted(name.split()))),
+    "phonetic": (NAMES, phonetic.phonetic),
+    "initials": (NAMES, lambda name: " ".join(word[0] for word in name.split())),
+    "first-word": (NAMES, lambda name: name.split()[0]),
+    "last-word": (NAMES, lambda name: name.split()[-1]),
+    "year": (DATES, lambda date: date[:4]),
+    "month": (DATES, lambda date: date[:7] if len(date) >= 7 else ""),
+    "number": (("id_number",), lambda identity: identity.rsplit(":", 1)[-1]),
+}
+"""Name → (the fields that it is for, what it makes of a canonical value; nothing where it cannot)."""
+_LETTERS = re.compile(r"(first|last)([1-9]\d?)")
+
+VALUES = {
+    "id_number": 1e11, "phone": 1e10, "household_id": 1e6, "full_name": 5e4, "family_name": 1e3, "given_name": 200,
+    "middle_name": 200, "birth_date": 2e4, "birth_year": 70, "sex": 2, "admin1": 10, "admin2": 50, "admin3": 300,
+    "admin4": 2e3, "registration_date": 300, "assistance_type": 5, "amount": 10, "period": 12, "id_type": 4,
+    "id_country": 2,
+}  # fmt: skip
+"""By how many equally likely values a field tells people apart, roughly and on the careful side."""
+AT_MOST = {"initials": 200, "first-word": 200, "last-word": 1e3, "phonetic": 2e4, "year": 70, "month": 800}
+"""As many are left after a transform."""
+
+
+@dataclass(frozen=True)
+class FieldUse:
+    """A field as a rule uses it.
+
+    Attributes:
+        field: a standard field, or a heading.
+        transforms: applied to its canonical values, in this order.
+    """
+
+    field: str
+    transforms: tuple[str, ...] = ()
+
+    def apply(self, value: str) -> str:
+        """What is compared of a canonical value; empty where there is nothing to compare."""
+        for transform in self._forms:
+            if value:
+                value = transform(value)
+        return value
+
+    @cached_property
+    def _forms(self) -> tuple[Callable[[str], str], ...]:
+        return tuple(map(_transform, self.transforms))
+
+    def distinct(self) -> float | None:
+        """How many equally likely values are told apart; None for a column that we know nothing of."""
+        values = VALUES.get(self.field)
+        for name in self.transforms if values else ():
+            letters = _LETTERS.fullmatch(name)
+            digits = self.field in ("phone", "id_number")
+            most = (10.0 if digits else 8.0) ** int(letters[2]) if letters else AT_MOST.get(name, math.inf)
+            values = min(values or math.inf, most)
+        return values
 
 
 @dataclass(frozen=True)
@@ -18,22 +90,79 @@ class Rule:
 
     Attributes:
         name: shown to people in `matched_on`.
-        fields: headings of the list.
+        fields: as in the terms: `phone`, `birth_date:year`, or a heading.
+        scope: `person`, or `household`: a match of one row is a match of all rows with the same household_id.
     """
 
     name: str
     fields: tuple[str, ...]
+    scope: str = "person"
+
+    @cached_property
+    def uses(self) -> tuple[FieldUse, ...]:
+        """The fields with their transforms.
+
+        Raises:
+            ConfigError: a transform is unknown, or not for this field.
+        """
+        return tuple(_use(self.name, text) for text in self.fields)
+
+    @property
+    def shown(self) -> str:
+        """The rule's fields for people."""
+        return " + ".join(self.fields) + (", for whole households" if self.scope == "household" else "")
+
+    def chance_matches(self, own_rows: int, other_rows: int) -> float | None:
+        """How many rows of a list match rows of other people by chance; None where a field is unknown to us.
+
+        Args:
+            own_rows: of the list.
+            other_rows: of all other lists together.
+        """
+        known = [use.distinct() for use in self.uses]
+        if None in known:
+            return None
+        return own_rows * min(1.0, other_rows / math.prod(v for v in known if v))
+
+    def weakness(self, own_rows: int, other_rows: int) -> str:
+        """A sentence for people where the rule is too weak by itself, else nothing."""
+        chance = self.chance_matches(own_rows, other_rows)
+        if chance is None or chance <= max(1.0, WEAK * own_rows):
+            return ""
+        return (
+            f"Rule `{self.name}` ({self.shown}) is weak: of {own_rows:,} rows compared with {other_rows:,} of others, "
+            f"about {chance:,.0f} would match a different person by chance. Add a field to it."
+        )
 
 
-def canonical(values: Sequence[str]) -> bytes | None:
-    """The canonical bytes of a rule's fields in one row, or None where a field is empty.
+def _use(rule: str, text: str) -> FieldUse:
+    field, *transforms = text.split(":")
+    if field not in FIELDS:
+        return FieldUse(text)
+    for name in transforms:
+        if not _LETTERS.fullmatch(name) and field not in TRANSFORMS.get(name, ((),))[0]:
+            known = [n for n, (fields, _) in TRANSFORMS.items() if field in fields]
+            raise ConfigError(
+                f"Rule {rule}: `{name}` cannot be applied to `{field}`; possible are "
+                f"{', '.join([*known, 'first1, first2 …, last1, last2 …'])}."
+            )
+    return FieldUse(field, tuple(transforms))
 
-    Every field is preceded by its length, so that no two different rows share canonical bytes.
-    """
-    parts = [normalise.text(value).encode("utf-8", "surrogatepass") for value in values]
-    if not all(parts):
-        return None
-    return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+
+def _transform(name: str) -> Callable[[str], str]:
+    letters = _LETTERS.fullmatch(name)
+    if not letters:
+        return TRANSFORMS[name][1]
+    count = int(letters[2])
+    if letters[1] == "first":
+        return lambda value: value[:count] if len(value) >= count else ""
+    return lambda value: value[-count:] if len(value) >= count else ""
+
+
+def part(value: str) -> bytes:
+    """A field's share of a rule's canonical bytes: preceded by its length, so that no two rows share them."""
+    data = value.encode("utf-8", "surrogatepass")
+    return len(data).to_bytes(4, "big") + data
 
 
 class KeyMaker:

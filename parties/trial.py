@@ -8,22 +8,25 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 
 from mpc.replicated import Array
-from parties import generator, records
+from parties import fields, generator, records
+from parties.columns import MapFile
 from parties.errors import ConfigError, InputError
 from parties.identity import utc_now
+from parties.keys import fields_of
 from parties.launch import Operator
 from parties.lifecycle import State
 from parties.loopback import COORDINATOR, NEUTRAL, Loopback
 from parties.member import Member, Progress
-from parties.records import SourceList
 from parties.results import Summary
 from parties.rules import Rule
 from parties.store import SessionRecord
@@ -91,7 +94,7 @@ def run_session(
     }
     seconds = Seconds()
     with seconds.timed("propose"):
-        session_id = operator.propose(toml)
+        session_id = operator.propose(toml).session_id
         record = operator.coordinator.get(session_id)[0]
     with ThreadPoolExecutor(16) as pool:
         with seconds.timed("approve"):
@@ -134,12 +137,15 @@ class Demo:
     Attributes:
         lists: path of each member's list.
         rules: how to match.
+        country: of the session.
         expected: for each member the rows (from 0) that match, where known.
     """
 
     lists: dict[str, Path]
     rules: tuple[Rule, ...]
+    country: str
     expected: dict[str, set[int]] | None
+    map_file: MapFile = MapFile()  # noqa: RUF009 - frozen
 
     @classmethod
     def generated(cls, folder: Path, count: int, rows: int, overlap: float, seed: int) -> Demo:
@@ -148,11 +154,12 @@ class Demo:
         for name, each in made.items():
             generator.write_csv(folder / f"{name}.csv", each)
         rules = tuple(Rule(*rule) for rule in generator.RULES)
-        return cls({n: folder / f"{n}.csv" for n in made}, rules, {n: set(m.expected) for n, m in made.items()})
+        lists = {n: folder / f"{n}.csv" for n in made}
+        return cls(lists, rules, generator.COUNTRY, {n: set(m.expected) for n, m in made.items()})
 
     @classmethod
-    def given(cls, paths: Sequence[Path], rules: tuple[Rule, ...]) -> Demo:
-        """The caller's own lists; members are named after the files.
+    def given(cls, paths: Sequence[Path], rules: tuple[Rule, ...], country: str, map_file: MapFile) -> Demo:
+        """The caller's own lists, all with columns as `map_file` says; members are named after the files.
 
         Raises:
             InputError: fewer than two lists, two of the same name, or one that cannot be read.
@@ -163,12 +170,12 @@ class Demo:
             name = f"{name}-list" if name in (NEUTRAL, COORDINATOR) else name
             if name in lists:
                 raise InputError(f"{path} and {lists[name]} would both be member `{name}`; rename one of them.")
-            for rule in rules:
-                records.open_list(path).columns(rule)
+            opened = fields.open_list(path, map_file)
+            fields.sources(opened, fields_of(rules), country)
             lists[name] = path
         if len(lists) < 2:
             raise InputError("Give at least two lists; there is nothing to compare one list with.")
-        return cls(lists, rules, None)
+        return cls(lists, rules, country, None, map_file)
 
     def run(self, folder: Path, out: Path, show: Progress) -> tuple[Outcome, dict[str, MemberResult]]:
         """Compare the lists over real daemons; write each member's result sheet to `out`."""
@@ -180,40 +187,51 @@ class Demo:
             "session": {
                 "title": "Demonstration",
                 "purpose": "show that the members find whom they share",
+                "country": self.country,
                 "max_records": 5_000_000,
             },
-            "rule": [{"name": r.name, "fields": list(r.fields)} for r in self.rules],
+            "rule": [asdict(rule) for rule in self.rules],
         }
         show("starting daemons", 0, 0)
         with Loopback(folder, members, committee_for(members)) as federation:
             outcome = run_session(
-                federation, terms, lambda m, record: m.contribute(record.id, self.lists[m.config.name]), show
+                federation,
+                terms,
+                lambda m, record: m.contribute(record.id, self.lists[m.config.name], self.map_file, accept=True),
+                show,
             )
             results = {}
             with outcome.seconds.timed("results"):
                 for name in members:
                     sheet = self._sheet(name, out)
-                    summary = Member(federation.configs[name], show).results(outcome.record.id, sheet)
+                    member = Member(federation.configs[name], show)
+                    summary = member.results(outcome.record.id, sheet, sheet.with_suffix(".html"), accept=True)
                     results[name] = self._result(name, summary, sheet)
             Operator(federation.configs[COORDINATOR], show).coordinator.close(outcome.record.id)
         return outcome, results
 
     def _sheet(self, name: str, out: Path) -> Path:
-        return out / f"{self.lists[name].stem}.csv"
+        return out / f"{self.lists[name].stem}{records.open_list(self.lists[name]).suffix}"
 
     def _result(self, name: str, summary: Summary, sheet: Path) -> MemberResult:
         source = records.open_list(sheet)
-        place = _match_column(source)
-        found = {k: row for k, row in enumerate(source.rows()) if row[place] == "yes"}
-        examples = [dict(zip(source.headings, row, strict=True)) for row in list(found.values())[:EXAMPLES]]
+        place = _match_column(source.headings)
+        found = {}
+        for start, batch in zip(count(0, records.BATCH_ROWS), source.batches(), strict=False):
+            for row in pc.indices_nonzero(pc.equal(batch.columns.column(place), "yes")).to_pylist():
+                found[start + row] = batch.columns.slice(row, 1)
+        examples = [
+            dict(zip(source.headings, (c[0].as_py() for c in row.columns), strict=True))
+            for row in list(found.values())[:EXAMPLES]
+        ]
         expected = None if self.expected is None else self.expected[name]
         correct = None if expected is None else set(found) == expected
         return MemberResult(summary, sheet, None if expected is None else len(expected), correct, examples)
 
 
-def _match_column(source: SourceList) -> int:
+def _match_column(headings: Sequence[str]) -> int:
     """Where the result column `match` is: the last one of that name."""
-    return max(k for k, heading in enumerate(source.headings) if re.fullmatch(r"match( \(\d+\))?", heading))
+    return max(k for k, heading in enumerate(headings) if re.fullmatch(r"match( \(\d+\))?", heading))
 
 
 @contextmanager

@@ -62,7 +62,7 @@ class Federation(Loopback):
 
     def approved(self, **session: Any) -> SessionRecord:
         """A session that everyone has approved."""
-        session_id = self.operator.propose(self.terms(**session))
+        session_id = self.operator.propose(self.terms(**session)).session_id
         record = self.operator.coordinator.get(session_id)[0]
         for name in record.manifest.participants:
             self.member(name).approve(session_id)
@@ -80,7 +80,7 @@ class Federation(Loopback):
         """Fetch every member's result, and hold it against a join in the clear."""
         for name, numbers in lists.items():
             out = folder / f"{name}-result.csv"
-            summary = self.member(name).results(record.id, out)
+            summary = self.member(name).results(record.id, out, out.with_suffix(".html"), accept=True)
             rows = read(out)
             assert [row["id_number"] for row in rows] == numbers
             for row in rows:
@@ -94,7 +94,7 @@ def expected_row(record: SessionRecord, lists: dict[str, list[str]], name: str, 
     number = row["id_number"]
     others = [m for m in record.manifest.members if m != name and number in lists[m]]
     if not number:
-        assert (row["match"], row["not_compared_because"]) == ("not compared", "no id_number")
+        assert (row["match"], row["not_compared_because"]) == ("not compared", "id_number is empty")
         return
     assert row["match"] == ("yes" if others else "no"), (name, number)
     assert row["matched_on"] == ("id" if others else "")
@@ -116,7 +116,9 @@ def write_numbers(path: Path, numbers: Sequence[str]) -> Path:
 def read(path: Path) -> list[dict[str, str]]:
     """The rows of a result sheet."""
     with path.open(encoding="utf-8-sig", newline="") as file:
-        return list(csv.DictReader(file))
+        delimiter = ";" if ";" in file.readline() else ","
+        file.seek(0)
+        return list(csv.DictReader(file, delimiter=delimiter))
 
 
 def overlapping(members: Sequence[str], rows: int) -> dict[str, list[str]]:

@@ -74,7 +74,7 @@ def test_a_pinned_certificate_speaks_for_its_own_name_only(federation: Federatio
     federation.member("agency-a").coordinator.get(record.id)
     with pytest.raises(SessionRefused, match="Only the session's coordinator"):
         calls.start_run(own, nodes[NEUTRAL], 1, [Receipt(record.id, "agency-a", "x", 1, (b"", b""))], 10)
-    fresh = federation.operator.propose(federation.terms())
+    fresh = federation.operator.propose(federation.terms()).session_id
     signature = sign(own.identity().signing_key, fresh, "agency-a")
     with pytest.raises(InputError, match="in the name of agency-c is not signed by"):
         calls.Coordinator(own, nodes).approve(fresh, signature)
@@ -136,7 +136,7 @@ def test_everyone_restarts_between_any_two_steps(fragile: Federation, tmp_path: 
         fragile.stop(kill=kill)
         fragile.start()
 
-    record = fragile.operator.coordinator.get(fragile.operator.propose(fragile.terms()))[0]
+    record = fragile.operator.coordinator.get(fragile.operator.propose(fragile.terms()).session_id)[0]
     restart(kill=False)
     for name in record.manifest.participants:
         fragile.member(name).approve(record.id)
@@ -300,7 +300,7 @@ def test_everyone_at_the_same_moment(federation: Federation, tmp_path: Path, _ag
     lists = overlapping(MEMBERS, 5)
     for name, numbers in lists.items():
         write_numbers(tmp_path / f"{name}.csv", numbers)
-    session_id = federation.operator.propose(federation.terms())
+    session_id = federation.operator.propose(federation.terms()).session_id
     with ThreadPoolExecutor(8) as pool:
         names = [*MEMBERS, NEUTRAL] * 2  # approving twice is no error
         list(pool.map(lambda name: federation.member(name).approve(session_id), names))

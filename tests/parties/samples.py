@@ -39,6 +39,7 @@ def manifest(**changes: Any) -> Manifest:
         "committee": ("agency-a", "agency-b", "neutral"),
         "rules": RULES,
         "normalisation": normalise.VERSION,
+        "country": "UA",
         "reveal": "flag",
         "max_records": 1000,
         "created": "2026-11-20T12:00:00+00:00",
@@ -56,6 +57,7 @@ def toml(**changes: Any) -> dict[str, Any]:
         "purpose": "deconfliction before distribution",
         "members": ["agency-a", "agency-b", "agency-c"],
         "committee": ["agency-a", "agency-b", "neutral"],
+        "country": "UA",
         "max_records": 1000,
         "expires": datetime(2026, 12, 31, tzinfo=UTC),
     } | changes

@@ -3,19 +3,21 @@ from pathlib import Path
 
 import pytest
 
-from parties.check import EXAMPLES, check_list
+from parties.check import MANY_ROWS, MIN_ROWS, ListCheck, check_list
+from parties.columns import MapFile
 from parties.errors import InputError
-from parties.records import open_list
+from parties.fields import open_list
+from parties.findings import Finding, Severity
 from parties.rules import Rule
 from tests.parties.samples import RULES, write
 
 LIST = """ID_Number,Phone,birth_date,note
- Ａ1 ,555 1,1980-02-03,x
-a1,556,1980,
-,555  1,1980-02-03,\u00a0
-,,1990,y
+ Ａ1 ,067 123 45 67,1980-02-13,x
+a1,067 123 45 68,1980,
+,0671234567,13.2.1980,\u00a0
+,,1990-01-01,y
 B2,,,
- ,557, ,
+ ,067 123 45 69, ,
 """
 
 
@@ -24,36 +26,54 @@ def path(tmp_path: Path) -> Path:
     return write(tmp_path / "list.csv", LIST)
 
 
+def checked(path: Path, rules: tuple[Rule, ...] = RULES, map_file: MapFile | None = None) -> ListCheck:
+    return check_list(open_list(path, map_file), rules, "UA")
+
+
+def found(check: ListCheck, text: str) -> Finding:
+    """The one finding that says this."""
+    (finding,) = [f for f in check.findings if text in f.text]
+    return finding
+
+
 def test_counts(path: Path) -> None:
-    found = check_list(open_list(path), RULES)
-    assert (found.path, found.headings) == (str(path), ("ID_Number", "Phone", "birth_date", "note"))
-    assert (found.rows, found.usable) == (6, 4)
-    assert found.empty == {"ID_Number": 3, "Phone": 2, "birth_date": 2, "note": 4}
-    by_id, by_phone = found.rules
+    check = checked(path)
+    assert (check.path, check.headings) == (str(path), ("ID_Number", "Phone", "birth_date", "note"))
+    assert (check.rows, check.usable) == (6, 4)
+    assert check.empty == {"ID_Number": 3, "Phone": 2, "birth_date": 2, "note": 4}
+    by_id, by_phone = check.rules
     assert (by_id.name, by_id.fields, by_id.usable, by_id.repeated) == ("id", ("id_number",), 3, 1)
     assert by_id.unusable_rows == (4, 5, 7)
-    assert by_id.example == ("a1",)
+    assert by_id.example == ("UA:-:A1",)
     assert (by_phone.usable, by_phone.repeated) == (3, 1)
     assert by_phone.unusable_rows == (5, 6, 7)
-    assert by_phone.example == ("555 1", "1980-02-03")
+    assert by_phone.example == ("+380671234567", "1980-02-13")
 
 
-def test_rows_are_numbered_as_in_a_spreadsheet_without_blank_lines(tmp_path: Path) -> None:
-    path = write(tmp_path / "list.csv", 'id_number,x\n\n"a\nb",1\n,2\n')
-    assert check_list(open_list(path), RULES[:1]).rules[0].unusable_rows == (3,)
+def test_columns_and_what_they_stand_for(path: Path) -> None:
+    columns = {c.heading: (c.stands_for, c.filled, c.example) for c in checked(path).columns}
+    assert columns == {
+        "ID_Number": ("id_number", 3, ("A1".replace("A1", "Ａ1"), "UA:-:A1")),
+        "Phone": ("phone", 4, ("067 123 45 67", "+380671234567")),
+        "birth_date": ("birth_date", 4, ("1980-02-13", "1980-02-13")),
+        "note": ("", 2, ("x", "")),
+    }
+
+
+def test_rows_are_numbered_as_in_a_spreadsheet(tmp_path: Path) -> None:
+    path = write(tmp_path / "list.csv", 'id_number,x\n\n"a\n1",1\n,2\n')
+    assert checked(path, RULES[:1]).rules[0].unusable_rows == (4,)
 
 
 def test_only_the_first_unusable_rows_are_told(tmp_path: Path) -> None:
     path = write(tmp_path / "list.csv", "id_number,x\n" + ",1\n" * 10)
-    found = check_list(open_list(path), RULES[:1])
-    assert found.rules[0].unusable_rows == tuple(range(2, 2 + EXAMPLES))
-    assert (found.rules[0].usable, found.rules[0].example, found.usable) == (0, (), 0)
-    assert "10 rows lack a field" in found.to_text()
+    check = checked(path, RULES[:1])
+    assert check.rules[0].unusable_rows == (2, 3, 4, 5, 6)
+    assert (check.rules[0].usable, check.rules[0].example, check.usable) == (0, (), 0)
 
 
 def test_json_can_be_written_and_read(path: Path) -> None:
-    found = check_list(open_list(path), RULES)
-    read = json.loads(json.dumps(found.to_json(), ensure_ascii=False))
+    read = json.loads(json.dumps(checked(path).to_json(), ensure_ascii=False))
     assert read["rows"] == 6
     assert read["empty"]["note"] == 4
     assert read["rules"][0] == {
@@ -62,53 +82,119 @@ def test_json_can_be_written_and_read(path: Path) -> None:
         "usable": 3,
         "unusable_rows": [4, 5, 7],
         "repeated": 1,
-        "example": ["a1"],
+        "example": ["UA:-:A1"],
     }
+    assert {f["severity"] for f in read["findings"]} <= {"note", "warning", "stop"}
 
 
 def test_text_tells_of_each_rule_and_column(path: Path) -> None:
-    lines = [" ".join(line.split()) for line in check_list(open_list(path), RULES).to_text().splitlines()]
+    lines = [" ".join(line.split()) for line in checked(path).to_text().splitlines()]
     assert lines[0] == f"{path}: 6 rows, 4 of them can be compared."
     for wanted in (
-        "ID_Number 3 filled 3 empty",
-        "note 2 filled 4 empty",
-        "Rule `id` (id_number): 3 rows can be used.",
-        "Rule `phone and birth date` (phone + birth_date): 3 rows can be used.",
-        "compared as: a1",
-        "compared as: 555 1 | 1980-02-03",
-        "1 rows repeat an earlier row of this list.",
+        "Phone phone heading 4 067 123 45 67 +380671234567",
+        "note - - 2 x",
+        "id 3 3 1 UA:-:A1",
+        "phone and birth date 3 3 1 +380671234567 | 1980-02-13",
     ):
-        assert wanted in lines
-    assert any(line.startswith("3 rows lack a field: row 4, 5, 7") for line in lines)
+        assert any(wanted in line for line in lines), wanted
 
 
-def test_a_list_where_all_is_well(tmp_path: Path) -> None:
-    found = check_list(open_list(write(tmp_path / "list.csv", "id_number\nA\nB\n")), RULES[:1])
-    assert (found.rows, found.usable, found.rules[0].repeated, found.rules[0].unusable_rows) == (2, 2, 0, ())
-    assert "lack" not in found.to_text()
-    assert "repeat" not in found.to_text()
-
-
-def test_two_columns_of_one_name_that_no_rule_needs(tmp_path: Path) -> None:
-    path = write(tmp_path / "list.csv", "id_number,note,note\nA,,\nB,x,\n")
-    found = check_list(open_list(path), RULES[:1])
-    for line in found.to_text().splitlines():
-        assert "-" not in line.removeprefix(str(path)), "there are no negative counts"
-    assert all(0 <= n <= found.rows for n in found.empty.values())
+def test_a_cell_cannot_command_the_terminal(tmp_path: Path) -> None:
+    text = checked(write(tmp_path / "list.csv", "id_number,x\nA1,\x1b[2J\x07\n"), RULES[:1]).to_text()
+    assert "\x1b" not in text
+    assert "\x07" not in text
 
 
 def test_a_rule_whose_column_is_missing(path: Path) -> None:
-    with pytest.raises(InputError, match="has no column `sex`, which the rule `r` needs"):
-        check_list(open_list(path), (*RULES, Rule("r", ("sex",))))
+    check = checked(path, (*RULES, Rule("r", ("sex",))))
+    assert [r.name for r in check.rules] == ["id", "phone and birth date"]
+    (sentence,) = check.missing
+    assert "has no column for `sex`, which the rule `r` needs" in sentence
+    assert found(check, "has no column for `sex`").severity is Severity.STOP
+
+
+def test_a_list_that_no_rule_can_use_is_shown_all_the_same(tmp_path: Path) -> None:
+    check = checked(write(tmp_path / "list.csv", "full name,DOB\nA B,1980-01-01\n"))
+    assert (check.rows, check.usable, check.rules, len(check.missing)) == (1, 0, (), 2)
+    assert "full_name" in check.to_text()
 
 
 def test_columns_by_other_names(tmp_path: Path) -> None:
-    path = write(tmp_path / "list.csv", "No.,x\nA,1\n,2\n")
-    found = check_list(open_list(path, {"id_number": "No."}), RULES[:1])
-    assert found.rules[0].usable == 1
+    path = write(tmp_path / "list.csv", "Nothing known,x\nA1,1\n,2\n")
+    check = checked(path, RULES[:1], MapFile(columns={"id_number": (("Nothing known", ""),)}))
+    assert check.rules[0].usable == 1
+    assert check.columns[0].how == "map file"
 
 
 def test_a_fault_further_down_is_found(tmp_path: Path) -> None:
     path = write(tmp_path / "list.csv", "id_number,x\n" + "A,1\n" * 50 + "B\n")
     with pytest.raises(InputError, match="row 52"):
-        check_list(open_list(path), RULES[:1])
+        checked(path, RULES[:1])
+
+
+# Findings
+
+
+@pytest.mark.parametrize(
+    ("heading", "cells", "text", "severity"),
+    [
+        ("phone", ["n/a", "000000", "067 123 45 67"], "placeholder", Severity.WARNING),
+        ("phone", ["3.8067E+11", "3,8E+11", "0671234567"], "digits are lost", Severity.WARNING),
+        ("phone", ["380671234567.0", "380671234568.0", "0671234567"], "decimal", Severity.NOTE),
+        ("phone", ["1234", "06712345678901", "0671234567"], "too few or too many digits", Severity.WARNING),
+        ("birth date", ["31/02/1980", "30/02/1981", "1980-01-01"], "does not exist", Severity.WARNING),
+        ("birth date", ["29221", "29222", "1980-01-01"], "count of days", Severity.WARNING),
+        ("birth date", ["1358-01-01", "1359-02-03", "1980-01-01"], "another calendar", Severity.WARNING),
+        ("birth date", ["1980", "1981-02", "1980-01-01"], "without day or month", Severity.NOTE),
+    ],
+)
+def test_faulty_cells_are_counted_with_their_rows(
+    tmp_path: Path, heading: str, cells: list[str], text: str, severity: Severity
+) -> None:
+    lines = [f"{heading};x", *(f'"{cell}";' for cell in cells), ""]
+    field = heading.replace(" ", "_")
+    check = checked(write(tmp_path / "list.csv", "\n".join(lines)), (Rule("r", (field,)),))
+    finding = found(check, text)
+    assert (finding.severity, finding.column, finding.count, finding.rows) == (severity, heading, 2, (2, 3))
+
+
+def test_numbers_that_lost_their_zero(tmp_path: Path) -> None:
+    cells = [f"0{k}" for k in range(1_234_567, 1_234_597)] + ["1234599"]
+    finding = found(checked(write(tmp_path / "list.csv", "id number\n" + "\n".join(cells)), RULES[:1]), "took the zero")
+    assert (finding.severity, finding.count, finding.rows) == (Severity.WARNING, 1, (32,))
+    whole = checked(write(tmp_path / "list.csv", "id number\n" + "\n".join(cells[:-1])), RULES[:1])
+    assert not [f for f in whole.findings if "took the zero" in f.text]
+
+
+@pytest.mark.parametrize(
+    ("times", "severity"),
+    [(MANY_ROWS[0], None), (MANY_ROWS[0] + 1, Severity.WARNING), (MANY_ROWS[1] + 1, Severity.STOP)],
+)
+def test_one_phone_on_many_rows(tmp_path: Path, times: int, severity: Severity | None) -> None:
+    rows = [f"A{k},0671234567,1980-01-{k % 28 + 1:02}" for k in range(times)]
+    path = write(tmp_path / "list.csv", "\n".join(["id_number,phone,birth_date", *rows]))
+    findings = [f for f in checked(path).findings if "many rows" in f.text]
+    assert [(f.severity, f.column, f.count) for f in findings] == ([(severity, "phone", times)] if severity else [])
+
+
+@pytest.mark.parametrize(("rows", "stops"), [(MIN_ROWS - 1, False), (MIN_ROWS, True)])
+def test_a_rule_that_most_rows_cannot_use(tmp_path: Path, rows: int, stops: bool) -> None:
+    lines = [f"A{k}," if k % 3 == 0 else f",B{k}" for k in range(rows)]
+    path = write(tmp_path / "list.csv", "\n".join(["id_number,x", *lines]))
+    findings = [f for f in checked(path, RULES[:1]).findings if "cannot be used" in f.text]
+    assert [f.severity for f in findings] == ([Severity.STOP] if stops else [])
+
+
+def test_weak_rules_are_warned_of(tmp_path: Path) -> None:
+    rows = [f"{'F' if k % 2 else 'M'},{1950 + k % 50}-01-01" for k in range(200)]
+    path = write(tmp_path / "list.csv", "\n".join(["sex,birth_date", *rows]))
+    finding = found(checked(path, (Rule("weak", ("sex", "birth_date:year")),)), "is weak")
+    assert finding.severity is Severity.WARNING
+
+
+def test_the_gravest_comes_first(tmp_path: Path) -> None:
+    lines = [f",067123456{k % 10},1/2/1980" for k in range(MIN_ROWS)] + ["A,3.8E+11,1980"]
+    path = write(tmp_path / "list.csv", "\n".join(["id_number,phone,birth_date", *lines]))
+    severities = [f.severity for f in checked(path).findings]
+    assert severities[0] is Severity.STOP
+    assert severities == sorted(severities, key=[Severity.STOP, Severity.WARNING, Severity.NOTE].index)

@@ -3,6 +3,7 @@ import itertools
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,127 +15,59 @@ from parties.contribution import (
     SEED_BYTES,
     WHOLE,
     Dealing,
-    Keys,
     check_limits,
     deal_keys,
     dealt_digest,
     expand_share,
     held_by,
-    make_keys,
 )
 from parties.errors import InputError
-from parties.records import SourceList, open_list
-from parties.rules import KeyMaker, Rule, canonical
-from tests.parties.samples import RULES, manifest, write
+from parties.fields import open_list
+from parties.keys import make_keys
+from tests.parties.samples import manifest, write
 
 SESSION = bytes(range(32))
 SIZES = (1, 63, 64, 65, 1000)
-
-
-def rows_of(path: Path, *rows: str) -> SourceList:
-    return open_list(write(path / "list.csv", "\n".join(["id_number,phone,birth_date", *rows, ""])))
-
-
-def key(rule: Rule, *values: str) -> bytes:
-    data = canonical(values)
-    assert data is not None
-    return KeyMaker(SESSION, rule).key(data)
 
 
 def keys_of(count: int) -> Array:
     return np.random.default_rng(count).integers(0, 1 << 64, (count, 2), np.uint64)
 
 
-# Rows → keys
-
-
-def test_rows_are_mapped_to_distinct_keys(tmp_path: Path) -> None:
-    source = rows_of(
-        tmp_path, "A1,555,1980", "a1 ,556,1980", "B2,555,1980", ",557,", "C3,,1980", ",558,1981", "A1,,", "C3, ,1980"
-    )
-    made = make_keys(source, SESSION, RULES)
-    assert made.rows == 8
-    assert [p.tolist() for p in made.key_of] == [
-        [0, 0, 3, -1, 4, -1, 0, 4],
-        [1, 2, 1, -1, -1, 5, -1, -1],
-    ]
-    by_id, by_phone = RULES
-    assert [row.tobytes() for row in made.keys] == [
-        key(by_id, "a1"),
-        key(by_phone, "555", "1980"),
-        key(by_phone, "556", "1980"),
-        key(by_id, "b2"),
-        key(by_id, "c3"),
-        key(by_phone, "558", "1981"),
-    ]
-    assert made.keys.dtype == np.uint64
-    assert [p.dtype for p in made.key_of] == [np.int32, np.int32]
-
-
-@pytest.mark.parametrize("rows", SIZES)
-def test_every_row_of_its_own_at_any_size(tmp_path: Path, rows: int) -> None:
-    made = make_keys(rows_of(tmp_path, *(f"{k},," for k in range(rows))), SESSION, RULES[:1])
-    assert made.key_of[0].tolist() == list(range(rows))
-    assert made.keys.shape == (rows, 2)
-    assert [row.tobytes() for row in made.keys] == [key(RULES[0], str(k)) for k in range(rows)]
-
-
-def test_the_same_value_under_two_rules_is_two_keys(tmp_path: Path) -> None:
-    rules = (Rule("one", ("id_number",)), Rule("two", ("id_number",)))
-    made = make_keys(rows_of(tmp_path, "A,,"), SESSION, rules)
-    assert [p.tolist() for p in made.key_of] == [[0], [1]]
-    assert made.keys[0].tobytes() != made.keys[1].tobytes()
-
-
-def test_two_members_agree_in_a_session_and_in_no_other(tmp_path: Path) -> None:
-    for name in "ab":
-        (tmp_path / name).mkdir()
-    one = make_keys(rows_of(tmp_path / "a", "X,1,2", "Ä1,,"), SESSION, RULES)
-    two = make_keys(rows_of(tmp_path / "b", "ａ\u03081 ,,"), SESSION, RULES)
-    assert two.keys.tolist() == one.keys[one.key_of[0][1:]].tolist()
-    other = make_keys(rows_of(tmp_path / "a", "X,1,2", "Ä1,,"), bytes(32), RULES)
-    assert not set(map(bytes, other.keys)) & set(map(bytes, one.keys))
-
-
-def test_no_usable_row(tmp_path: Path) -> None:
-    made = make_keys(rows_of(tmp_path, ",555,", " ,,1980"), SESSION, RULES)
-    assert made.keys.shape == (0, 2)
-    assert [p.tolist() for p in made.key_of] == [[-1, -1], [-1, -1]]
-
-
-def test_a_list_without_a_rules_column(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="has no column `sex`"):
-        make_keys(rows_of(tmp_path, "A,,"), SESSION, (Rule("r", ("id_number", "sex")),))
-
-
-def test_progress_is_told_by_rows(tmp_path: Path) -> None:
-    told: list[int] = []
-    make_keys(rows_of(tmp_path, *(f"{k},," for k in range(40_001))), SESSION, RULES[:1], told.append)
-    assert told == [20_000, 40_000]
-
-
 # Limits
 
 
+def limited(path: Path, rows: list[str], **changes: Any) -> None:
+    opened = open_list(write(path / "list.csv", "\n".join(["id_number,phone,birth_date", *rows, ""])))
+    terms = manifest(**changes)
+    check_limits(terms, make_keys(opened, SESSION, terms.rules, "UA")[0], opened.path)
+
+
 def test_within_the_limits(tmp_path: Path) -> None:
-    source = rows_of(tmp_path, "A,,", "B,,")
-    check_limits(manifest(max_records=2), make_keys(source, SESSION, RULES), source)
+    limited(tmp_path, ["A1,,", "B1,,"], max_records=2)
 
 
 def test_more_rows_than_agreed(tmp_path: Path) -> None:
-    source = rows_of(tmp_path, "A,,", "A,,", ",,")
-    says = f"{source.path} has 3 rows; the session allows 2 per member. Shorten the list, or ask the coordinator"
+    says = (
+        f"{tmp_path / 'list.csv'} has 3 rows; the session allows 2 per member. Shorten the list, or ask the coordinator"
+    )
     with pytest.raises(InputError, match=re.escape(says)):
-        check_limits(manifest(max_records=2), make_keys(source, SESSION, RULES), source)
+        limited(tmp_path, ["A1,,", "A1,,", "-,,"], max_records=2)
+
+
+def test_more_keys_than_agreed(tmp_path: Path) -> None:
+    rows = ["A1,067 123 45 67; 067 123 45 68; 067 123 45 69,1980-01-31"]
+    with pytest.raises(
+        InputError, match="makes 4 keys, since rows have several phones or numbers; the session allows 2"
+    ):
+        limited(tmp_path, rows, max_records=1)
+    limited(tmp_path, rows, max_records=2)
 
 
 def test_nothing_to_compare(tmp_path: Path) -> None:
-    source = rows_of(tmp_path, ",1,", ",,2")
-    says = (
-        f"No row of {source.path} has all fields of any rule (id: id_number; phone and birth date: phone, birth_date)"
-    )
+    says = "has all fields of any rule (id: id_number; phone and birth date: phone + birth_date); there is nothing"
     with pytest.raises(InputError, match=re.escape(says)):
-        check_limits(manifest(), make_keys(source, SESSION, RULES), source)
+        limited(tmp_path, [",0671234567,", ",,1980-01-31"])
 
 
 # Keys → shares
@@ -235,8 +168,7 @@ def test_a_component_without_a_seed_must_have_travelled() -> None:
     assert expand_share(PartyId.P0, 5, p0.seeds, None).shape == (5, 2)
 
 
-def test_keys_and_dealings_of_one_key_of_zeros() -> None:
-    made = Keys(np.zeros((1, 2), np.uint64), (np.zeros(1, np.int32),))
-    held = shares(deal_keys(made.keys))
+def test_dealings_of_one_key_of_zeros() -> None:
+    held = shares(deal_keys(np.zeros((1, 2), np.uint64)))
     assert not reconstruct((held[0], held[1], held[2])).any()
     assert all(share.a.any() and share.b.any() for share in held)

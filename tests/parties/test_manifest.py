@@ -27,16 +27,18 @@ from tests.parties.samples import JARGON, RULES, digests, examples, manifest
 
 DIGESTS = digests("agency-a", "agency-b", "agency-c", "neutral", "hub")
 VECTOR = (
-    b'{"committee":["agency-a","agency-b","neutral"],"coordinator":"hub","created":"2026-11-20T12:00:00+00:00",'
+    b'{"committee":["agency-a","agency-b","neutral"],"coordinator":"hub","country":"UA",'
+    b'"created":"2026-11-20T12:00:00+00:00",'
     b'"expires":"2026-12-31T00:00:00+00:00","format":"matchbit.v1","max_records":1000,'
     b'"members":["agency-a","agency-b","agency-c"],"nodes":{'
     b'"agency-a":"' + b"0a" * 32 + b'","agency-b":"' + b"0b" * 32 + b'","agency-c":"' + b"0c" * 32 + b'",'
-    b'"hub":"' + b"0d" * 32 + b'","neutral":"' + b"0e" * 32 + b'"},"normalisation":"text-1",'
+    b'"hub":"' + b"0d" * 32 + b'","neutral":"' + b"0e" * 32 + b'"},"normalisation":"matchbit-1",'
     b'"purpose":"d\xc3\xa9conflit \\"x\\"","retention_days":7,"reveal":"flag",'
-    b'"rules":[{"fields":["id_number"],"name":"id"},{"fields":["phone","birth_date"],"name":"phone and birth date"}],'
+    b'"rules":[{"fields":["id_number"],"name":"id","scope":"person"},'
+    b'{"fields":["phone","birth_date"],"name":"phone and birth date","scope":"person"}],'
     b'"title":"\xd0\x97\xd0\xb8\xd0\xbc\xd0\xb0"}'
 )
-VECTOR_ID = "f37edd051440a5db6deb5df3cef3cbea6618c934bb03afa5b2ee66a404523ed6"
+VECTOR_ID = "796ad2b3c14f98b8dc2bb5f63265891e14eea3e540bea8f0323057964e22e7f6"
 VECTOR_NODES = {
     "agency-a": "0a" * 32, "agency-b": "0b" * 32, "agency-c": "0c" * 32, "hub": "0d" * 32, "neutral": "0e" * 32,
 }  # fmt: skip
@@ -105,6 +107,7 @@ def manifests(draw: st.DrawFn) -> Manifest:
         members=tuple(members),
         committee=tuple(committee),
         rules=draw(rules),
+        country=draw(st.sampled_from(["", "UA", "SY"])),
         reveal=draw(st.sampled_from(["flag", "count", "members"])),
         max_records=draw(st.integers(1, MAX_RECORDS)),
         created=draw(times),
@@ -130,7 +133,8 @@ def test_every_term_is_part_of_the_id() -> None:
         manifest(committee=("agency-b", "agency-a", "neutral")),
         manifest(nodes=VECTOR_NODES),
         manifest(rules=RULES[:1]),
-        manifest(normalisation="text-2"),
+        manifest(normalisation="matchbit-2"),
+        manifest(country="SY"),
         manifest(reveal="count"),
         manifest(max_records=999),
         manifest(created="2026-11-20T12:00:01+00:00"),
@@ -224,7 +228,8 @@ def test_every_field_must_be_there(field: str) -> None:
 @pytest.mark.parametrize("field", sorted(set(json.loads(GOOD)) - {"title", "purpose"}))
 @pytest.mark.parametrize("wrong", [None, [], {}, 1.5, "", "text"])
 def test_no_field_takes_another_kind(field: str, wrong: Any) -> None:
-    refused(canonical(json.loads(GOOD) | {field: wrong}))
+    if (field, wrong) != ("country", ""):
+        refused(canonical(json.loads(GOOD) | {field: wrong}))
 
 
 def test_nodes_as_a_list() -> None:
@@ -304,7 +309,11 @@ def test_many_names_are_refused_without_long_work() -> None:
         ({"nodes": {}}, "`nodes` must hold"),
         ({"nodes": DIGESTS | {"hub": "abc"}}, "`nodes` must hold"),
         ({"nodes": DIGESTS | {"hub": 7}}, "`nodes` must hold"),
-        ({"normalisation": "text-0"}, "normalises by text-0, this node by text-1"),
+        ({"normalisation": "text-1"}, "normalises by text-1, this node by matchbit-1"),
+        ({"country": "Ukraine"}, "`country` must be two capital letters"),
+        ({"country": None}, "`country` must be two capital letters"),
+        ({"rules": (Rule("r", ("phone:sorted",)),)}, "cannot be applied to `phone`"),
+        ({"rules": (Rule("r", ("phone",), "village"),)}, "`scope` of rule r must be person or household"),
         ({"created": "yesterday"}, "`created` must be a date and time in UTC"),
         ({"created": "9999-12-31T23:59:59+00:00"}, "`created`"),
         ({"expires": "2026-12-31T00:00:00+02:00"}, "`expires` must be a date and time in UTC"),

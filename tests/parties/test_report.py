@@ -28,7 +28,7 @@ def squeezed(text: str) -> list[str]:
 
 
 def summary(name: str, matched: int = 2) -> Summary:
-    return Summary("Demonstration", name, 1000, matched, 7, {"id": matched}, {"id": 7}, 3)
+    return Summary("Demonstration", name, 1000, 1000, matched, 7, {"id": matched}, {"id": 7}, {"id is empty": 7}, 3)
 
 
 def results(correct: bool | None) -> dict[str, MemberResult]:
@@ -75,6 +75,7 @@ def test_a_sessions_page_tells_all_terms() -> None:
         "committee agency-a, agency-b, neutral",
         "members agency-a, agency-b, agency-c",
         "rule id: id_number",
+        "compared as matchbit-1, national numbers of UA",
         "rule phone and birth date: phone + birth_date",
         "limit 1,000 records per member",
         f"expires {TERMS.expires}; shares are deleted 7 days after proposal at the latest",

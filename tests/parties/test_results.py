@@ -1,6 +1,7 @@
 import json
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,14 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpc.replicated import Array
-from parties import results
-from parties.contribution import Keys, make_keys
 from parties.errors import ResultError
+from parties.keys import NO_VALUE, NOTES, Keys, RuleKeys
 from parties.manifest import Manifest
-from parties.records import open_list, write_list
-from parties.results import REVIEW, Result, recombine, value_type
+from parties.normalise import Note
+from parties.results import REVIEW, TOO_LITTLE, Result, recombine, value_type
 from parties.rules import Rule
-from tests.parties.samples import RULES, examples, manifest, write
+from tests.parties.samples import RULES, examples, manifest
 
 MANY = tuple(f"m{k}" for k in range(130))
 
@@ -134,29 +134,27 @@ def test_any_parts_make_a_possible_result_or_none(reveal: str, keys: int, one: b
 
 # What it means for the rows
 
-LIST = """id_number,phone,birth_date
-A,1,1980
-B,2,1981
-a,3,1982
-,,1983
-C,1,1980
-,4,1984
-D,,
-,5,
- E ,6,1986
-"""
-"""By hand. id: A 0, B 2, a 0, -, C 5, -, D 7, -, E 8. phone and birth date: 1, 3, 4, -, 1, 6, -, -, 9."""
 PLACES = [[0, 2, 0, -1, 5, -1, 7, -1, 8], [1, 3, 4, -1, 1, 6, -1, -1, 9]]
+"""For each rule the place of each row's key."""
 MATCHED_KEYS = (2, 1, 6)
-"""B by id; 1 + 1980 and 4 + 1984 by phone and birth date."""
-MISSING = "no id_number; no phone + birth_date"
+BOTH = "phone and birth date"
+EMPTY = 1 + NOTES.index(Note.EMPTY) | NO_VALUE
+MISSING = "id_number is empty; birth_date is empty"
+
+
+def keys_of(places: Sequence[Sequence[int]], count: int, **more: Any) -> Keys:
+    """Keys of rows that have at most one under each rule."""
+    of = [np.array(p, np.int32) for p in places]
+    rows = len(of[0])
+    of_rule = tuple(RuleKeys(np.flatnonzero(p >= 0).astype(np.int32), p[p >= 0]) for p in of)
+    states = {"id_number": np.where(of[0] < 0, EMPTY, 0).astype(np.uint8), "phone": np.zeros(rows, np.uint8)}
+    states["birth_date"] = np.where(of[-1] < 0, EMPTY, 0).astype(np.uint8)
+    return Keys(np.zeros((count, 2), np.uint64), of_rule, np.arange(2, rows + 2), states, **more)
 
 
 @pytest.fixture
-def keys(tmp_path: Path) -> Keys:
-    made = make_keys(open_list(write(tmp_path / "list.csv", LIST)), bytes(32), RULES)
-    assert [p.tolist() for p in made.key_of] == PLACES
-    return made
+def keys() -> Keys:
+    return keys_of(PLACES, 10)
 
 
 def flags() -> Array:
@@ -167,18 +165,17 @@ def flags() -> Array:
 
 def test_flag_rows(keys: Keys) -> None:
     result = Result(manifest(), "agency-a", keys, flags())
-    assert result.headings() == ["match", "matched_on", "not_compared_because"]
-    both = "phone and birth date"
+    assert result.headings() == ["match", "matched_on", "not_compared_because", "same_as_row", "review"]
     assert list(result.cells()) == [
-        ["yes", both, ""],
-        ["yes", "id", ""],
-        ["no", "", ""],
-        ["not compared", "", MISSING],
-        ["yes", both, ""],
-        ["yes", both, ""],
-        ["no", "", ""],
-        ["not compared", "", MISSING],
-        ["no", "", ""],
+        ["yes", BOTH, "", "", ""],
+        ["yes", "id", "", "", ""],
+        ["no", "", "", "2", ""],
+        ["not compared", "", MISSING, "", ""],
+        ["yes", BOTH, "", "2", ""],
+        ["yes", BOTH, "", "", ""],
+        ["no", "", "", "", ""],
+        ["not compared", "", MISSING, "", ""],
+        ["no", "", "", "", ""],
     ]
     assert result.matched_rows.tolist() == [True, True, False, False, True, True, False, False, False]
 
@@ -188,10 +185,10 @@ def test_count_rows(keys: Keys) -> None:
     values[2] = 2
     values[3] = 1
     result = Result(manifest(reveal="count"), "agency-a", keys, values)
-    assert result.headings() == ["match", "matched_on", "match_count", "not_compared_because"]
-    cells = list(result.cells())
-    assert cells[0] == ["yes", "phone and birth date", "1", ""]
-    assert cells[1] == ["yes", "id; phone and birth date", "2", ""]
+    assert result.headings()[:4] == ["match", "matched_on", "match_count", "not_compared_because"]
+    cells = [row[:4] for row in result.cells()]
+    assert cells[0] == ["yes", BOTH, "1", ""]
+    assert cells[1] == ["yes", f"id; {BOTH}", "2", ""]
     assert cells[2] == ["no", "", "", ""]
     assert cells[3] == ["not compared", "", "", MISSING]
 
@@ -200,20 +197,51 @@ def test_member_rows(keys: Keys) -> None:
     held: list[list[int]] = [[] for _ in range(10)]
     held[2], held[3], held[6] = [1], [1, 2], [2]
     result = Result(manifest(reveal="members"), "agency-a", keys, words(held, 3))
-    assert result.headings() == ["match", "matched_on", "matched_with", "not_compared_because"]
-    cells = list(result.cells())
+    assert result.headings()[:4] == ["match", "matched_on", "matched_with", "not_compared_because"]
+    cells = [row[:4] for row in result.cells()]
     assert cells[0] == ["no", "", "", ""]
-    assert cells[1] == ["yes", "id; phone and birth date", "agency-b; agency-c", ""]
-    assert cells[5] == ["yes", "phone and birth date", "agency-c", ""]
+    assert cells[1] == ["yes", f"id; {BOTH}", "agency-b; agency-c", ""]
+    assert cells[5] == ["yes", BOTH, "agency-c", ""]
     assert cells[3] == ["not compared", "", "", MISSING]
+    assert result.members_of(1) == ("agency-b", "agency-c")
 
 
 def test_member_rows_of_many_members() -> None:
     terms = manifest(reveal="members", members=MANY, rules=RULES[:1])
-    keys = Keys(np.zeros((3, 2), np.uint64), (np.array([2, 0, 1, -1], np.int32),))
-    result = Result(terms, "m0", keys, words([[63, 64], [129], []], 130))
+    result = Result(terms, "m0", keys_of([[2, 0, 1, -1]], 3), words([[63, 64], [129], []], 130))
     assert [row[2] for row in result.cells()] == ["", "m63; m64", "m129", ""]
     assert [row[0] for row in result.cells()] == ["no", "yes", "yes", "not compared"]
+
+
+def test_only_new_rows_are_reported(keys: Keys) -> None:
+    new = np.array([0, 1, 1, 1, 0, 0, 0, 0, 0], bool)
+    result = Result(manifest(), "agency-a", replace(keys, new=new), flags())
+    assert [row[0] for row in result.cells()] == ["not new", "yes", "no", "not compared", *["not new"] * 5]
+    assert [row[1] for row in result.cells()] == ["", "id", *[""] * 7]
+    summary = result.summary()
+    assert (summary.rows, summary.reported, summary.matched, summary.not_compared) == (9, 3, 1, 1)
+    assert summary.matched_by_rule == {"id": 1, BOTH: 0}
+    assert "new rows, which are reported" in summary.to_text()
+
+
+def test_a_match_of_one_is_a_match_of_the_household() -> None:
+    rules = (RULES[0], Rule("family", ("phone", "birth_date"), "household"))
+    household = np.array([0, 1, 0, 2, 1], np.int32)
+    keys = keys_of([[0, 1, 2, -1, -1], [3, -1, 4, -1, -1]], 5, household=household)
+    values = np.array([0, 1, 0, 1, 0], np.uint8)
+    result = Result(manifest(rules=rules), "agency-a", keys, values)
+    assert [row[:2] for row in result.cells()] == [
+        ["yes", "family"],
+        ["yes", "id"],
+        ["yes", "family"],
+        ["not compared", ""],
+        ["not compared", ""],
+    ]
+    assert result.summary().unusable_by_rule == {"id": 2, "family": 3}
+    counted = Result(manifest(rules=rules, reveal="count"), "agency-a", keys, np.array([0, 1, 0, 2, 1], np.uint16))
+    assert [row[2] for row in counted.cells()] == ["2", "1", "2", "", ""]
+    named = Result(manifest(rules=rules, reveal="members"), "agency-a", keys, words([[], [1], [], [1], [2]], 3))
+    assert [row[2] for row in named.cells()] == ["agency-b; agency-c", "agency-b", "agency-b; agency-c", "", ""]
 
 
 def test_summary_by_hand(keys: Keys) -> None:
@@ -222,26 +250,47 @@ def test_summary_by_hand(keys: Keys) -> None:
         "session": "Winter cash",
         "member": "agency-a",
         "rows": 9,
+        "reported": 9,
         "matched": 4,
         "not_compared": 2,
-        "matched_by_rule": {"id": 1, "phone and birth date": 3},
-        "unusable_by_rule": {"id": 3, "phone and birth date": 3},
-        "same_inside": 2,  # row 3 is A again; row 5 has the phone and birth date of row 1
+        "matched_by_rule": {"id": 1, BOTH: 3},
+        "unusable_by_rule": {"id": 3, BOTH: 3},
+        "unusable_by_reason": {"id_number is empty": 2, "birth_date is empty": 2},
+        "same_inside": 2,
+        "judged_distinct": 0,
     }
     assert json.loads(json.dumps(summary.to_json())) == summary.to_json()
 
 
+def test_what_was_judged_before_is_shown(keys: Keys) -> None:
+    result = Result(manifest(), "agency-a", keys, flags())
+    result.reviews = {
+        0: "distinct (Olena, 2026-11-25)",
+        1: "unsure (Olena, 2026-11-25)",
+        2: "distinct (Olena, 2026-11-25)",
+    }
+    assert [row[-1].split(" ")[0] for row in result.cells()][:4] == ["distinct", "unsure", "distinct", ""]
+    assert result.summary().judged_distinct == 1, "row 3 is not matched"
+
+
 def test_a_row_that_repeats_under_both_rules_counts_once() -> None:
-    keys = Keys(np.zeros((2, 2), np.uint64), (np.array([0, 0, 0], np.int32), np.array([1, 1, -1], np.int32)))
-    assert Result(manifest(), "agency-a", keys, np.zeros(2, np.uint8)).summary().same_inside == 2
+    result = Result(manifest(), "agency-a", keys_of([[0, 0, 0], [1, 1, -1]], 2), np.zeros(2, np.uint8))
+    assert result.summary().same_inside == 2
 
 
 def test_a_row_without_keys_is_never_matched_or_repeated() -> None:
-    keys = Keys(np.zeros((1, 2), np.uint64), (np.array([-1, 0, -1], np.int32),))
-    result = Result(manifest(rules=RULES[:1]), "agency-a", keys, np.ones(1, np.uint8))
+    result = Result(manifest(rules=RULES[:1]), "agency-a", keys_of([[-1, 0, -1]], 1), np.ones(1, np.uint8))
     assert result.matched_rows.tolist() == [False, True, False]
     assert result.summary().same_inside == 0
     assert result.summary().unusable_by_rule == {"id": 2}
+
+
+def test_a_value_that_is_too_little_for_the_rule() -> None:
+    keys = keys_of([[-1, 0]], 1)
+    keys.states["id_number"][:] = 0
+    keys.states["birth_date"][:] = 0
+    result = Result(manifest(rules=RULES[:1]), "agency-a", keys, np.zeros(1, np.uint8))
+    assert next(result.cells())[2] == TOO_LITTLE
 
 
 def test_summary_for_people(keys: Keys) -> None:
@@ -254,6 +303,7 @@ def test_summary_for_people(keys: Keys) -> None:
         "on id 1",
         "on phone and birth date 3",
         "not compared 2",
+        "id_number is empty 2",
         "twice in your own list 2",
         REVIEW,
     ):
@@ -278,9 +328,8 @@ def test_rows_against_the_truth(reveal: str, held: list[frozenset[int]], rows: l
         "count": lambda: np.array([len(h) for h in held], np.uint16),
         "members": lambda: words([sorted(h) for h in held], 3),
     }[reveal]()
-    keys = Keys(np.zeros((len(held), 2), np.uint64), tuple(np.array(p, np.int32) for p in zip(*rows, strict=True)))
     received = recombine(terms, "agency-a", split(values), len(held))
-    result = Result(terms, "agency-a", keys, received)
+    result = Result(terms, "agency-a", keys_of(list(zip(*rows, strict=True)), len(held)), received)
     for row, cells in zip(rows, result.cells(), strict=True):
         usable = [(rule.name, held[p]) for rule, p in zip(RULES, row, strict=True) if p >= 0]
         on = [name for name, others in usable if others]
@@ -291,28 +340,7 @@ def test_rows_against_the_truth(reveal: str, held: list[frozenset[int]], rows: l
             "members": ["; ".join(terms.members[m] for m in sorted(union))],
         }[reveal]
         state = "yes" if on else "no" if usable else "not compared"
-        assert cells == [state, "; ".join(on), *detail, "" if usable else MISSING]
+        assert cells[:-2] == [state, "; ".join(on), *detail, "" if usable else MISSING]
     summary = result.summary()
     assert summary.matched == sum(cells[0] == "yes" for cells in result.cells())
     assert summary.not_compared == sum(cells[0] == "not compared" for cells in result.cells())
-
-
-def test_a_whole_sheet(tmp_path: Path, keys: Keys) -> None:
-    result = Result(manifest(), "agency-a", keys, flags())
-    source = open_list(tmp_path / "list.csv")
-    write_list(source, tmp_path / "out.csv", result.headings(), result.cells())
-    lines = (tmp_path / "out.csv").read_text("utf-8-sig").splitlines()
-    assert lines[0] == "id_number,phone,birth_date,match,matched_on,not_compared_because"
-    assert lines[1] == "A,1,1980,yes,phone and birth date,"
-    assert lines[4] == f",,1983,not compared,,{MISSING}"
-    assert lines[9] == " E ,6,1986,no,,"
-    assert len(lines) == 10
-
-
-def test_the_sentence_of_a_rule_with_many_fields() -> None:
-    terms = manifest(rules=(Rule("r", ("a", "b", "c")),))
-    keys = Keys(np.zeros((1, 2), np.uint64), (np.array([-1], np.int32),))
-    assert list(Result(terms, "agency-a", keys, np.zeros(1, np.uint8)).cells()) == [
-        ["not compared", "", "no a + b + c"]
-    ]
-    assert results.REVIEW.endswith(".")

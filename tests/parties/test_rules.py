@@ -5,52 +5,115 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parties import normalise
-from parties.rules import KEY_BYTES, KeyMaker, Rule, canonical
+from parties.columns import FIELDS
+from parties.errors import ConfigError
+from parties.normalise import phonetic
+from parties.rules import KEY_BYTES, TRANSFORMS, VALUES, FieldUse, KeyMaker, Rule, part
 from tests.parties.samples import examples
 
 SESSION = bytes(range(32))
-ROW = st.lists(st.text(st.characters(), max_size=6), min_size=1, max_size=4)
 CLOSE = st.lists(st.text("aAb \0", max_size=4), min_size=1, max_size=4)
 
 
-def test_canonical_bytes_by_hand() -> None:
-    assert canonical([" AB ", "ç"]) == b"\0\0\0\2ab" + b"\0\0\0\2\xc3\xa7"
+# Canonical bytes
 
 
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        (["ab", "c"], ["a", "bc"]),
-        (["a", "b"], ["b", "a"]),
-        (["a b"], ["a", "b"]),
-        (["ab"], ["a", "b"]),
-        (["a\0\0\0\1b"], ["a", "b"]),
-        (["a", "\0\0\0\1b"], ["a\0\0\0\1", "b"]),
-    ],
-)
-def test_fields_have_boundaries(one: list[str], other: list[str]) -> None:
-    assert canonical(one) != canonical(other)
+def test_parts_by_hand() -> None:
+    assert part("ab") + part("ç") == b"\0\0\0\2ab" + b"\0\0\0\2\xc3\xa7"
 
 
 @given(CLOSE, CLOSE)
 @examples(500)
-def test_equal_exactly_when_all_fields_are_compared_equal(one: list[str], other: list[str]) -> None:
-    a, b = ([normalise.text(v) for v in row] for row in (one, other))
-    if all(a) and all(b):
-        assert (canonical(one) == canonical(other)) == (a == b)
+def test_fields_have_boundaries(one: list[str], other: list[str]) -> None:
+    assert (b"".join(map(part, one)) == b"".join(map(part, other))) == (one == other)
 
 
-@given(ROW)
-@examples(300)
-def test_total_and_none_exactly_where_a_field_is_empty(row: list[str]) -> None:
-    found = canonical(row)
-    assert (found is None) == (not all(normalise.text(v) for v in row))
-    assert found == canonical([v.upper().lower() for v in row] if all(v.isascii() for v in row) else row)
+# Fields and transforms
 
 
-@pytest.mark.parametrize("row", [[""], ["a", ""], ["", "a"], ["a", " \t\u00a0"], ["\u3000", "\n"]])
-def test_a_row_without_all_fields_has_no_key(row: list[str]) -> None:
-    assert canonical(row) is None
+@pytest.mark.parametrize(
+    ("use", "value", "compared"),
+    [
+        ("phone", "+380671234567", "+380671234567"),
+        ("phone:last9", "+380671234567", "671234567"),
+        ("full_name", "olena kovalchuk", "olena kovalchuk"),
+        ("full_name:sorted", "olena ivanivna kovalchuk", "ivanivna kovalchuk olena"),
+        ("full_name:initials", "olena kovalchuk", "o k"),
+        ("full_name:initials:sorted", "olena kovalchuk", "k o"),
+        ("full_name:first-word", "olena kovalchuk", "olena"),
+        ("full_name:last-word", "olena kovalchuk", "kovalchuk"),
+        ("given_name:first1", "olena", "o"),
+        ("family_name:first4", "kovalchuk", "kova"),
+        ("family_name:first4", "li", ""),
+        ("birth_date:year", "1980-01-31", "1980"),
+        ("birth_date:year", "1980", "1980"),
+        ("birth_date:month", "1980-01-31", "1980-01"),
+        ("birth_date:month", "1980", ""),
+        ("id_number", "UA:passport:AB123456", "UA:passport:AB123456"),
+        ("id_number:number", "UA:passport:AB123456", "AB123456"),
+        ("id_number:number:last4", "UA:passport:AB123456", "3456"),
+        ("Beneficiary: code", "x", "x"),
+    ],
+)
+def test_what_is_compared(use: str, value: str, compared: str) -> None:
+    (found,) = Rule("r", (use,)).uses
+    assert found.apply(value) == compared
+
+
+def test_phonetic_is_the_standards() -> None:
+    (use,) = Rule("r", ("full_name:phonetic:sorted",)).uses
+    assert use.apply("olena kovalchuk") == " ".join(sorted(phonetic.phonetic("olena kovalchuk").split()))
+
+
+@pytest.mark.parametrize(
+    "use", ["phone:sorted", "full_name:year", "sex:phonetic", "phone:last0", "full_name:", "phone:x"]
+)
+def test_a_transform_that_is_not_for_the_field(use: str) -> None:
+    with pytest.raises(ConfigError, match=f"cannot be applied to `{use.split(':', maxsplit=1)[0]}`; possible are"):
+        _ = Rule("r", (use,)).uses
+
+
+def test_a_heading_may_hold_colons() -> None:
+    assert Rule("r", ("Code: number",)).uses == (FieldUse("Code: number"),)
+
+
+def test_every_field_and_transform_has_its_weight() -> None:
+    assert set(VALUES) == set(FIELDS)
+    for name, (fields, _) in TRANSFORMS.items():
+        for field in fields:
+            assert 1 <= (FieldUse(field, (name,)).distinct() or 0) <= VALUES[field]
+
+
+# Weak rules
+
+
+@pytest.mark.parametrize(
+    ("fields", "own", "others", "expected"),
+    [
+        (("sex", "birth_date:year"), 1000, 2000, 1000.0),
+        (("sex", "birth_date:year"), 10, 14, 1.0),
+        (("phone", "birth_date"), 200_000, 400_000, 0.0004),
+        (("full_name", "sex"), 1000, 1000, 10.0),
+    ],
+)
+def test_chance_matches(fields: tuple[str, ...], own: int, others: int, expected: float) -> None:
+    assert Rule("r", fields).chance_matches(own, others) == pytest.approx(expected)
+
+
+def test_what_we_know_nothing_of_is_not_judged() -> None:
+    rule = Rule("r", ("camp card", "sex"))
+    assert rule.chance_matches(1000, 1000) is None
+    assert rule.weakness(10**6, 10**6) == ""
+
+
+def test_weak_rules_are_named_with_figures() -> None:
+    text = Rule("sex and year", ("sex", "birth_date:year")).weakness(10_000, 20_000)
+    assert "Rule `sex and year` (sex + birth_date:year) is weak" in text
+    assert "about 10,000 would match a different person by chance" in text
+    assert Rule("id", ("id_number",)).weakness(200_000, 400_000) == ""
+
+
+# Keys
 
 
 def expected_key(session: bytes, rule: str, version: str, data: bytes) -> bytes:
@@ -59,11 +122,10 @@ def expected_key(session: bytes, rule: str, version: str, data: bytes) -> bytes:
 
 
 def test_known_answer() -> None:
-    data = canonical(["AB-123", "1980-02-03"])
-    assert data is not None
+    data = part("AB-123") + part("1980-02-03")
     key = KeyMaker(SESSION, Rule("phone and birth date", ("phone", "birth_date"))).key(data)
-    assert key == expected_key(SESSION, "phone and birth date", "text-1", data)
-    assert key.hex() == "5708500ce72a67f1587dfe2d2ce5fb52"
+    assert key == expected_key(SESSION, "phone and birth date", "matchbit-1", data)
+    assert key.hex() == "d3f79187193855da7ecaac43676142ae"
 
 
 @given(st.binary(min_size=32, max_size=32), st.text(min_size=1, max_size=20), st.binary(max_size=40))

@@ -1,0 +1,337 @@
+"""What the subcommands do: one function for each."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import signal
+import sys
+from collections import Counter
+from datetime import date
+from pathlib import Path
+from typing import TextIO
+
+from parties import columns, config, coordinator, errors, fields, generator, launch, network, node, toml, trial
+from parties.check import check_list
+from parties.columns import MapFile
+from parties.config import Config
+from parties.errors import InputError
+from parties.fields import NewRows
+from parties.identity import certificate_digest
+from parties.lifecycle import MEANING, State
+from parties.manifest import rules_file
+from parties.member import Member, kept_list, write_page
+from parties.page import check_page
+from parties.progress import Terminal
+from parties.report import MAX_SHOWN, bench_text, demo_json, demo_text, review_text, session_text
+from parties.review import Decision, Reviews, Verdict
+from parties.reviewfile import cells_of, read_verdicts, write_queue
+from parties.rules import Rule
+from parties.store import Store
+
+DURATION_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+# Nodes
+
+
+def node_init(a: argparse.Namespace) -> None:
+    """Make a node."""
+    made = config.create(a.name, a.dir, a.address or "", a.coordinator)
+    say(f"Node {made.name} is in {made.folder}. Keep that folder private and back it up.")
+    say(f"Certificate: {_groups(certificate_digest(made.identity().certificate))}")
+    say(f"Next: send {made.folder / 'entry.toml'} to the other nodes' operators, put all entries together into")
+    say(f"{made.federation_path}, and compare the certificates' digits by telephone.")
+
+
+def node_serve(a: argparse.Namespace) -> None:
+    """Serve as a node of a committee."""
+    node.serve(config.load(a.config))
+
+
+def coordinator_serve(a: argparse.Namespace) -> None:
+    """Serve as the coordinator."""
+    coordinator.serve(config.load(a.config))
+
+
+# Lists
+
+
+def check(a: argparse.Namespace) -> None:
+    """Look at a list, offline."""
+    rules, country = _rules(a.rules)
+    report = check_list(fields.open_list(a.list, _map(a.map)), rules, a.country or country)
+    if a.page:
+        write_page(a.page, check_page(report))
+    say(json.dumps(report.to_json(), ensure_ascii=False) if a.json else report.to_text())
+    if report.missing and a.rules:
+        raise InputError(report.missing[0])
+
+
+def contribute(a: argparse.Namespace) -> None:
+    """Take part with a list."""
+    member = Member(config.load(a.config), _progress())
+    new = NewRows(a.new_since or "", a.new_column or "")
+    keys, findings = member.contribute(_session_id(a.id), a.list, _map(a.map), new, accept=a.accept)
+    for finding in findings:
+        say(finding.to_text(), sys.stderr)
+    reported = "" if keys.new is None else f", {int(keys.new.sum())} of them new,"
+    say(
+        f"{member.config.name} contributed {keys.rows} rows{reported} as {len(keys.keys)} distinct keys, "
+        "in random shares."
+    )
+
+
+def results(a: argparse.Namespace) -> None:
+    """Get one's own result."""
+    member = Member(config.load(a.config), _progress())
+    page = a.page or a.out.with_suffix(".html")
+    summary = member.results(_session_id(a.id), a.out, page, accept=a.accept)
+    done = f"{summary.to_text()}\nWritten to {a.out}, with a page to look at in {page}."
+    say(json.dumps(summary.to_json(), ensure_ascii=False) if a.json else done)
+
+
+# Reviews
+
+
+def review_show(a: argparse.Namespace) -> None:
+    """Show a session's matches and what was decided on them. Offline."""
+    own = config.load(a.config)
+    reviews, session_id = _reviews(own, a.id)
+    items = reviews.items(session_id)
+    counts = Counter(item.decision for item in items)
+    if a.json:
+        shown = {"session": session_id.hex(), "counts": counts, "rows": [item.to_json() for item in items]}
+        say(json.dumps(shown, ensure_ascii=False))
+        return
+    shown_items = reviews.open_items(session_id)[:MAX_SHOWN]
+    cells = cells_of(kept_list(own, session_id), {item.row for item in shown_items})
+    say(review_text(shown_items, cells, counts))
+
+
+def review_decide(a: argparse.Namespace) -> None:
+    """Keep a person's decision on a row."""
+    reviews, session_id = _reviews(config.load(a.config), a.id)
+    reviews.decide(session_id, [Verdict(a.row, a.decision, a.note, a.by)])
+    say(f"Row {a.row}: {a.decision}.")
+
+
+def review_export(a: argparse.Namespace) -> None:
+    """Write the rows that are not judged distinct, to be filled in."""
+    own = config.load(a.config)
+    reviews, session_id = _reviews(own, a.id)
+    items = reviews.open_items(session_id)
+    if not items:
+        say("Nothing is left to review: every match of this session is judged distinct. No file was written.")
+        return
+    write_queue(a.out, session_id, items, kept_list(own, session_id))
+    say(f"{len(items):,} rows are in {a.out}. Fill in decision ({', '.join(d.value for d in Decision)}), note and")
+    say("reviewer, save it, and run `matchbit review import`. It holds personal data: delete it afterwards.")
+
+
+def review_import(a: argparse.Namespace) -> None:
+    """Keep the decisions of a file that was filled in, all or none."""
+    reviews, session_id = _reviews(config.load(a.config), a.id)
+    changed = reviews.decide(session_id, list(read_verdicts(a.list, session_id)))
+    left = sum(item.decision == "open" for item in reviews.items(session_id))
+    say(f"{changed:,} rows are judged anew; {left:,} are open.")
+
+
+def review_forget(a: argparse.Namespace) -> None:
+    """Delete old decisions."""
+    pairs = Reviews(Store(config.load(a.config).database)).forget(_day(a.before))
+    say(f"Decisions on {pairs:,} pairs from before {a.before} are deleted.")
+
+
+def _reviews(own: Config, text: str) -> tuple[Reviews, bytes]:
+    """A node's decisions, and a session with matches there."""
+    reviews = Reviews(Store(own.database))
+    return reviews, reviews.session(_session_id(text))
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise InputError(f"`{text}` is not a day: write for example 2026-01-31.") from None
+
+
+# Sessions
+
+
+def session_propose(a: argparse.Namespace) -> None:
+    """Publish a manifest."""
+    operator = launch.Operator(config.load(a.config), _progress())
+    session_id = _propose(operator, a.manifest)
+    say(session_id.hex())
+    say("Proposed. Every member and committee node now runs `matchbit session approve` with this id.", file=sys.stderr)
+
+
+def _propose(operator: launch.Operator, path: Path) -> bytes:
+    """Publish a manifest; weak rules are named."""
+    manifest = operator.propose(toml.read(path))
+    for warning in manifest.weaknesses():
+        say(f"warning  {warning}", sys.stderr)
+    return manifest.session_id
+
+
+def session_list(a: argparse.Namespace) -> None:
+    """Show one's sessions."""
+    views = Member(config.load(a.config)).coordinator.sessions()
+    rows = [(r.id.hex(), r.state.value, r.manifest.title) for r, _, _ in views]
+    if a.json:
+        shown = [dict(zip(("id", "state", "title"), row, strict=True)) for row in rows]
+        say(json.dumps({"sessions": shown}, ensure_ascii=False))
+        return
+    for row in rows:
+        say(f"{row[0][:16]:<18}{row[1]:<10}{row[2]}")
+    if not rows:
+        say("No sessions.")
+
+
+def session_show(a: argparse.Namespace) -> None:
+    """Show one session's terms and state."""
+    own = config.load(a.config)
+    view = Member(own).coordinator.get(_session_id(a.id))
+    report = session_text(*view)
+    if a.json:
+        record, contributed, _ = view
+        shown = json.loads(record.manifest.to_bytes()) | {"id": record.id.hex(), "state": record.state.value}
+        shown |= {"reason": record.reason, "attempt": record.attempt, "approved": sorted(record.signatures)}
+        shown |= {"contributed": contributed}
+        report = json.dumps(shown, ensure_ascii=False)
+    say(report)
+
+
+def session_approve(a: argparse.Namespace) -> None:
+    """Sign a session's terms."""
+    member = Member(config.load(a.config))
+    record = member.approve(_session_id(a.id))
+    say(f"{member.config.name} approved '{record.manifest.title}' ({record.id.hex()[:16]}).")
+
+
+def session_refuse(a: argparse.Namespace) -> None:
+    """Refuse a session's terms."""
+    member = Member(config.load(a.config))
+    record = member.coordinator.get(_session_id(a.id))[0]
+    member.coordinator.refuse(record.id, a.reason)
+    say(f"{member.config.name} refused '{record.manifest.title}'.")
+
+
+def session_run(a: argparse.Namespace) -> None:
+    """Have a session computed, and wait for it."""
+    operator = launch.Operator(config.load(a.config), _progress())
+    record = operator.run(operator.coordinator.get(_session_id(a.id))[0].id)
+    say(f"'{record.manifest.title}' {MEANING[record.state]}.")
+
+
+def session_close(a: argparse.Namespace) -> None:
+    """Close a session everywhere, or forget one's own copy of the list."""
+    own = config.load(a.config)
+    member = Member(own)
+    record = member.coordinator.get(_session_id(a.id))[0]
+    if own.name == record.manifest.coordinator:
+        member.coordinator.close(record.id)
+        say(f"'{record.manifest.title}' is closed: all committee nodes deleted shares and results.")
+    else:
+        member.forget(record.id)
+        say(f"The private copy of the list that {own.name} contributed is deleted.")
+
+
+def session_launch(a: argparse.Namespace) -> None:
+    """Propose, wait for approvals and contributions, run, report."""
+    operator = launch.Operator(config.load(a.config), _progress())
+    wait_s = _seconds(a.wait_approvals)
+    session_id = _propose(operator, a.manifest)
+    say(f"Proposed {session_id.hex()}; waiting for approvals and contributions.", file=sys.stderr)
+    operator.wait(session_id, State.READY, wait_s)
+    record = operator.run(session_id)
+    report = {
+        "session": session_id.hex(),
+        "state": record.state.value,
+        "keys": operator.coordinator.get(session_id)[1],
+        "committee": operator.figures(record),
+    }
+    say(json.dumps(report) if a.json else f"{session_id.hex()}\n'{record.manifest.title}' {MEANING[record.state]}.")
+
+
+# Trials
+
+
+def demo(a: argparse.Namespace) -> None:
+    """Run a whole session on this machine."""
+    if a.lists and not a.out:
+        raise InputError("With --lists, say with --out into which folder the result sheets are written.")
+    if not 2 <= a.members <= 50 or a.rows < 1 or not 0 <= a.overlap <= 1:
+        raise InputError("--members must be 2 to 50, --rows at least 1, --overlap from 0 to 1.")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left behind
+    with trial.working_folder() as folder:
+        (folder / "lists").mkdir()
+        out = a.out or folder / "results"
+        out.mkdir(parents=True, exist_ok=True)
+        if a.lists:
+            lists = trial.Demo.given(a.lists, *_rules(a.rules), _map(a.map))
+        else:
+            lists = trial.Demo.generated(folder / "lists", a.members, a.rows, a.overlap, a.seed)
+        outcome, found = lists.run(folder / "nodes", out, _progress())
+        report = demo_json(outcome, found)
+        say(json.dumps(report, ensure_ascii=False) if a.json else demo_text(outcome, found, a.out))
+        if report["correct"] is False:
+            raise errors.ResultError("The demo found other rows than it expected; please report this.")
+
+
+def bench(a: argparse.Namespace) -> None:
+    """Measure a session on this machine."""
+    if not 2 <= a.members <= 1000 or not 0 <= a.overlap <= 1:
+        raise InputError("--members must be 2 to 1000, --overlap from 0 to 1.")
+    with trial.working_folder() as folder:
+        members = trial.names(a.members)
+        report = network.bench(folder, members, a.rows, a.overlap, rate=a.rate, show=_progress())
+    say(json.dumps(report) if a.json else bench_text(report))
+    if not report["correct"]:
+        raise errors.ResultError("The benchmark found other rows than it expected; please report this.")
+
+
+# Arguments
+
+
+def _rules(path: Path | None) -> tuple[tuple[Rule, ...], str]:
+    """The rules of a file, or the demo's, and the country they are for."""
+    if path is None:
+        return tuple(Rule(*rule) for rule in generator.RULES), generator.COUNTRY
+    return rules_file(toml.read(path))
+
+
+def _map(path: Path | None) -> MapFile:
+    """What a --map file says."""
+    return MapFile() if path is None else columns.read_map(toml.read(path), path)
+
+
+def _session_id(text: str) -> bytes:
+    text = text.strip().lower()
+    if not re.fullmatch(r"([0-9a-f]{2}){4,32}", text):
+        raise InputError(f"`{text}` is not a session id: give its 64 hex digits, or the first 8, 10, 12 … of them.")
+    return bytes.fromhex(text)
+
+
+def _seconds(text: str) -> float:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
+    if not found:
+        raise InputError(f"`{text}` is not a duration: write for example 90s, 30m, 2h or 1d.")
+    return float(found[1]) * DURATION_S[found[2]]
+
+
+def say(text: str, file: TextIO | None = None) -> None:
+    """Print, where a line of progress may have been."""
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\033[K")
+    print(text, file=file or sys.stdout)
+
+
+def _progress() -> Terminal:
+    return Terminal(sys.stderr)
+
+
+def _groups(digits: str) -> str:
+    return " ".join(digits[k : k + 4] for k in range(0, len(digits), 4))

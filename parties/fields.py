@@ -1,0 +1,351 @@
+"""The fields of a list in canonical form, batch by batch: from mapped columns to what rules compare.
+
+Only distinct cells of a batch are normalised; rows refer to them by code, so nothing of a whole list is ever held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mpc.replicated import Array
+from parties import columns, normalise, records
+from parties.columns import Column, Columns, MapFile
+from parties.errors import InputError
+from parties.findings import FIRST_ROWS, Finding, Severity
+from parties.normalise import Context, Normal, dates, documents, standard
+from parties.normalise.notes import Note, unusable
+from parties.records import Batch, SourceList
+
+NAME_PARTS = ("given_name", "middle_name", "family_name")
+DATE_FIELDS = ("birth_date", "birth_year", "registration_date")
+MEMORY = 1 << 16
+"""Distinct cells of a column that are remembered between batches."""
+
+
+@dataclass(frozen=True)
+class ReadableList:
+    """A list, and what its columns stand for.
+
+    Attributes:
+        source: the file.
+        columns: field → columns.
+        map_file: what its owner said about it.
+    """
+
+    source: SourceList
+    columns: Columns
+    map_file: MapFile
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.source.path
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What opening it brought up."""
+        return (*self.source.findings, *self.columns.findings)
+
+    @cached_property
+    def date_orders(self) -> dict[int, DateOrder]:
+        """How each date column is written, by its index, from all its dates unless the owner said it."""
+        found = [c[0].index for name in DATE_FIELDS if (c := self.columns.of(name))]
+        if self.map_file.date_order:
+            return dict.fromkeys(found, DateOrder(self.map_file.date_order))
+        seen = _order_evidence(self.source, found)
+        return {k: _date_order(self.source.headings[k], evidence) for k, evidence in seen.items()}
+
+
+def open_list(path: Path, map_file: MapFile | None = None) -> ReadableList:
+    """Open a list and find out what its columns stand for.
+
+    Raises:
+        InputError: the file or the map cannot be used.
+    """
+    m = map_file or MapFile()
+    options = records.ListOptions(m.encoding, m.delimiter, m.sheet, m.heading_row)
+    source = records.open_list(path, options)
+    return ReadableList(source, columns.map_columns(source.headings, source.tags, m, path), m)
+
+
+class FieldBatch(NamedTuple):
+    """A field in one batch.
+
+    Attributes:
+        normals: distinct ones.
+        codes: (rows,) int32: which of them each row has.
+    """
+
+    normals: list[Normal]
+    codes: Array
+
+
+@dataclass
+class FieldSource:
+    """Where a field's values come from.
+
+    Attributes:
+        indices: of the columns that are read.
+        make: from one row's cells of these columns to the field's values.
+        headings: of these columns, for people.
+        findings: what a person should know of these columns.
+    """
+
+    indices: tuple[int, ...]
+    make: Callable[[tuple[str, ...]], Normal]
+    headings: str
+    findings: tuple[Finding, ...] = ()
+    _known: dict[tuple[str, ...], Normal] = field(default_factory=dict)
+
+    def read(self, batch: Batch) -> FieldBatch:
+        """The field's values in a batch."""
+        if not self.indices:
+            return FieldBatch([self.make(())], np.zeros(len(batch.numbers), np.int32))
+        encoded = [batch.columns.column(k).dictionary_encode() for k in self.indices]
+        codes, cells = encoded[0].indices.to_numpy(), [(c,) for c in encoded[0].dictionary.to_pylist()]
+        for more in encoded[1:]:  # number the pairs of what there was and the next column
+            pairs = codes.astype(np.int64) * len(more.dictionary) + more.indices.to_numpy()
+            distinct, codes = np.unique(pairs, return_inverse=True)
+            last = more.dictionary.to_pylist()
+            before, after = np.divmod(distinct, len(more.dictionary))
+            cells = [(*cells[b], last[a]) for b, a in zip(before.tolist(), after.tolist(), strict=True)]
+        return FieldBatch([self._normal(c) for c in cells], codes)
+
+    def _normal(self, cells: tuple[str, ...]) -> Normal:
+        known = self._known.get(cells)
+        if known is None:
+            if len(self._known) >= MEMORY:
+                self._known.clear()
+            known = self._known[cells] = self.make(cells)
+        return known
+
+
+def sources(opened: ReadableList, wanted: Mapping[str, str], country: str) -> dict[str, FieldSource]:
+    """Where the values of fields come from.
+
+    Args:
+        opened: the list.
+        wanted: field → what needs it, for people.
+        country: of the session.
+
+    Raises:
+        InputError: the list has no column for one.
+    """
+    return {name: _source(opened, name, why, country) for name, why in wanted.items()}
+
+
+def _source(opened: ReadableList, name: str, why: str, country: str) -> FieldSource:
+    found, constants = opened.columns.of(name), opened.columns.constants
+    if len(found) > 1 and name not in columns.MULTIPLE:
+        raise InputError(f"{opened.path} has more than one column `{name}`, which {why} needs. Rename all but one.")
+    if name == "birth_year" and not found:
+        found = opened.columns.of("birth_date")
+    order = opened.date_orders[found[0].index] if found and name in DATE_FIELDS else DateOrder("")
+    context = Context(country, order.order)
+    if name == "id_number" and found:
+        return _identity(opened.columns, found, context)
+    if name == "full_name" and not found:
+        parts = [c for part in NAME_PARTS for c in opened.columns.of(part)]
+        if parts:
+            return _over(parts, lambda cells: standard.canonical(name, " ".join(cells), context))
+    if not found and name in constants:
+        normal = standard.canonical(name, constants[name], context)
+        return FieldSource((), lambda _: normal, f"constant {name}")
+    if not found:
+        raise InputError(_missing(opened, name, why))
+    make = _over(found, lambda cells: merged([standard.canonical(name, cell, context) for cell in cells]))
+    return replace(make, findings=order.findings)
+
+
+def _over(found: Sequence[Column], make: Callable[[tuple[str, ...]], Normal]) -> FieldSource:
+    return FieldSource(tuple(c.index for c in found), make, ", ".join(c.heading for c in found))
+
+
+def _identity(mapped: Columns, found: Sequence[Column], context: Context) -> FieldSource:
+    """Numbers with their type and country: a column of its own, what the heading says, or the list's constant."""
+    type_of, country_of = (mapped.of(name)[:1] for name in ("id_type", "id_country"))
+    usual_type, usual_country = (mapped.constants.get(name, "") for name in ("id_type", "id_country"))
+
+    def make(cells: tuple[str, ...]) -> Normal:
+        written_type = cells[len(found)] if type_of else usual_type
+        country = cells[-1] if country_of else usual_country
+        numbers = zip(found, cells, strict=False)
+        return merged([documents.identity(n, c.id_type or written_type, country, context) for c, n in numbers])
+
+    indices = tuple(c.index for c in (*found, *type_of, *country_of))
+    return FieldSource(indices, make, ", ".join(c.heading for c in found))
+
+
+def merged(normals: Sequence[Normal]) -> Normal:
+    """The values of several cells, in order, without repeats; empty cells beside others are no fault."""
+    if len(normals) == 1:
+        return normals[0]
+    values = tuple(dict.fromkeys(value for n in normals for value in n.values))
+    notes = [n.note for n in normals if n.note not in (None, Note.EMPTY)]
+    return Normal(values, notes[0] if notes else None) if values else unusable(notes[0] if notes else Note.EMPTY)
+
+
+def _missing(opened: ReadableList, name: str, why: str) -> str:
+    split = name in NAME_PARTS and opened.columns.of("full_name")
+    hint = " It has a full name only, which cannot be split; a rule on full_name:sorted could use it." if split else ""
+    return (
+        f"{opened.path} has no column for `{name}`, which {why} needs.{hint} Its columns are: {_headings(opened)}. "
+        f'Say in a --map file which one it is: [columns] {name} = "…".'
+    )
+
+
+def _headings(opened: ReadableList) -> str:
+    return ", ".join(opened.source.headings)
+
+
+# Day and month
+
+
+@dataclass(frozen=True)
+class DateOrder:
+    """How a column's dates are written.
+
+    Attributes:
+        order: dmy, mdy, or empty where it is not known.
+        findings: what a person should know or decide.
+    """
+
+    order: str
+    findings: tuple[Finding, ...] = ()
+
+
+Evidence = dict[str, tuple[int, list[int]]]
+"""dmy, mdy, both → how many dates can be read so, and the numbers of the first rows."""
+
+
+def _order_evidence(source: SourceList, columns: Sequence[int]) -> dict[int, Evidence]:
+    """For some columns, by index, what all their dates say about their order."""
+    seen: dict[int, Evidence] = {k: dict.fromkeys(("dmy", "mdy", "both"), (0, [])) for k in columns}
+    evidence_of = lru_cache(MEMORY)(dates.order_evidence)
+    for batch in source.batches() if columns else ():
+        for k in columns:
+            encoded = batch.columns.column(k).dictionary_encode()
+            evidence = np.array([evidence_of(cell) for cell in encoded.dictionary.to_pylist()], object)
+            of_row = evidence[encoded.indices.to_numpy()]
+            for kind, (count, first) in seen[k].items():
+                rows = batch.numbers[of_row == kind]
+                seen[k][kind] = count + len(rows), (first + rows[:FIRST_ROWS].tolist())[:FIRST_ROWS]
+    return seen
+
+
+def _date_order(heading: str, seen: Evidence) -> DateOrder:
+    """The order that some dates prove and none contradicts."""
+    (dmy, _), (mdy, _), (both, unclear) = (seen[kind] for kind in ("dmy", "mdy", "both"))
+    if dmy and mdy:
+        few = min(("dmy", "mdy"), key=lambda kind: seen[kind][0])
+        text = (
+            f"some dates have the day first ({dmy:,}), others the month ({mdy:,}): correct the rows, or say "
+            "`date_order` under [list] in a --map file; until then unclear dates are not compared."
+        )
+        return DateOrder("", (Finding(Severity.STOP, text, heading, seen[few][0], tuple(seen[few][1])),))
+    if not (dmy or mdy):
+        text = (
+            'no date shows whether the day or the month comes first: say date_order = "dmy" or "mdy" under [list] in '
+            "a --map file; until then these dates are not compared."
+        )
+        return DateOrder("", (Finding(Severity.STOP, text, heading, both, tuple(unclear)),) if both else ())
+    words = "the day first" if dmy else "the month first"
+    note = Finding(Severity.NOTE, f"dates are read with {words}, as {dmy or mdy:,} of them prove.", heading)
+    return DateOrder("dmy" if dmy else "mdy", (note,) if both else ())
+
+
+# Rows that are new
+
+
+@dataclass(frozen=True)
+class NewRows:
+    """Which rows of a list are new, and reported: those registered since a day, or marked in a column.
+
+    Attributes:
+        since: ISO date, or empty.
+        column: heading, or empty.
+
+    Raises:
+        InputError: the day is not one.
+    """
+
+    since: str = ""
+    column: str = ""
+
+    def __post_init__(self) -> None:
+        try:
+            iso = date.fromisoformat(self.since).isoformat() if self.since else ""
+        except ValueError:
+            iso = ""
+        if iso != self.since:
+            raise InputError(f"`{self.since}` is not a day: write it like 2026-01-31.")
+
+    def __bool__(self) -> bool:
+        return bool(self.since or self.column)
+
+    def source(self, opened: ReadableList) -> FieldSource:
+        """The column that tells; its one value is `yes` for a new row.
+
+        Raises:
+            InputError: the list has no such column.
+        """
+        if self.column:
+            found = opened.columns.of(self.column)
+            if len(found) != 1:
+                what = "has no column" if not found else "has more than one column"
+                raise InputError(f"{opened.path} {what} `{self.column}`. Its columns are: {_headings(opened)}.")
+            return _over(found, lambda cells: _marked(cells[0]))
+        registered = _source(opened, "registration_date", "--new-since", "")
+        make = registered.make
+        return replace(registered, make=lambda cells: _since(make(cells), self.since), _known={})
+
+
+_YES = {
+    "x",
+    "yes",
+    "y",
+    "1",
+    "true",
+    "new",
+    "так",
+    "нова",
+    "новий",
+    "oui",
+    "nouveau",
+    "sí",
+    "si",
+    "nuevo",
+    "نعم",
+    "جديد",
+}
+_NO = {"", "-", "no", "n", "0", "false", "old", "ні", "non", "لا"}
+
+
+def _marked(cell: str) -> Normal:
+    word = normalise.text(cell)
+    if word in _YES:
+        return Normal(("yes",))
+    return Normal(("no",)) if word in _NO else unusable(Note.NOT_RECOGNISED)
+
+
+def _since(registered: Normal, since: str) -> Normal:
+    """Rows whose day of registration is unknown count as new: nothing is left unreported by mistake."""
+    known = [value for value in registered.values if len(value) == len(since)]
+    return Normal(("no",)) if known and known[0] < since else Normal(("yes",), registered.note)
+
+
+def to_json(map_file: MapFile, new: NewRows) -> dict[str, Any]:
+    """What must be kept with a private copy of a list to read it again in the same way."""
+    return {"map": map_file.to_json(), "new": {"since": new.since, "column": new.column}}
+
+
+def from_json(kept: Mapping[str, Any]) -> tuple[MapFile, NewRows]:
+    """The way back from `to_json`."""
+    return MapFile.from_json(kept["map"]), NewRows(**kept["new"])

@@ -1,0 +1,304 @@
+"""From a list to its keys: rows → canonical fields → a key for each rule and value.
+
+Keys are distinct within a member; `RuleKeys` remembers which key stands for which row and rule, so that results can be
+brought back to rows. All of it stays with the member.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+
+import numpy as np
+
+from mpc.replicated import Array
+from parties import fields
+from parties.columns import FIELDS
+from parties.errors import InputError
+from parties.fields import FieldBatch, FieldSource, NewRows, ReadableList
+from parties.findings import FIRST_ROWS, Finding
+from parties.normalise import libraries
+from parties.normalise.notes import Note
+from parties.records import Batch
+from parties.rules import KEY_BYTES, FieldUse, KeyMaker, Rule, part
+
+MAX_KEYS_OF_A_ROW = 64
+"""Under one rule: so many combinations of its fields' values."""
+NOTES = tuple(Note)
+NO_VALUE = 0x80
+"""Added to a note's number where the row has no value of the field."""
+RECORD_FIELDS = FIELDS[: FIELDS.index("registration_date")]
+"""What a person is told apart by; later fields are about what the person got."""
+COUNTED = ("phone", "id_number")
+"""Fields whose values should be of one person or household."""
+
+
+@dataclass(frozen=True)
+class RuleKeys:
+    """A rule's keys.
+
+    Attributes:
+        rows: (k,) int32: row of each key, ascending; a row has as many as its fields have values.
+        places: (k,) int32: the key's place in `Keys.keys`.
+    """
+
+    rows: Array
+    places: Array
+
+
+@dataclass(frozen=True)
+class Keys:
+    """A list's keys in one session; secret.
+
+    Attributes:
+        keys: (n, 2) uint64: 16 bytes a key, distinct, in ascending order.
+        of_rule: for each rule its keys by row.
+        numbers: (rows,) int64: each row's number in the spreadsheet.
+        states: for each field (rows,) uint8: 0, or 1 + the place in `NOTES` of what was noticed, with `NO_VALUE`.
+        new: (rows,) bool: rows that are reported; None where all are.
+        household: (rows,) int32: equal for rows of one household; None where no rule needs it.
+        records: (rows,) V16: digest of what tells the person apart, under a key of the caller's; None if not asked for.
+        repeats: for each of `COUNTED` that was read, how many values stand on how many rows, most first: at most
+            `FIRST_ROWS` pairs of a number of rows and the first of them.
+        headings: for each field the headings of the columns it was read from.
+    """
+
+    keys: Array
+    of_rule: tuple[RuleKeys, ...]
+    numbers: Array
+    states: Mapping[str, Array]
+    new: Array | None = None
+    household: Array | None = None
+    records: Array | None = None
+    repeats: Mapping[str, list[tuple[int, tuple[int, ...]]]] = field(default_factory=dict)
+    headings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        """Rows of the list."""
+        return len(self.numbers)
+
+    def usable(self, rule: int) -> Array:
+        """(rows,) bool: rows that have a key under a rule."""
+        has = np.zeros(self.rows, bool)
+        has[self.of_rule[rule].rows] = True
+        return has
+
+    def first_rows(self, rule: int) -> Array:
+        """(k,) int32: for each key of a rule the first row that has it."""
+        of = self.of_rule[rule]
+        first = np.empty(len(self.keys), np.int32)
+        first[of.places[::-1]] = of.rows[::-1]  # the last assignment counts: the smallest row
+        return first[of.places]
+
+    def same_as(self) -> Array:
+        """(rows,) int32: the first earlier row that shares a key under any rule, or -1."""
+        same = np.arange(self.rows, dtype=np.int32)
+        for k, of in enumerate(self.of_rule):
+            np.minimum.at(same, of.rows, self.first_rows(k))
+        return np.where(same < np.arange(self.rows), same, -1)
+
+    def reason(self, name: str, row: int) -> str:
+        """Why a row has no value of a field, for people; empty where it has one."""
+        state = int(self.states[name][row])
+        return NOTES[(state & ~NO_VALUE) - 1].value if state & NO_VALUE else ""
+
+
+def make_keys(
+    opened: ReadableList,
+    session_id: bytes,
+    rules: Sequence[Rule],
+    country: str,
+    *,
+    new: NewRows = NewRows(),  # noqa: B008 - frozen
+    record_key: bytes = b"",
+    progress: Callable[[int], None] = lambda _: None,
+) -> tuple[Keys, list[Finding]]:
+    """Derive the keys of every row of a list under every rule.
+
+    Args:
+        opened: the list.
+        session_id: 32 bytes.
+        rules: of the session.
+        country: of the session.
+        new: which rows are new.
+        record_key: for `Keys.records`, at most 64 bytes; nothing if they are not needed.
+        progress: told the number of rows read, now and then.
+
+    Returns:
+        The keys, and what reading the columns brought up.
+
+    Raises:
+        InputError: the list cannot be read, or lacks a rule's column.
+        ConfigError: libraries of other versions than the standard's are installed.
+    """
+    libraries.check()
+    wanted = fields_of(rules)
+    if record_key:
+        wanted |= {f: "" for f in RECORD_FIELDS if f not in wanted and opened.columns.of(f)}
+    sources, is_new = fields.sources(opened, wanted, country), new.source(opened) if new else None
+    reader = _Reader(
+        sources,
+        [(KeyMaker(session_id, rule), rule) for rule in rules],
+        is_new,
+        [f for f in RECORD_FIELDS if f in wanted],
+        record_key,
+    )
+    for batch in opened.source.batches():
+        reader.take(batch)
+        progress(len(reader.numbers))
+    findings = [f for source in [*sources.values(), *([is_new] if is_new else [])] for f in source.findings]
+    return reader.keys(), list(dict.fromkeys(findings))
+
+
+def fields_of(rules: Sequence[Rule]) -> dict[str, str]:
+    """The fields that rules need, each with a word on what needs it."""
+    wanted = {use.field: f"the rule `{rule.name}`" for rule in reversed(rules) for use in rule.uses}
+    for rule in rules:
+        if rule.scope == "household":
+            wanted.setdefault("household_id", f"the rule `{rule.name}` for whole households")
+    return wanted
+
+
+class _Reader:
+    """Gathers a list's keys, batch by batch."""
+
+    def __init__(
+        self,
+        sources: Mapping[str, FieldSource],
+        rules: list[tuple[KeyMaker, Rule]],
+        new: FieldSource | None,
+        record_fields: list[str],
+        record_key: bytes,
+    ) -> None:
+        self._sources, self._rules, self._new = sources, rules, new
+        self._record_fields, self._record_key = record_fields, record_key
+        self.numbers = array("q")
+        self._rows = [array("i") for _ in rules]
+        self._states: dict[str, bytearray] = {name: bytearray() for name in sources}
+        self._is_new, self._records = bytearray(), bytearray()
+        self._counted = {name: (array("q"), array("i")) for name in COUNTED if name in sources}
+        self._households: dict[str, int] = {}
+        self._household = array("i")
+        self._of_rule = [bytearray() for _ in rules]
+
+    def take(self, batch: Batch) -> None:
+        """Add a batch's rows."""
+        start = len(self.numbers)
+        self.numbers.frombytes(batch.numbers.tobytes())
+        read = {name: source.read(batch) for name, source in self._sources.items()}
+        for name, values in read.items():
+            states = np.array([_state(n.values, n.note) for n in values.normals], np.uint8)
+            self._states[name] += states[values.codes].tobytes()
+        for name, (hashes, rows) in self._counted.items():
+            _count(read[name], start, hashes, rows)
+        parts = {use: _parts(read[use.field], use) for _, rule in self._rules for use in rule.uses}
+        for (maker, rule), rows, digests in zip(self._rules, self._rows, self._of_rule, strict=True):
+            _derive(maker, [parts[use] for use in rule.uses], start, rows, digests)
+        if "household_id" in read:
+            self._take_households(read["household_id"])
+        if self._record_key:
+            whole = [_parts(read[name], FieldUse(name)) for name in self._record_fields]
+            self._take_records(whole, len(batch.numbers))
+        if self._new:
+            self._take_new(self._new.read(batch), batch)
+
+    def _take_households(self, ids: FieldBatch) -> None:
+        for code in ids.codes.tolist():
+            values = ids.normals[code].values
+            # A row without a household's id is a household of its own.
+            known = self._households.setdefault(
+                values[0] if values else f"\0{len(self._households)}", len(self._households)
+            )
+            self._household.append(known)
+
+    def _take_records(self, parts: list[list[tuple[bytes, ...]]], rows: int) -> None:
+        keyed = hashlib.blake2b(digest_size=KEY_BYTES, key=self._record_key)
+        for fields_of_row in zip(*parts, strict=True) if parts else [()] * rows:
+            one = keyed.copy()
+            for values in fields_of_row:
+                one.update(len(values).to_bytes(4, "big") + b"".join(values))
+            self._records += one.digest()
+
+    def _take_new(self, marks: FieldBatch, batch: Batch) -> None:
+        for code, number in zip(marks.codes.tolist(), batch.numbers.tolist(), strict=True):
+            values = marks.normals[code].values
+            if not values:
+                raise InputError(
+                    f"Row {number}, column `{self._new.headings if self._new else ''}`: it must say yes or no (or x, "
+                    "1, 0, or nothing) so that new rows can be told."
+                )
+            self._is_new.append(values[0] == "yes")
+
+    def keys(self) -> Keys:
+        """All that was gathered."""
+        keys, places = _distinct(b"".join(self._of_rule))
+        ends = np.cumsum([len(rows) for rows in self._rows]).tolist()
+        numbers = np.frombuffer(self.numbers, np.int64)
+        return Keys(
+            keys,
+            tuple(
+                RuleKeys(np.frombuffer(rows, np.int32), places[end - len(rows) : end])
+                for rows, end in zip(self._rows, ends, strict=True)
+            ),
+            numbers,
+            {name: np.frombuffer(states, np.uint8) for name, states in self._states.items()},
+            np.frombuffer(self._is_new, bool) if self._new else None,
+            np.frombuffer(self._household, np.int32) if self._household else None,
+            np.frombuffer(self._records, "V16") if self._record_key else None,
+            {name: _repeats(*counted, numbers) for name, counted in self._counted.items()},
+            {name: source.headings for name, source in self._sources.items()},
+        )
+
+
+def _state(values: tuple[str, ...], note: Note | None) -> int:
+    return 0 if note is None else 1 + NOTES.index(note) | (0 if values else NO_VALUE)
+
+
+def _parts(values: FieldBatch, use: FieldUse) -> list[tuple[bytes, ...]]:
+    """For each row the field's parts of canonical bytes, in the form that is used."""
+    parts = [tuple(part(v) for v in dict.fromkeys(map(use.apply, n.values)) if v) for n in values.normals]
+    return [parts[code] for code in values.codes.tolist()]
+
+
+def _derive(
+    maker: KeyMaker, parts: list[list[tuple[bytes, ...]]], start: int, rows: array[int], digests: bytearray
+) -> None:
+    """A key for each combination of a row's values, one of each field."""
+    for row, values in enumerate(zip(*parts, strict=True), start):
+        for number, combination in enumerate(product(*values)):
+            if number == MAX_KEYS_OF_A_ROW:
+                break
+            digests += maker.key(b"".join(combination))
+            rows.append(row)
+
+
+def _count(values: FieldBatch, start: int, hashes: array[int], rows: array[int]) -> None:
+    for row, code in enumerate(values.codes.tolist(), start):
+        for value in values.normals[code].values:
+            hashes.append(hash(value))
+            rows.append(row)
+
+
+def _repeats(hashes: array[int], rows: array[int], numbers: Array) -> list[tuple[int, tuple[int, ...]]]:
+    """The values that stand on most rows: on how many, and on which first."""
+    _, codes, counts = np.unique(np.frombuffer(hashes, np.int64), return_inverse=True, return_counts=True)
+    most = np.argsort(counts, kind="stable")[::-1][:FIRST_ROWS]
+    on = np.frombuffer(rows, np.int32)
+    found = [(int(counts[k]), numbers[on[np.flatnonzero(codes == k)[:FIRST_ROWS]]]) for k in most if counts[k] > 1]
+    return [(count, tuple(first.tolist())) for count, first in found]
+
+
+def _distinct(digests: bytes) -> tuple[Array, Array]:
+    """Distinct keys in ascending order, (n, 2) uint64, and for each digest its place among them, int32."""
+    words = np.frombuffer(digests, np.uint64).reshape(-1, 2)
+    order = np.lexsort((words[:, 1], words[:, 0]))
+    ordered = words[order]
+    is_new = np.ones(len(words), bool)
+    np.any(ordered[1:] != ordered[:-1], axis=1, out=is_new[1:])
+    places = np.empty(len(words), np.int32)
+    places[order] = np.cumsum(is_new, dtype=np.int32) - 1
+    return ordered[is_new], places
