@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from operator import itemgetter
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from mpc.replicated import Array
 from parties import fields
+from parties.columns import Column
 from parties.errors import InputError
 from parties.fields import ReadableList
 from parties.findings import FIRST_ROWS, Finding, Severity
@@ -127,7 +131,7 @@ def check_list(opened: ReadableList, rules: Sequence[Rule], country: str) -> Lis
     rules, missing = _possible(opened, rules, country)
     keys, findings = make_keys(opened, os.urandom(32), rules, country)
     lacking = [Finding(Severity.STOP, text) for text in missing]
-    judged = [*lacking, *findings, *judge(keys, rules, 2 * keys.rows), *lost_zeros(opened)]
+    judged = [*lacking, *findings, *judge(opened, keys, rules, 2 * keys.rows)]
     filled = _filled(opened)
     usable = np.any([np.zeros(keys.rows, bool), *(keys.usable(k) for k in range(len(rules)))], axis=0)
     return ListCheck(
@@ -161,11 +165,12 @@ def gravest_first(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(findings, key=lambda f: order.index(f.severity)))
 
 
-def judge(keys: Keys, rules: Sequence[Rule], other_rows: int) -> list[Finding]:
+def judge(opened: ReadableList, keys: Keys, rules: Sequence[Rule], other_rows: int) -> list[Finding]:
     """What a person should know of a list's rows, or decide before they are used.
 
     Args:
-        keys: of the list.
+        opened: the list.
+        keys: its keys.
         rules: of the session.
         other_rows: rows of all others together, as far as known.
     """
@@ -183,7 +188,7 @@ def judge(keys: Keys, rules: Sequence[Rule], other_rows: int) -> list[Finding]:
             findings.append(Finding(Severity.STOP, text, "", len(lacking), _first(keys, lacking)))
         weak = rule.weakness(keys.rows, other_rows)
         findings += [Finding(Severity.WARNING, weak)] if weak else []
-    return findings
+    return [*findings, *_lost_zeros(opened), *_unclear_sexes(opened)]
 
 
 def _first(keys: Keys, rows: Array) -> tuple[int, ...]:
@@ -201,30 +206,47 @@ def _notes(keys: Keys, name: str) -> Iterator[Finding]:
             yield Finding(severity, f"{note.value}.", keys.headings[name], len(rows), _first(keys, rows))
 
 
-def lost_zeros(opened: ReadableList) -> Iterator[Finding]:
+def _lost_zeros(opened: ReadableList) -> Iterator[Finding]:
     """Numbers one digit shorter than almost all others of their column, which begin with 0 here and there."""
     for column in opened.columns.of("id_number"):
-        lengths: dict[int, int] = {}
-        with_zero: set[int] = set()
-        short: dict[int, list[int]] = {}
-        for batch in opened.source.batches():
-            cells = pc.utf8_trim_whitespace(batch.columns.column(column.index))
+        rows: dict[int, list[int]] = {}  # of the numbers of each length
+        lengths: Counter[int] = Counter()
+        with_zero = set()
+        for numbers, cells in _trimmed(opened, column):
             digits = pc.match_substring_regex(cells, r"^\d+$").to_numpy(zero_copy_only=False)
-            counts = np.where(digits, pc.utf8_length(cells).to_numpy(zero_copy_only=False), 0)
+            of_row = np.where(digits, pc.utf8_length(cells).to_numpy(zero_copy_only=False), 0)
             zero = pc.starts_with(cells, "0").to_numpy(zero_copy_only=False)
-            for length in np.unique(counts[counts > 0]).tolist():
-                of_length = counts == length
-                lengths[length] = lengths.get(length, 0) + int(of_length.sum())
-                with_zero |= {length} if np.any(of_length & zero) else set()
-                short.setdefault(length, []).extend(batch.numbers[of_length][:FIRST_ROWS].tolist())
-        usual = max(lengths, key=lengths.__getitem__, default=0)
-        less = lengths.get(usual - 1, 0)
-        if less and usual in with_zero and lengths[usual] >= USUAL * sum(lengths.values()):
+            with_zero |= set(of_row[zero].tolist())
+            for length in np.unique(of_row[digits]).tolist():
+                lengths[length] += int(np.count_nonzero(of_row == length))
+                rows[length] = (rows.get(length, []) + numbers[of_row == length][:FIRST_ROWS].tolist())[:FIRST_ROWS]
+        usual, count = max(lengths.items(), key=itemgetter(1), default=(0, 0))
+        if lengths[usual - 1] and usual in with_zero and count >= USUAL * lengths.total():
             text = (
                 f"numbers of {usual - 1} digits where almost all have {usual}, some with a 0 in front: a spreadsheet "
                 "probably took the zero away. Numbers are compared without zeros in front, so they match all the same."
             )
-            yield Finding(Severity.WARNING, text, column.heading, less, tuple(short[usual - 1][:FIRST_ROWS]))
+            yield Finding(Severity.WARNING, text, column.heading, lengths[usual - 1], tuple(rows[usual - 1]))
+
+
+def _unclear_sexes(opened: ReadableList) -> Iterator[Finding]:
+    """A column where M may be mujer: it stands beside H."""
+    for column in opened.columns.of("sex"):
+        words: Counter[str] = Counter()
+        for _, cells in _trimmed(opened, column):
+            for seen in pc.value_counts(pc.utf8_lower(cells)).to_pylist():
+                words[seen["values"]] += seen["counts"]
+        if words["h"] and words["m"]:
+            text = (
+                "M stands beside H: if these are hombre and mujer, write F or mujer instead of M, since M is read as male."
+            )
+            yield Finding(Severity.STOP, text, column.heading, words["m"])
+
+
+def _trimmed(opened: ReadableList, column: Column) -> Iterator[tuple[Array, pa.StringArray]]:
+    """A column's cells without spaces around them, with the rows' numbers, batch by batch."""
+    for batch in opened.source.batches():
+        yield batch.numbers, pc.utf8_trim_whitespace(batch.columns.column(column.index))
 
 
 def _filled(opened: ReadableList) -> list[int]:

@@ -24,6 +24,8 @@ _QUESTION = re.compile(r"^\s*[A-Za-z]?\d+(\.\d+)*[.):]\s+")
 """A questionnaire's numbering: `3. `, `Q3) `."""
 _SUFFIX = re.compile(r"_[ih]_?[cf]$")
 """HOPE's ends of names: `birth_date_i_c`."""
+_ORDINAL = re.compile("\\.([\N{MASCULINE ORDINAL INDICATOR}\N{DEGREE SIGN}])")
+"""`N.º` is `Nº`."""
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _PARENTHESES = re.compile(r"[(\[]([^()\[\]]*)[)\]]")
 _LANGUAGES = re.compile(r"\s[/|–—-]\s|\n")
@@ -81,8 +83,8 @@ def is_code(heading: str, tag: str) -> bool:
 
 
 def recognised(headings: Sequence[str]) -> int:
-    """How many of these cells are headings that the vocabulary knows."""
-    return sum(bool(of_heading(heading).fields) for heading in headings)
+    """How many different fields these cells are known headings of."""
+    return len({of_heading(heading).fields for heading in headings} - {()})
 
 
 def _in_group(heading: str) -> Meaning:
@@ -137,7 +139,7 @@ def _words(kind: str) -> frozenset[str]:
 
 def _fold(heading: str) -> str:
     """A heading as it is compared: words without case, accents, punctuation and small words."""
-    spaced = _CAMEL.sub(" ", _SUFFIX.sub("", heading.strip()))
+    spaced = _CAMEL.sub(" ", _SUFFIX.sub("", _ORDINAL.sub(r"\1", heading.strip())))
     letters = unicodedata.normalize("NFD", normalise.text(spaced)).translate(_LETTERS)
     kept = (c if c.isalnum() else " " for c in letters if unicodedata.category(c) not in ("Mn", "Cf"))
     numbers, small = _VOCABULARY["words"]["number"], _VOCABULARY["words"]["small"]

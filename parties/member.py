@@ -91,7 +91,7 @@ class Member:
         keys, found = self._keys(record, opened, new)
         check_limits(record.manifest, keys, path)
         others = keys.rows * (len(record.manifest.members) - 1)
-        findings = gravest_first([*opened.findings, *found, *judge(keys, record.manifest.rules, others)])
+        findings = gravest_first([*opened.findings, *found, *judge(opened, keys, record.manifest.rules, others)])
         if not accept:
             _stop(path, findings)
         copy = self._copy(record.id)

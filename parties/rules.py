@@ -41,11 +41,12 @@ _LETTERS = re.compile(r"(first|last)([1-9]\d?)")
 
 VALUES = {
     "id_number": 1e11, "phone": 1e10, "household_id": 1e6, "full_name": 5e4, "family_name": 1e3, "given_name": 200,
-    "middle_name": 200, "birth_date": 2e4, "birth_year": 70, "sex": 2, "admin1": 10, "admin2": 50, "admin3": 300,
+    "middle_name": 200, "birth_date": 2e3, "birth_year": 70, "sex": 2, "admin1": 10, "admin2": 50, "admin3": 300,
     "admin4": 2e3, "registration_date": 300, "assistance_type": 5, "amount": 10, "period": 12, "id_type": 4,
     "id_country": 2,
 }  # fmt: skip
-"""By how many equally likely values a field tells people apart, roughly and on the careful side."""
+"""By how many equally likely values a field tells people apart, roughly and on the careful side: birth dates, for
+example, heap on 1 January and on round years."""
 AT_MOST = {"initials": 200, "first-word": 200, "last-word": 1e3, "phonetic": 2e4, "year": 70, "month": 800}
 """As many are left after a transform."""
 

@@ -166,6 +166,13 @@ def test_numbers_that_lost_their_zero(tmp_path: Path) -> None:
     assert not [f for f in whole.findings if "took the zero" in f.text]
 
 
+@pytest.mark.parametrize(("words", "stops"), [("HMhm", True), ("FMfm", False), ("HF", False), ("MM", False)])
+def test_a_sex_that_may_be_spanish(tmp_path: Path, words: str, stops: bool) -> None:
+    path = write(tmp_path / "list.csv", "\n".join(["id_number,sex", *(f"A{k},{w}" for k, w in enumerate(words))]))
+    findings = [f for f in checked(path, RULES[:1]).findings if "mujer" in f.text]
+    assert [(f.severity, f.column, f.count) for f in findings] == ([(Severity.STOP, "sex", 2)] if stops else [])
+
+
 @pytest.mark.parametrize(
     ("times", "severity"),
     [(MANY_ROWS[0], None), (MANY_ROWS[0] + 1, Severity.WARNING), (MANY_ROWS[1] + 1, Severity.STOP)],

@@ -92,7 +92,7 @@ def test_every_field_and_transform_has_its_weight() -> None:
     [
         (("sex", "birth_date:year"), 1000, 2000, 1000.0),
         (("sex", "birth_date:year"), 10, 14, 1.0),
-        (("phone", "birth_date"), 200_000, 400_000, 0.0004),
+        (("phone", "birth_date"), 200_000, 400_000, 0.004),
         (("full_name", "sex"), 1000, 1000, 10.0),
     ],
 )
