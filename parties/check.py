@@ -15,10 +15,9 @@ import pyarrow.compute as pc
 from mpc.replicated import Array
 from parties import fields
 from parties.columns import Column
-from parties.errors import InputError
 from parties.fields import ReadableList
 from parties.findings import FIRST_ROWS, Finding, Severity
-from parties.keys import NO_VALUE, NOTES, Keys, fields_of, make_keys
+from parties.keys import NO_VALUE, NOTES, Keys, make_keys
 from parties.normalise.notes import Note
 from parties.rules import Rule
 
@@ -123,17 +122,15 @@ class ListCheck:
 
 
 def check_list(opened: ReadableList, rules: Sequence[Rule], country: str) -> ListCheck:
-    """Read a whole list as a session with these rules would, but go on without rules whose columns it lacks. Offline.
+    """Read a whole list as a session with these rules would. Offline.
 
     Raises:
         InputError: the list cannot be read.
     """
-    rules, missing = _possible(opened, rules, country)
     keys, findings = make_keys(opened, os.urandom(32), rules, country)
-    lacking = [Finding(Severity.STOP, text) for text in missing]
-    judged = [*lacking, *findings, *judge(opened, keys, rules, 2 * keys.rows)]
+    judged = [*findings, *judge(opened, keys, rules, 2 * keys.rows)]
     filled = _filled(opened)
-    usable = np.any([np.zeros(keys.rows, bool), *(keys.usable(k) for k in range(len(rules)))], axis=0)
+    usable = np.any([keys.usable(k) for k in range(len(rules))], axis=0)
     return ListCheck(
         path=str(opened.path),
         headings=opened.source.headings,
@@ -143,20 +140,8 @@ def check_list(opened: ReadableList, rules: Sequence[Rule], country: str) -> Lis
         rules=tuple(_rule(opened, keys, k, rule, country) for k, rule in enumerate(rules)),
         usable=int(usable.sum()),
         findings=gravest_first([*opened.findings, *judged]),
-        missing=tuple(missing),
+        missing=keys.missing,
     )
-
-
-def _possible(opened: ReadableList, rules: Sequence[Rule], country: str) -> tuple[list[Rule], list[str]]:
-    """The rules whose columns a list has, and a sentence for each that it lacks one for."""
-    possible, missing = [], []
-    for rule in rules:
-        try:
-            fields.sources(opened, fields_of([rule]), country)
-            possible.append(rule)
-        except InputError as error:
-            missing.append(str(error))
-    return possible, missing
 
 
 def gravest_first(findings: Sequence[Finding]) -> tuple[Finding, ...]:
@@ -238,7 +223,7 @@ def _unclear_sexes(opened: ReadableList) -> Iterator[Finding]:
                 words[seen["values"]] += seen["counts"]
         if words["h"] and words["m"]:
             text = (
-                "M stands beside H: if these are hombre and mujer, write F or mujer instead of M, since M is read as male."
+                "M stands beside H: if these are hombre and mujer, write mujer instead of M, since M is read as male."
             )
             yield Finding(Severity.STOP, text, column.heading, words["m"])
 
@@ -262,8 +247,7 @@ def _columns(opened: ReadableList, filled: Sequence[int], country: str) -> Itera
     """How each column reads, with a cell for example."""
     stands_for = {c.index: (name, c.how) for name, found in opened.columns.fields.items() for c in found}
     sample = next(opened.source.batches(), None)
-    used = {name: "" for name, _ in stands_for.values()}
-    sources = fields.sources(opened, used, country)
+    sources = {name: fields.source(opened, name, "", country) for name in opened.columns.fields}
     for k, heading in enumerate(opened.source.headings):
         name, how = stands_for.get(k, ("", ""))
         cells = sample.columns.column(k).to_pylist() if sample else []
@@ -293,15 +277,14 @@ def _rule(opened: ReadableList, keys: Keys, k: int, rule: Rule, country: str) ->
         int(usable.sum()),
         _first(keys, np.flatnonzero(~usable)),
         len(again),
-        _example(opened, rule, country),
+        _example(opened, rule, country) if len(of.rows) else (),
     )
 
 
 def _example(opened: ReadableList, rule: Rule, country: str) -> tuple[str, ...]:
     """The first usable row of the first batch, as it is compared."""
-    read = fields.sources(opened, fields_of([rule]), country)
     batch = next(opened.source.batches())
-    columns = [(use, read[use.field].read(batch)) for use in rule.uses]
+    columns = [(use, fields.source(opened, use.field, "", country).read(batch)) for use in rule.uses]
     for row in range(len(batch.numbers)):
         values = [[v for v in map(use.apply, f.normals[f.codes[row]].values) if v] for use, f in columns]
         if all(values):

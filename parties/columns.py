@@ -79,6 +79,10 @@ class Columns:
     findings: tuple[Finding, ...]
     headings: tuple[str, ...]
 
+    def has(self, field: str) -> bool:
+        """Whether a standard field has a column or a constant."""
+        return field in self.fields or field in self.constants
+
     def of(self, name: str) -> tuple[Column, ...]:
         """The columns of a field; of a name that is no field, those with this heading."""
         if name in FIELDS or name in self.fields:

@@ -38,6 +38,8 @@ def check_limits(manifest: Manifest, keys: Keys, path: Path) -> None:
             f"{path} makes {len(keys.keys)} keys, since rows have several phones or numbers; the session allows "
             f"{manifest.max_keys} per member. Ask the coordinator for a session with a higher `max_records`."
         )
+    if len(keys.keys) == 0 and keys.missing:
+        raise InputError(keys.missing[0])
     if len(keys.keys) == 0:
         needed = "; ".join(f"{r.name}: {r.shown}" for r in manifest.rules)
         raise InputError(f"No row of {path} has all fields of any rule ({needed}); there is nothing to compare.")

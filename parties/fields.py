@@ -127,21 +127,18 @@ class FieldSource:
         return known
 
 
-def sources(opened: ReadableList, wanted: Mapping[str, str], country: str) -> dict[str, FieldSource]:
-    """Where the values of fields come from.
+def source(opened: ReadableList, name: str, why: str, country: str) -> FieldSource:
+    """Where the values of a field come from.
 
     Args:
         opened: the list.
-        wanted: field → what needs it, for people.
+        name: of the field.
+        why: what needs it, for people.
         country: of the session.
 
     Raises:
-        InputError: the list has no column for one.
+        InputError: the list has no column for it.
     """
-    return {name: _source(opened, name, why, country) for name, why in wanted.items()}
-
-
-def _source(opened: ReadableList, name: str, why: str, country: str) -> FieldSource:
     found, constants = opened.columns.of(name), opened.columns.constants
     if len(found) > 1 and name not in columns.MULTIPLE:
         raise InputError(f"{opened.path} has more than one column `{name}`, which {why} needs. Rename all but one.")
@@ -302,7 +299,7 @@ class NewRows:
                 what = "has no column" if not found else "has more than one column"
                 raise InputError(f"{opened.path} {what} `{self.column}`. Its columns are: {_headings(opened)}.")
             return _over(found, lambda cells: _marked(cells[0]))
-        registered = _source(opened, "registration_date", "--new-since", "")
+        registered = source(opened, "registration_date", "--new-since", "")
         make = registered.make
         return replace(registered, make=lambda cells: _since(make(cells), self.since), _known={})
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 
 import numpy as np
@@ -19,7 +19,7 @@ from parties import fields
 from parties.columns import FIELDS
 from parties.errors import InputError
 from parties.fields import FieldBatch, FieldSource, NewRows, ReadableList
-from parties.findings import FIRST_ROWS, Finding
+from parties.findings import FIRST_ROWS, Finding, Severity
 from parties.normalise import libraries
 from parties.normalise.notes import Note
 from parties.records import Batch
@@ -32,6 +32,7 @@ NO_VALUE = 0x80
 """Added to a note's number where the row has no value of the field."""
 RECORD_FIELDS = FIELDS[: FIELDS.index("registration_date")]
 """What a person is told apart by; later fields are about what the person got."""
+ALONE = "the list has no household_id, so a rule for whole households finds single persons only."
 COUNTED = ("phone", "id_number")
 """Fields whose values should be of one person or household."""
 
@@ -64,6 +65,7 @@ class Keys:
         repeats: for each of `COUNTED` that was read, how many values stand on how many rows, most first: at most
             `FIRST_ROWS` pairs of a number of rows and the first of them.
         headings: for each field the headings of the columns it was read from.
+        missing: a sentence for each field of a rule that the list has no column for; such rules have no keys.
     """
 
     keys: Array
@@ -75,6 +77,7 @@ class Keys:
     records: Array | None = None
     repeats: Mapping[str, list[tuple[int, tuple[int, ...]]]] = field(default_factory=dict)
     headings: Mapping[str, str] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -103,6 +106,8 @@ class Keys:
 
     def reason(self, name: str, row: int) -> str:
         """Why a row has no value of a field, for people; empty where it has one."""
+        if name not in self.states:
+            return "is no column of the list"
         state = int(self.states[name][row])
         return NOTES[(state & ~NO_VALUE) - 1].value if state & NO_VALUE else ""
 
@@ -132,35 +137,42 @@ def make_keys(
         The keys, and what reading the columns brought up.
 
     Raises:
-        InputError: the list cannot be read, or lacks a rule's column.
+        InputError: the list cannot be read, or does not tell which rows are new.
         ConfigError: libraries of other versions than the standard's are installed.
     """
     libraries.check()
-    wanted = fields_of(rules)
-    if record_key:
-        wanted |= {f: "" for f in RECORD_FIELDS if f not in wanted and opened.columns.of(f)}
-    sources, is_new = fields.sources(opened, wanted, country), new.source(opened) if new else None
-    reader = _Reader(
-        sources,
-        [(KeyMaker(session_id, rule), rule) for rule in rules],
-        is_new,
-        [f for f in RECORD_FIELDS if f in wanted],
-        record_key,
-    )
+    sources: dict[str, FieldSource] = {}
+    missing: dict[str, str] = {}
+    wanted = (_of_record(opened) if record_key else {}) | fields_of(rules, opened)
+    for name, why in wanted.items():
+        try:
+            sources[name] = fields.source(opened, name, why, country)
+        except InputError as error:
+            missing[name] = str(error)
+    is_new = new.source(opened) if new else None
+    makers = [None if any(u.field in missing for u in rule.uses) else KeyMaker(session_id, rule) for rule in rules]
+    reader = _Reader(sources, list(zip(makers, rules, strict=True)), is_new, record_key)
     for batch in opened.source.batches():
         reader.take(batch)
         progress(len(reader.numbers))
     findings = [f for source in [*sources.values(), *([is_new] if is_new else [])] for f in source.findings]
-    return reader.keys(), list(dict.fromkeys(findings))
+    findings += [Finding(Severity.STOP, sentence) for sentence in missing.values()]
+    if any(rule.scope == "household" for rule in rules) and "household_id" not in sources:
+        findings.append(Finding(Severity.WARNING, ALONE))
+    return replace(reader.keys(), missing=tuple(missing.values())), list(dict.fromkeys(findings))
 
 
-def fields_of(rules: Sequence[Rule]) -> dict[str, str]:
-    """The fields that rules need, each with a word on what needs it."""
+def fields_of(rules: Sequence[Rule], opened: ReadableList) -> dict[str, str]:
+    """The fields that rules need of a list, each with a word on what needs it."""
     wanted = {use.field: f"the rule `{rule.name}`" for rule in reversed(rules) for use in rule.uses}
-    for rule in rules:
-        if rule.scope == "household":
-            wanted.setdefault("household_id", f"the rule `{rule.name}` for whole households")
+    if any(rule.scope == "household" for rule in rules) and opened.columns.has("household_id"):
+        wanted.setdefault("household_id", "a rule for whole households")
     return wanted
+
+
+def _of_record(opened: ReadableList) -> dict[str, str]:
+    """The fields of a list that tell its people apart."""
+    return {name: "a digest" for name in RECORD_FIELDS if opened.columns.has(name)}
 
 
 class _Reader:
@@ -169,13 +181,13 @@ class _Reader:
     def __init__(
         self,
         sources: Mapping[str, FieldSource],
-        rules: list[tuple[KeyMaker, Rule]],
+        rules: list[tuple[KeyMaker | None, Rule]],
         new: FieldSource | None,
-        record_fields: list[str],
         record_key: bytes,
     ) -> None:
         self._sources, self._rules, self._new = sources, rules, new
-        self._record_fields, self._record_key = record_fields, record_key
+        self._record_fields = [name for name in RECORD_FIELDS if name in sources]
+        self._record_key = record_key
         self.numbers = array("q")
         self._rows = [array("i") for _ in rules]
         self._states: dict[str, bytearray] = {name: bytearray() for name in sources}
@@ -195,9 +207,10 @@ class _Reader:
             self._states[name] += states[values.codes].tobytes()
         for name, (hashes, rows) in self._counted.items():
             _count(read[name], start, hashes, rows)
-        parts = {use: _parts(read[use.field], use) for _, rule in self._rules for use in rule.uses}
+        parts = {use: _parts(read[use.field], use) for maker, rule in self._rules if maker for use in rule.uses}
         for (maker, rule), rows, digests in zip(self._rules, self._rows, self._of_rule, strict=True):
-            _derive(maker, [parts[use] for use in rule.uses], start, rows, digests)
+            if maker:
+                _derive(maker, [parts[use] for use in rule.uses], start, rows, digests)
         if "household_id" in read:
             self._take_households(read["household_id"])
         if self._record_key:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from parties.findings import Severity
 from parties.lifecycle import MEANING
 from parties.results import LEARNS, REVIEW, TRUST
 from parties.review import Item
@@ -67,6 +68,7 @@ def demo_json(outcome: Outcome, results: dict[str, MemberResult]) -> dict[str, A
         "correct": all(verdicts) if None not in verdicts else None,
         "summaries": {n: r.summary.to_json() for n, r in results.items()},
         "sheets": {n: str(r.sheet) for n, r in results.items()},
+        "findings": {n: [f.to_json() for f in r.findings] for n, r in results.items()},
     }
 
 
@@ -82,6 +84,7 @@ def demo_text(outcome: Outcome, results: dict[str, MemberResult], out: Path | No
     for name, r in results.items():
         lines.append(f"{name} learned that it shares {r.summary.matched:,} people, among them:")
         lines += [f"    {_example(example)}" for example in r.examples] or ["    nobody"]
+        lines += [] if known else [f"    {f.to_text()}" for f in r.findings if f.severity is not Severity.NOTE]
     figures = [
         (n, f"{f['cpu_s']:.2f} s", f"{f['sent_bytes'] / 1e6:.1f} MB", f"{f['peak_rss_bytes'] / 1e6:.0f} MB")
         for n, f in outcome.figures.items()

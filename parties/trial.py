@@ -21,6 +21,7 @@ from mpc.replicated import Array
 from parties import fields, generator, records
 from parties.columns import MapFile
 from parties.errors import ConfigError, InputError
+from parties.findings import Finding
 from parties.identity import utc_now
 from parties.keys import fields_of
 from parties.launch import Operator
@@ -128,6 +129,7 @@ class MemberResult:
     expected: int | None
     correct: bool | None
     examples: list[dict[str, str]]
+    findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,8 @@ class Demo:
             if name in lists:
                 raise InputError(f"{path} and {lists[name]} would both be member `{name}`; rename one of them.")
             opened = fields.open_list(path, map_file)
-            fields.sources(opened, fields_of(rules), country)
+            for field, why in fields_of(rules, opened).items():
+                fields.source(opened, field, why, country)
             lists[name] = path
         if len(lists) < 2:
             raise InputError("Give at least two lists; there is nothing to compare one list with.")
@@ -194,26 +197,27 @@ class Demo:
         }
         show("starting daemons", 0, 0)
         with Loopback(folder, members, committee_for(members)) as federation:
-            outcome = run_session(
-                federation,
-                terms,
-                lambda m, record: m.contribute(record.id, self.lists[m.config.name], self.map_file, accept=True),
-                show,
-            )
+            found: dict[str, tuple[Finding, ...]] = {}
+
+            def contribute(member: Member, record: SessionRecord) -> None:
+                name = member.config.name
+                found[name] = member.contribute(record.id, self.lists[name], self.map_file, accept=True)[1]
+
+            outcome = run_session(federation, terms, contribute, show)
             results = {}
             with outcome.seconds.timed("results"):
                 for name in members:
                     sheet = self._sheet(name, out)
                     member = Member(federation.configs[name], show)
                     summary = member.results(outcome.record.id, sheet, sheet.with_suffix(".html"), accept=True)
-                    results[name] = self._result(name, summary, sheet)
+                    results[name] = self._result(name, summary, sheet, found[name])
             Operator(federation.configs[COORDINATOR], show).coordinator.close(outcome.record.id)
         return outcome, results
 
     def _sheet(self, name: str, out: Path) -> Path:
         return out / f"{self.lists[name].stem}{records.open_list(self.lists[name]).suffix}"
 
-    def _result(self, name: str, summary: Summary, sheet: Path) -> MemberResult:
+    def _result(self, name: str, summary: Summary, sheet: Path, findings: tuple[Finding, ...]) -> MemberResult:
         source = records.open_list(sheet)
         place = _match_column(source.headings)
         found = {}
@@ -226,7 +230,7 @@ class Demo:
         ]
         expected = None if self.expected is None else self.expected[name]
         correct = None if expected is None else set(found) == expected
-        return MemberResult(summary, sheet, None if expected is None else len(expected), correct, examples)
+        return MemberResult(summary, sheet, None if expected is None else len(expected), correct, examples, findings)
 
 
 def _match_column(headings: Sequence[str]) -> int:

@@ -13,7 +13,7 @@ import pytest
 
 from parties.cli import main, parser
 from parties.loopback import COORDINATOR, free_port
-from tests.integration.federations import MEMBERS, Federation, write_numbers
+from tests.integration.federations import MEMBERS, Federation, read, write_numbers
 
 ROOT = Path(__file__).parent.parent
 DOCS = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -21,6 +21,9 @@ ELSEWHERE = {
     "make demo   # real nodes, real lists, a whole session on this machine": "by hand; .ci/run runs `matchbit demo`",
     "make test   # every test": ".ci/run",
     "make bench": "by hand",
+    "make bench-lists": "by hand",
+    "make quality": "by hand; its parts are tested by tests/test_quality.py",
+    "python -m tests.vectors": "tests/parties/normalise/test_pythons.py",
     "matchbit demo --lists A.csv B.csv C.csv --rules rules.toml --out results": "test_demo_over_ones_own_lists",
 }
 
@@ -48,15 +51,41 @@ def test_the_walk_through(tmp_path: Path) -> None:
         ["bash", "-c", prelude + script], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
     )
     assert run.returncode == 0, run.stdout + run.stderr
-    rows = {name: (tmp_path / f"{name}-result.csv").read_text("utf-8-sig").splitlines()[1:] for name in "abc"}
-    assert [row.rsplit(",", 3)[1] for row in rows["a"]] == ["yes", "no"]
-    assert [row.rsplit(",", 3)[1:3] for row in rows["b"]] == [["yes", "id"], ["yes", "phone and birth date"]]
-    assert [row.rsplit(";", 3)[1:3] for row in rows["c"]] == [["yes", "phone and birth date"]]
+    found = {name: read(tmp_path / f"{name}-result.csv") for name in "abc"}
+    both = "phone and birth date; name by sound and birth date; family"
+    assert [(row["match"], row["matched_on"]) for row in found["a"]] == [
+        ("yes", "id; phone and birth date; name by sound and birth date; family"),
+        ("no", ""),
+        ("yes", "family"),
+    ]
+    assert [(row["match"], row["matched_on"]) for row in found["b"]] == [
+        ("yes", "id; phone and birth date; name by sound and birth date; family"),
+        ("yes", both),
+    ]
+    assert [(row["match"], row["matched_on"]) for row in found["c"]] == [("yes", both)]
+    assert "<svg" in (tmp_path / "a-result.html").read_text("utf-8")
+
+
+def test_the_page_on_lists(tmp_path: Path) -> None:
+    """docs/lists.md: its commands, with its map file."""
+    page = ROOT / "docs" / "lists.md"
+    (map_file,) = re.findall(r"^```toml\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    (tmp_path / "columns.toml").write_text(map_file, "utf-8")
+    (tmp_path / "rules.toml").write_text('[[rule]]\nname = "id"\nfields = ["id_number"]\n', "utf-8")
+    headings = "Name of beneficiary;Phone 1;Phone 2;Passport No;РНОКПП;ІПН (old)"
+    (tmp_path / "winter.csv").write_text(f"{headings}\nOlena Kovalchuk;0671234567;;AB123457;;\n", "utf-8")
+    script = "set -e\n" + "\n".join(blocks(page))
+    run = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "UA:passport:AB123457" in run.stdout
+    assert "Olena Kovalchuk" in (tmp_path / "winter.html").read_text("utf-8")
 
 
 def test_every_command_is_run_somewhere() -> None:
     for path in DOCS:
-        if path.name == "operating.md":
+        if path.name in ("operating.md", "lists.md"):
             continue
         for line in "\n".join(blocks(path)).splitlines():
             assert not line.strip() or line in ELSEWHERE, f"{path.name}: no test runs `{line}`"
@@ -124,7 +153,7 @@ def test_launch_script(tmp_path: Path) -> None:
         for name in MEMBERS:
             path = tmp_path / f"{name}.csv"
             path.write_text("id_number,phone,birth_date\nX1,,\n", "utf-8")
-            federation.member(name).contribute(session, path)
+            federation.member(name).contribute(session, path, accept=True)
         launched.communicate(timeout=60)
         assert launched.returncode == 0
         assert f'"session": "{session.hex()}", "state": "done"' in (tmp_path / "report.json").read_text("utf-8")

@@ -18,7 +18,7 @@ def a_list(folder: Path, heading: str, *rows: str, map_file: MapFile | None = No
 
 def values(opened: ReadableList, name: str, country: str = "UA") -> list[tuple[str, ...]]:
     """A field's canonical values, row by row."""
-    source = fields.sources(opened, {name: "this test"}, country)[name]
+    source = fields.source(opened, name, "this test", country)
     found = []
     for batch in opened.source.batches():
         normals, codes = source.read(batch)

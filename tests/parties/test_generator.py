@@ -36,7 +36,7 @@ def opened(generated: GeneratedList, path: Path) -> fields.ReadableList:
 def canonical(generated: GeneratedList, folder: Path) -> dict[str, list[str]]:
     """The compared fields in canonical form; nothing where there is none."""
     a_list = opened(generated, folder / "list.csv")
-    sources = fields.sources(a_list, dict.fromkeys(COMPARED, "the test"), COUNTRY)
+    sources = {name: fields.source(a_list, name, "the test", COUNTRY) for name in COMPARED}
     values: dict[str, list[str]] = {name: [] for name in COMPARED}
     for batch in a_list.source.batches():
         for name, source in sources.items():

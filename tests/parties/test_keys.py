@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from parties.errors import InputError
 from parties.fields import NewRows, ReadableList, open_list
-from parties.keys import MAX_KEYS_OF_A_ROW, Keys, make_keys
+from parties.findings import Severity
+from parties.keys import ALONE, MAX_KEYS_OF_A_ROW, Keys, make_keys
 from parties.rules import KeyMaker, Rule, part
 from tests.parties.samples import RULES, examples, write
 
@@ -136,8 +137,15 @@ def test_no_usable_row(tmp_path: Path) -> None:
 
 
 def test_a_list_without_a_rules_column(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="has no column for `sex`, which the rule `r` needs"):
-        made(a_list(tmp_path, "A,,"), (Rule("r", ("id_number", "sex")),))
+    """The other rules can be used; that one cannot is for a person to decide."""
+    opened = a_list(tmp_path, "A1,,")
+    keys, findings = make_keys(opened, SESSION, (Rule("r", ("id_number", "sex")), *ID), "UA")
+    assert by_row(keys, 0) == [[]]
+    assert by_row(keys, 1) == [[key(ID[0], "UA:-:A1")]]
+    assert keys.reason("sex", 0) == "is no column of the list"
+    (sentence,) = keys.missing
+    assert "has no column for `sex`, which the rule `r` needs" in sentence
+    assert [f.text for f in findings if f.severity is Severity.STOP] == [sentence]
 
 
 def test_progress_is_told_by_rows(tmp_path: Path) -> None:
@@ -167,8 +175,9 @@ def test_households(tmp_path: Path) -> None:
     assert households is not None
     assert households[0] == households[2]
     assert len(set(households.tolist())) == 3
-    with pytest.raises(InputError, match="has no column for `household_id`"):
-        made(a_list(tmp_path, "A,,"), (HOUSE,))
+    keys, findings = make_keys(a_list(tmp_path, "A1,,"), SESSION, (HOUSE,), "UA")
+    assert keys.household is None
+    assert ALONE in [f.text for f in findings]
 
 
 def test_new_rows_by_date(tmp_path: Path) -> None:

@@ -81,7 +81,8 @@ def canonical(sample: Sample, side: int, columns: Mapping[str, str]) -> pa.Table
     """
     opened = fields.open_list(sample.paths[side], sample.map_file)
     uses = dict(zip(columns, Rule("columns", tuple(columns.values())).uses, strict=True))
-    sources = fields.sources(opened, {use.field: "a measurement" for use in uses.values()}, sample.country)
+    names = {use.field for use in uses.values()}
+    sources = {name: fields.source(opened, name, "a measurement", sample.country) for name in names}
     values: dict[str, list[str | None]] = {name: [] for name in columns}
     for batch in opened.source.batches():
         for name, use in uses.items():
