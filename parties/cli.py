@@ -7,16 +7,18 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mpc.errors import MpcError
-from parties import commands as do
-from parties import errors
+from parties import config, coordinator, errors, node
 from parties.errors import InputError, ServiceError
-from parties.review import Decision
+from parties.progress import say
 
 Run = Callable[[argparse.Namespace], None]
+DECISIONS = ("distinct", "duplicate", "unsure")
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 DEBUG = "MATCHBIT_DEBUG"
@@ -36,23 +38,38 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments.run(arguments)
     except (ServiceError, MpcError) as error:
-        do.say(f"matchbit: {errors.sentence(error)}", sys.stderr)
+        say(f"matchbit: {errors.sentence(error)}", sys.stderr)
         return errors.exit_code(error)
     except OSError as error:
-        do.say(f"matchbit: Cannot read or write {error.filename or 'a file'}: {error.strerror}.", sys.stderr)
+        say(f"matchbit: Cannot read or write {error.filename or 'a file'}: {error.strerror}.", sys.stderr)
         return errors.exit_code(InputError())
     except KeyboardInterrupt:
-        do.say("matchbit: stopped.", sys.stderr)
+        say("matchbit: stopped.", sys.stderr)
         return 130
     except Exception as error:
         if DEBUG in os.environ:
             raise
-        do.say(
+        say(
             f"matchbit: An unexpected error ({type(error).__name__}). Set {DEBUG}=1 and report what you see.",
             sys.stderr,
         )
         return errors.exit_code(error)
     return 0
+
+
+def node_serve(a: argparse.Namespace) -> None:
+    """Serve as a node of a committee."""
+    node.serve(config.load(a.config))
+
+
+def coordinator_serve(a: argparse.Namespace) -> None:
+    """Serve as the coordinator."""
+    coordinator.serve(config.load(a.config))
+
+
+def command(name: str, arguments: argparse.Namespace) -> None:
+    """Run a function of `parties.commands`, which daemons do without: it brings all that lists need."""
+    getattr(import_module("parties.commands"), name)(arguments)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -69,7 +86,7 @@ def parser() -> argparse.ArgumentParser:
     _add_reviews(_group(commands, "review", "Decide on the matches of your result. Nothing leaves your computer."))
     _add_nodes(_group(commands, "node", "Make a node, and run it."))
     coordinators = _group(commands, "coordinator", "Run the coordinator.")
-    _add(coordinators, "serve", do.coordinator_serve, "Run the coordinator until it is stopped.")
+    _add(coordinators, "serve", coordinator_serve, "Run the coordinator until it is stopped.")
     return top
 
 
@@ -78,22 +95,22 @@ def _group(commands: Commands, name: str, text: str) -> Commands:
 
 
 def _add(
-    commands: Commands, name: str, run: Run, text: str, *, own: bool = True, as_json: bool = False
+    commands: Commands, name: str, run: Run | str, text: str, *, own: bool = True, as_json: bool = False
 ) -> argparse.ArgumentParser:
     """A command; `own`: it acts as a node of the caller's; `as_json`: it can print for other programs."""
-    command = commands.add_parser(name, help=text, description=text)
-    command.set_defaults(run=run)
+    added = commands.add_parser(name, help=text, description=text)
+    added.set_defaults(run=partial(command, run) if isinstance(run, str) else run)
     if own:
         text = "your node's settings (default: node.toml in this folder)"
-        command.add_argument("--config", type=Path, default=Path("node.toml"), metavar="DIR/node.toml", help=text)
+        added.add_argument("--config", type=Path, default=Path("node.toml"), metavar="DIR/node.toml", help=text)
     if as_json:
-        command.add_argument("--json", action="store_true", help="print one JSON object, for other programs")
-    return command
+        added.add_argument("--json", action="store_true", help="print one JSON object, for other programs")
+    return added
 
 
 def _add_trials(commands: Commands) -> None:
     text = "Run a whole session on this computer, with real nodes, and show what each agency learns."
-    c = _add(commands, "demo", do.demo, text, own=False, as_json=True)
+    c = _add(commands, "demo", "demo", text, own=False, as_json=True)
     c.add_argument("--members", type=int, default=3, help="how many agencies (default 3)")
     c.add_argument("--rows", type=int, default=10_000, help="people on each list (default 10000)")
     c.add_argument("--overlap", type=float, default=0.1, help="part of each list that others have too (default 0.1)")
@@ -103,7 +120,7 @@ def _add_trials(commands: Commands) -> None:
     c.add_argument("--map", type=Path, metavar="COLUMNS.toml", help="what the columns of your own lists stand for")
     c.add_argument("--out", type=Path, metavar="DIR", help="folder for the result sheets")
     text = "Measure a session on this computer, with real nodes and generated keys."
-    c = _add(commands, "bench", do.bench, text, own=False, as_json=True)
+    c = _add(commands, "bench", "bench", text, own=False, as_json=True)
     c.add_argument("--members", type=int, default=3, help="how many members (default 3)")
     c.add_argument("--rows", type=int, default=1_000_000, help="keys of each member (default 1000000)")
     c.add_argument("--overlap", type=float, default=0.1, help="part of the keys that others have too (default 0.1)")
@@ -117,14 +134,14 @@ ACCEPT = "go on although it looks wrong; first read what the command says withou
 
 def _add_lists(commands: Commands) -> None:
     text = "Look at a list before you use it: its columns, how rows are compared, which rows cannot be used and why."
-    c = _add(commands, "check", do.check, f"{text} Nothing leaves your computer.", own=False, as_json=True)
+    c = _add(commands, "check", "check", f"{text} Nothing leaves your computer.", own=False, as_json=True)
     c.add_argument("list", type=Path, metavar="LIST", help="a CSV or XLSX file")
     c.add_argument("--rules", type=Path, metavar="RULES.toml", help="the session's rules (default: the demo's)")
     c.add_argument("--country", metavar="UA", help="the session's country, for national phone numbers")
     c.add_argument("--map", type=Path, metavar="COLUMNS.toml", help=MAP)
     c.add_argument("--page", type=Path, metavar="PAGE.html", help="write a page to look at in a browser")
     text = "Take part in a session with your list. Only random shares of it leave your computer."
-    c = _add(commands, "contribute", do.contribute, text)
+    c = _add(commands, "contribute", "contribute", text)
     c.add_argument("id", metavar="ID", help=ID)
     c.add_argument("list", type=Path, metavar="LIST", help="a CSV or XLSX file")
     c.add_argument("--map", type=Path, metavar="COLUMNS.toml", help=MAP)
@@ -134,7 +151,7 @@ def _add_lists(commands: Commands) -> None:
     only.add_argument("--new-column", metavar="HEADING", help="report only rows that say yes in this column")
     c.add_argument("--accept", action="store_true", help=ACCEPT)
     text = "Get your own result: your list with columns that say who is also on another member's list."
-    c = _add(commands, "results", do.results, text, as_json=True)
+    c = _add(commands, "results", "results", text, as_json=True)
     c.add_argument("id", metavar="ID", help=ID)
     text = "the file to write, CSV or XLSX as your list was"
     c.add_argument("--out", type=Path, required=True, metavar="FILE", help=text)
@@ -143,20 +160,20 @@ def _add_lists(commands: Commands) -> None:
 
 
 def _add_sessions(sessions: Commands) -> None:
-    c = _add(sessions, "propose", do.session_propose, "Publish a session's terms (for the coordinator).")
+    c = _add(sessions, "propose", "session_propose", "Publish a session's terms (for the coordinator).")
     c.add_argument("manifest", type=Path, metavar="MANIFEST.toml")
     text = "Propose, wait for approvals and contributions, run, and report (for a coordinator's script or timer)."
-    c = _add(sessions, "launch", do.session_launch, text, as_json=True)
+    c = _add(sessions, "launch", "session_launch", text, as_json=True)
     c.add_argument("manifest", type=Path, metavar="MANIFEST.toml")
     c.add_argument("--wait-approvals", default="2h", metavar="2h", help="how long to wait for everyone (default 2h)")
-    _add(sessions, "list", do.session_list, "Show the sessions that you are part of.", as_json=True)
+    _add(sessions, "list", "session_list", "Show the sessions that you are part of.", as_json=True)
     close = "Coordinator: delete shares and results at all nodes. Member: delete your private copy of the list."
     for name, run, text in (
-        ("show", do.session_show, "Show a session's terms, who approved and who contributed."),
-        ("approve", do.session_approve, "Sign a session's terms. Read them first with `session show`."),
-        ("refuse", do.session_refuse, "Refuse a session's terms; it cannot be run then."),
-        ("run", do.session_run, "Have a session computed, and wait until it is (for the coordinator)."),
-        ("close", do.session_close, close),
+        ("show", "session_show", "Show a session's terms, who approved and who contributed."),
+        ("approve", "session_approve", "Sign a session's terms. Read them first with `session show`."),
+        ("refuse", "session_refuse", "Refuse a session's terms; it cannot be run then."),
+        ("run", "session_run", "Have a session computed, and wait until it is (for the coordinator)."),
+        ("close", "session_close", close),
     ):
         c = _add(sessions, name, run, text, as_json=name == "show")
         c.add_argument("id", metavar="ID", help=ID)
@@ -166,38 +183,37 @@ def _add_sessions(sessions: Commands) -> None:
 
 def _add_reviews(reviews: Commands) -> None:
     for name, run, text, as_json in (
-        ("show", do.review_show, "Show a session's matches and what was decided on them.", True),
-        ("decide", do.review_decide, "Keep your decision on one row.", False),
-        ("export", do.review_export, "Write the rows that are not judged distinct into a file to fill in.", False),
-        ("import", do.review_import, "Keep the decisions of a file that was filled in: all of them or none.", False),
+        ("show", "review_show", "Show a session's matches and what was decided on them.", True),
+        ("decide", "review_decide", "Keep your decision on one row.", False),
+        ("export", "review_export", "Write the rows that are not judged distinct into a file to fill in.", False),
+        ("import", "review_import", "Keep the decisions of a file that was filled in: all of them or none.", False),
     ):
         c = _add(reviews, name, run, text, as_json=as_json)
         c.add_argument("id", metavar="ID", help=ID)
         if name == "decide":
             c.add_argument("row", type=int, metavar="ROW", help="the row's number in your list")
-            words = [d.value for d in Decision]
             meaning = "another person (distinct), the same (duplicate), or not known yet (unsure)"
-            c.add_argument("decision", choices=words, help=meaning)
+            c.add_argument("decision", choices=DECISIONS, help=meaning)
             c.add_argument("--by", required=True, metavar="NAME", help="who decided")
             c.add_argument("--note", default="", metavar="TEXT", help="why; without personal data")
         if name == "export":
             c.add_argument("--out", type=Path, required=True, metavar="FILE.csv", help="the file to write")
         if name == "import":
             c.add_argument("list", type=Path, metavar="FILE", help="the exported file, as CSV or XLSX")
-    c = _add(reviews, "forget", do.review_forget, "Delete decisions that are no longer needed.")
+    c = _add(reviews, "forget", "review_forget", "Delete decisions that are no longer needed.")
     c.add_argument("--before", required=True, metavar="2026-01-31", help="decisions of earlier days are deleted")
 
 
 def _add_nodes(nodes: Commands) -> None:
     text = "Make a node: its keys, its settings, and its entry for the others."
-    c = _add(nodes, "init", do.node_init, text, own=False)
+    c = _add(nodes, "init", "node_init", text, own=False)
     c.add_argument("name", metavar="NAME", help="small letters, digits and hyphens, for example agency-a")
     c.add_argument("--dir", type=Path, required=True, help="a new folder for the node")
     c.add_argument(
         "--address", metavar="HOST:PORT", help="where others reach it; not needed by a member without a port"
     )
     c.add_argument("--coordinator", action="store_true", help="this node is the coordinator")
-    _add(nodes, "serve", do.node_serve, "Run a node of a committee until it is stopped.")
+    _add(nodes, "serve", node_serve, "Run a node of a committee until it is stopped.")
 
 
 if __name__ == "__main__":

@@ -10,9 +10,8 @@ import sys
 from collections import Counter
 from datetime import date
 from pathlib import Path
-from typing import TextIO
 
-from parties import columns, config, coordinator, errors, fields, generator, launch, network, node, toml, trial
+from parties import columns, config, errors, fields, generator, launch, network, toml, trial
 from parties.check import check_list
 from parties.columns import MapFile
 from parties.config import Config
@@ -23,7 +22,7 @@ from parties.lifecycle import MEANING, State
 from parties.manifest import rules_file
 from parties.member import Member, kept_list, write_page
 from parties.page import check_page
-from parties.progress import Terminal
+from parties.progress import Terminal, say
 from parties.report import MAX_SHOWN, bench_text, demo_json, demo_text, review_text, session_text
 from parties.review import Decision, Reviews, Verdict
 from parties.reviewfile import cells_of, read_verdicts, write_queue
@@ -43,16 +42,6 @@ def node_init(a: argparse.Namespace) -> None:
     say(f"Certificate: {_groups(certificate_digest(made.identity().certificate))}")
     say(f"Next: send {made.folder / 'entry.toml'} to the other nodes' operators, put all entries together into")
     say(f"{made.federation_path}, and compare the certificates' digits by telephone.")
-
-
-def node_serve(a: argparse.Namespace) -> None:
-    """Serve as a node of a committee."""
-    node.serve(config.load(a.config))
-
-
-def coordinator_serve(a: argparse.Namespace) -> None:
-    """Serve as the coordinator."""
-    coordinator.serve(config.load(a.config))
 
 
 # Lists
@@ -320,13 +309,6 @@ def _seconds(text: str) -> float:
     if not found:
         raise InputError(f"`{text}` is not a duration: write for example 90s, 30m, 2h or 1d.")
     return float(found[1]) * DURATION_S[found[2]]
-
-
-def say(text: str, file: TextIO | None = None) -> None:
-    """Print, where a line of progress may have been."""
-    if sys.stderr.isatty():
-        sys.stderr.write("\r\033[K")
-    print(text, file=file or sys.stdout)
 
 
 def _progress() -> Terminal:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -13,36 +12,10 @@ from mpc.committee import PARTIES, PartyId
 from mpc.prss import derive, expand
 from mpc.replicated import Array, Share, share
 from mpc.reveal import DIGEST_BYTES
-from parties.errors import InputError
-from parties.keys import Keys
-from parties.manifest import Manifest
 
 SEED_BYTES = 16
 WHOLE = 2
 """The component that travels whole; the others are expanded from seeds."""
-
-
-def check_limits(manifest: Manifest, keys: Keys, path: Path) -> None:
-    """Refuse what the terms do not allow, before anything leaves the member.
-
-    Raises:
-        InputError: more rows or keys than the terms allow, or no usable row.
-    """
-    if keys.rows > manifest.max_records:
-        raise InputError(
-            f"{path} has {keys.rows} rows; the session allows {manifest.max_records} per member. Shorten the "
-            "list, or ask the coordinator for a session with a higher `max_records`."
-        )
-    if len(keys.keys) > manifest.max_keys:
-        raise InputError(
-            f"{path} makes {len(keys.keys)} keys, since rows have several phones or numbers; the session allows "
-            f"{manifest.max_keys} per member. Ask the coordinator for a session with a higher `max_records`."
-        )
-    if len(keys.keys) == 0 and keys.missing:
-        raise InputError(keys.missing[0])
-    if len(keys.keys) == 0:
-        needed = "; ".join(f"{r.name}: {r.shown}" for r in manifest.rules)
-        raise InputError(f"No row of {path} has all fields of any rule ({needed}); there is nothing to compare.")
 
 
 @dataclass(frozen=True)

@@ -273,7 +273,11 @@ def _state(values: tuple[str, ...], note: Note | None) -> int:
 
 def _parts(values: FieldBatch, use: FieldUse) -> list[tuple[bytes, ...]]:
     """For each row the field's parts of canonical bytes, in the form that is used."""
-    parts = [tuple(part(v) for v in dict.fromkeys(map(use.apply, n.values)) if v) for n in values.normals]
+    parts = []
+    for values_of_cell, _ in values.normals:
+        forms = map(use.apply, values_of_cell)
+        distinct = forms if len(values_of_cell) < 2 else dict.fromkeys(forms)
+        parts.append(tuple([part(form) for form in distinct if form]))
     return [parts[code] for code in values.codes.tolist()]
 
 

@@ -16,14 +16,14 @@ from parties import calls, fields, results
 from parties.check import MIN_ROWS, MOST, gravest_first, judge
 from parties.columns import MapFile
 from parties.config import Config
-from parties.contribution import check_limits, deal_keys
+from parties.contribution import deal_keys
 from parties.errors import InputError, SessionRefused
 from parties.fields import NewRows, ReadableList
 from parties.findings import Finding, Severity
 from parties.identity import utc_now
 from parties.keys import Keys, make_keys
 from parties.lifecycle import MEANING, State
-from parties.manifest import sign
+from parties.manifest import Manifest, sign
 from parties.page import result_page
 from parties.review import Reviews
 from parties.sheet import SourceList
@@ -219,6 +219,29 @@ def kept_list(own: Config, session_id: bytes) -> SourceList | None:
         return None
     map_file, _ = fields.from_json(json.loads((copy / "reading.json").read_bytes()))
     return fields.open_list(copy / "list", map_file).source
+
+
+def check_limits(manifest: Manifest, keys: Keys, path: Path) -> None:
+    """Refuse what the terms do not allow, before anything leaves the member.
+
+    Raises:
+        InputError: more rows or keys than the terms allow, or no usable row.
+    """
+    if keys.rows > manifest.max_records:
+        raise InputError(
+            f"{path} has {keys.rows} rows; the session allows {manifest.max_records} per member. Shorten the "
+            "list, or ask the coordinator for a session with a higher `max_records`."
+        )
+    if len(keys.keys) > manifest.max_keys:
+        raise InputError(
+            f"{path} makes {len(keys.keys)} keys, since rows have several phones or numbers; the session allows "
+            f"{manifest.max_keys} per member. Ask the coordinator for a session with a higher `max_records`."
+        )
+    if len(keys.keys) == 0 and keys.missing:
+        raise InputError(keys.missing[0])
+    if len(keys.keys) == 0:
+        needed = "; ".join(f"{r.name}: {r.shown}" for r in manifest.rules)
+        raise InputError(f"No row of {path} has all fields of any rule ({needed}); there is nothing to compare.")
 
 
 def _stop(path: Path, findings: Sequence[Finding]) -> None:

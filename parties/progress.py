@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from typing import TextIO
@@ -50,3 +51,10 @@ def line(what: str, done: int, total: int, elapsed_s: float) -> str:
     text = f"{what}: {done:,}" + (f" of {total:,}" if total else "")
     text += f", {rate:,.0f}/s" if rate else ""
     return text + (f", {(total - done) / rate:.0f} s left" if rate and total > done else "")
+
+
+def say(text: str, file: TextIO | None = None) -> None:
+    """Print, where a line of progress may have been."""
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\033[K")
+    print(text, file=file or sys.stdout)

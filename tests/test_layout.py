@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -97,6 +99,13 @@ def test_nothing_is_unpickled_or_evaluated() -> None:
         if found:
             wrong[where(path)] = found
     assert not wrong
+
+
+def test_daemons_do_without_what_lists_need() -> None:
+    """A node's memory is for rows of the computation."""
+    heavy = "import sys, parties.cli; print({'pyarrow', 'phonenumbers', 'python_calamine'} & set(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert run.stdout.strip() == "set()"
 
 
 def test_files_are_short() -> None:

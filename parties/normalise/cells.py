@@ -58,6 +58,8 @@ def without_decimal(value: str) -> str | None:
 
 def capitals(value: str) -> str:
     """The letters, marks and digits of opened text, in capitals; look-alikes of Latin capitals are Latin."""
+    if value.isascii() and value.isalnum():
+        return value.upper()
     return unicodedata.normalize("NFC", _BETWEEN.sub("", value)).translate(_CAPITALS)
 
 

@@ -5,9 +5,10 @@ from pathlib import Path
 import openpyxl
 import pytest
 
+from parties import cli
 from parties.errors import InputError, SessionRefused
 from parties.records import open_list
-from parties.review import Reviews, Verdict
+from parties.review import Decision, Reviews, Verdict
 from parties.reviewfile import COLUMNS, cells_of, read_verdicts, write_queue
 from parties.store import Store
 from tests.parties.reviewing import ANNA, BOB, CLEO, TERMS, result
@@ -150,3 +151,7 @@ def test_cells_of_some_rows(tmp_path: Path) -> None:
     source = open_list(write(tmp_path / "list.csv", LIST))
     assert cells_of(source, {4, 9}) == {4: ["Олена", "@home", ""]}
     assert cells_of(None, {4}) == {}
+
+
+def test_the_command_line_knows_all_decisions() -> None:
+    assert {d.value for d in Decision} == set(cli.DECISIONS)
