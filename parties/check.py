@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from operator import itemgetter
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from mpc.replicated import Array
 from parties import fields
-from parties.columns import Column
 from parties.fields import ReadableList
 from parties.findings import FIRST_ROWS, Finding, Severity
 from parties.keys import NO_VALUE, NOTES, Keys, make_keys
@@ -27,8 +22,6 @@ MOST = 0.5
 """A rule that more of the rows cannot use, or a result that more of the rows match, stops for a person."""
 MANY_ROWS = (20, 100)
 """A phone or a number on so many rows is reported, and stops for a person."""
-USUAL = 0.8
-"""A length that so many numbers of a column have is the column's usual one."""
 SEVERITY = {
     Note.EMPTY: None,
     Note.CHECK_DIGIT: Severity.NOTE,
@@ -108,18 +101,6 @@ class ListCheck:
         """As one JSON object."""
         return asdict(self) | {"findings": [f.to_json() for f in self.findings]}
 
-    def to_text(self) -> str:
-        """For people."""
-        from parties.report import table  # noqa: PLC0415 - report shows checks too
-
-        lines = [f"{self.path}: {self.rows:,} rows, {self.usable:,} of them can be compared.", ""]
-        columns = [(c.heading, c.stands_for or "-", c.how or "-", c.filled, *c.example) for c in self.columns]
-        lines += [table(("column", "stands for", "found by", "filled", "for example", "compared as"), columns), ""]
-        rules = [(r.name, r.usable, self.rows - r.usable, r.repeated, " | ".join(r.example)) for r in self.rules]
-        lines += [table(("rule", "usable rows", "unusable", "repeat others", "compared as, for example"), rules)]
-        lines += ["", *(finding.to_text() for finding in self.findings)]
-        return "\n".join(lines).rstrip()
-
 
 def check_list(opened: ReadableList, rules: Sequence[Rule], country: str) -> ListCheck:
     """Read a whole list as a session with these rules would. Offline.
@@ -128,8 +109,8 @@ def check_list(opened: ReadableList, rules: Sequence[Rule], country: str) -> Lis
         InputError: the list cannot be read.
     """
     keys, findings = make_keys(opened, os.urandom(32), rules, country)
-    judged = [*findings, *judge(opened, keys, rules, 2 * keys.rows)]
-    filled = _filled(opened)
+    judged = [*findings, *judge(keys, rules, 2 * keys.rows)]
+    filled = opened.survey.filled
     usable = np.any([keys.usable(k) for k in range(len(rules))], axis=0)
     return ListCheck(
         path=str(opened.path),
@@ -150,12 +131,11 @@ def gravest_first(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(findings, key=lambda f: order.index(f.severity)))
 
 
-def judge(opened: ReadableList, keys: Keys, rules: Sequence[Rule], other_rows: int) -> list[Finding]:
+def judge(keys: Keys, rules: Sequence[Rule], other_rows: int) -> list[Finding]:
     """What a person should know of a list's rows, or decide before they are used.
 
     Args:
-        opened: the list.
-        keys: its keys.
+        keys: of the list.
         rules: of the session.
         other_rows: rows of all others together, as far as known.
     """
@@ -173,7 +153,7 @@ def judge(opened: ReadableList, keys: Keys, rules: Sequence[Rule], other_rows: i
             findings.append(Finding(Severity.STOP, text, "", len(lacking), _first(keys, lacking)))
         weak = rule.weakness(keys.rows, other_rows)
         findings += [Finding(Severity.WARNING, weak)] if weak else []
-    return [*findings, *_lost_zeros(opened), *_unclear_sexes(opened)]
+    return findings
 
 
 def _first(keys: Keys, rows: Array) -> tuple[int, ...]:
@@ -182,85 +162,30 @@ def _first(keys: Keys, rows: Array) -> tuple[int, ...]:
 
 def _notes(keys: Keys, name: str) -> Iterator[Finding]:
     """One finding for each kind of fault in a field."""
-    states = keys.states[name]
-    for code in np.unique(states[states > 0]).tolist():
-        note = NOTES[(code & ~NO_VALUE) - 1]
+    faults = keys.states[name] & ~np.uint8(NO_VALUE)
+    for fault in np.unique(faults[faults > 0]).tolist():
+        note = NOTES[fault - 1]
         severity = SEVERITY.get(note, Severity.WARNING)
         if severity:
-            rows = np.flatnonzero(states == code)
+            rows = np.flatnonzero(faults == fault)
             yield Finding(severity, f"{note.value}.", keys.headings[name], len(rows), _first(keys, rows))
-
-
-def _lost_zeros(opened: ReadableList) -> Iterator[Finding]:
-    """Numbers one digit shorter than almost all others of their column, which begin with 0 here and there."""
-    for column in opened.columns.of("id_number"):
-        rows: dict[int, list[int]] = {}  # of the numbers of each length
-        lengths: Counter[int] = Counter()
-        with_zero = set()
-        for numbers, cells in _trimmed(opened, column):
-            digits = pc.match_substring_regex(cells, r"^\d+$").to_numpy(zero_copy_only=False)
-            of_row = np.where(digits, pc.utf8_length(cells).to_numpy(zero_copy_only=False), 0)
-            zero = pc.starts_with(cells, "0").to_numpy(zero_copy_only=False)
-            with_zero |= set(of_row[zero].tolist())
-            for length in np.unique(of_row[digits]).tolist():
-                lengths[length] += int(np.count_nonzero(of_row == length))
-                rows[length] = (rows.get(length, []) + numbers[of_row == length][:FIRST_ROWS].tolist())[:FIRST_ROWS]
-        usual, count = max(lengths.items(), key=itemgetter(1), default=(0, 0))
-        if lengths[usual - 1] and usual in with_zero and count >= USUAL * lengths.total():
-            text = (
-                f"numbers of {usual - 1} digits where almost all have {usual}, some with a 0 in front: a spreadsheet "
-                "probably took the zero away. Numbers are compared without zeros in front, so they match all the same."
-            )
-            yield Finding(Severity.WARNING, text, column.heading, lengths[usual - 1], tuple(rows[usual - 1]))
-
-
-def _unclear_sexes(opened: ReadableList) -> Iterator[Finding]:
-    """A column where M may be mujer: it stands beside H."""
-    for column in opened.columns.of("sex"):
-        words: Counter[str] = Counter()
-        for _, cells in _trimmed(opened, column):
-            for seen in pc.value_counts(pc.utf8_lower(cells)).to_pylist():
-                words[seen["values"]] += seen["counts"]
-        if words["h"] and words["m"]:
-            text = (
-                "M stands beside H: if these are hombre and mujer, write mujer instead of M, since M is read as male."
-            )
-            yield Finding(Severity.STOP, text, column.heading, words["m"])
-
-
-def _trimmed(opened: ReadableList, column: Column) -> Iterator[tuple[Array, pa.StringArray]]:
-    """A column's cells without spaces around them, with the rows' numbers, batch by batch."""
-    for batch in opened.source.batches():
-        yield batch.numbers, pc.utf8_trim_whitespace(batch.columns.column(column.index))
-
-
-def _filled(opened: ReadableList) -> list[int]:
-    """For each column the rows that have something in it."""
-    filled = [0] * len(opened.source.headings)
-    for batch in opened.source.batches():
-        for k, cells in enumerate(batch.columns.columns):
-            filled[k] += pc.sum(pc.not_equal(pc.utf8_trim_whitespace(cells), "")).as_py() or 0
-    return filled
 
 
 def _columns(opened: ReadableList, filled: Sequence[int], country: str) -> Iterator[ColumnCheck]:
     """How each column reads, with a cell for example."""
-    stands_for = {c.index: (name, c.how) for name, found in opened.columns.fields.items() for c in found}
-    sample = next(opened.source.batches(), None)
-    sources = {name: fields.source(opened, name, "", country) for name in opened.columns.fields}
+    stands_for = {c.index: (name, c) for name, found in opened.columns.fields.items() for c in found}
+    sample = next(opened.source.batches())
     for k, heading in enumerate(opened.source.headings):
-        name, how = stands_for.get(k, ("", ""))
-        cells = sample.columns.column(k).to_pylist() if sample else []
+        cells = sample.columns.column(k).to_pylist()
         row = next((r for r, cell in enumerate(cells) if cell.strip()), None)
-        example = ("", "")
-        if row is not None and sample:
-            compared = ""
-            if name:
-                normals, codes = sources[name].read(sample)
-                normal = normals[codes[row]]
-                compared = "; ".join(normal.values) or f"not: it {normal.note.value if normal.note else ''}"
-            example = (_short(cells[row]), _short(compared))
-        yield ColumnCheck(heading, name, how, filled[k], example)
+        name, column = stands_for.get(k, ("", None))
+        compared = ""
+        if column and row is not None:
+            normals, codes = fields.source_of(opened, name, [column], country).read(sample)
+            normal = normals[codes[row]]
+            compared = "; ".join(normal.values) or f"not: it {normal.note.value if normal.note else ''}"
+        example = "" if row is None else _short(cells[row])
+        yield ColumnCheck(heading, name, column.how if column else "", filled[k], (example, _short(compared)))
 
 
 def _short(text: str) -> str:
@@ -269,15 +194,14 @@ def _short(text: str) -> str:
 
 
 def _rule(opened: ReadableList, keys: Keys, k: int, rule: Rule, country: str) -> RuleCheck:
-    of, usable = keys.of_rule[k], keys.usable(k)
-    again = np.unique(of.rows[keys.first_rows(k) != of.rows])
+    usable = keys.usable(k)
     return RuleCheck(
         rule.name,
         rule.fields,
         int(usable.sum()),
         _first(keys, np.flatnonzero(~usable)),
-        len(again),
-        _example(opened, rule, country) if len(of.rows) else (),
+        len(np.unique(keys.twins(k)[:, 0])),
+        _example(opened, rule, country) if len(keys.of_rule[k].rows) else (),
     )
 
 

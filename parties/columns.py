@@ -339,7 +339,9 @@ def _warn_of_untyped(
 def _ask(what: str, name: str, heading: str = "") -> Finding:
     example = f"{name} = {json.dumps(heading or 'the right heading', ensure_ascii=False)}"
     text = f"{what}: say which it is in a --map file, like [columns] {example}, or give it a name of your own there."
-    return Finding(Severity.STOP, text, heading)
+    # A field that a rule needs stops by itself; these change what is compared without being named by a rule.
+    severity = Severity.STOP if name in ("id_type", "id_country", "household_id") else Severity.WARNING
+    return Finding(severity, text, heading)
 
 
 def _note(text: str, heading: str) -> Finding:

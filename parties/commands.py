@@ -19,11 +19,11 @@ from parties.errors import InputError
 from parties.fields import NewRows
 from parties.identity import certificate_digest
 from parties.lifecycle import MEANING, State
-from parties.manifest import rules_file
+from parties.manifest import is_country, rules_file
 from parties.member import Member, kept_list, write_page
 from parties.page import check_page
 from parties.progress import Terminal, say
-from parties.report import MAX_SHOWN, bench_text, demo_json, demo_text, review_text, session_text
+from parties.report import MAX_SHOWN, bench_text, check_text, demo_json, demo_text, review_text, session_text
 from parties.review import Decision, Reviews, Verdict
 from parties.reviewfile import cells_of, read_verdicts, write_queue
 from parties.rules import Rule
@@ -50,10 +50,12 @@ def node_init(a: argparse.Namespace) -> None:
 def check(a: argparse.Namespace) -> None:
     """Look at a list, offline."""
     rules, country = _rules(a.rules)
+    if a.country and not is_country(a.country):
+        raise InputError(f"`{a.country}` is no country: give its two capital letters, such as UA.")
     report = check_list(fields.open_list(a.list, _map(a.map)), rules, a.country or country)
     if a.page:
         write_page(a.page, check_page(report))
-    say(json.dumps(report.to_json(), ensure_ascii=False) if a.json else report.to_text())
+    say(json.dumps(report.to_json(), ensure_ascii=False) if a.json else check_text(report))
     if report.missing and a.rules:
         raise InputError(report.missing[0])
 

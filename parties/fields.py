@@ -5,12 +5,12 @@ Only distinct cells of a batch are normalised; rows refer to them by code, so no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,15 +18,13 @@ from mpc.replicated import Array
 from parties import columns, normalise, records
 from parties.columns import Column, Columns, MapFile
 from parties.errors import InputError
-from parties.findings import FIRST_ROWS, Finding, Severity
-from parties.normalise import Context, Normal, dates, documents, standard
+from parties.findings import Finding
+from parties.normalise import Context, Normal, documents, names, standard
 from parties.normalise.notes import Note, unusable
 from parties.records import Batch, SourceList
+from parties.survey import REMEMBERED, Survey, survey
 
 NAME_PARTS = ("given_name", "middle_name", "family_name")
-DATE_FIELDS = ("birth_date", "birth_year", "registration_date")
-MEMORY = 1 << 16
-"""Distinct cells of a column that are remembered between batches."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +52,9 @@ class ReadableList:
         return (*self.source.findings, *self.columns.findings)
 
     @cached_property
-    def date_orders(self) -> dict[int, DateOrder]:
-        """How each date column is written, by its index, from all its dates unless the owner said it."""
-        found = [c[0].index for name in DATE_FIELDS if (c := self.columns.of(name))]
-        if self.map_file.date_order:
-            return dict.fromkeys(found, DateOrder(self.map_file.date_order))
-        seen = _order_evidence(self.source, found)
-        return {k: _date_order(self.source.headings[k], evidence) for k, evidence in seen.items()}
+    def survey(self) -> Survey:
+        """What its columns show when all of it is read."""
+        return survey(self.source, self.columns, self.map_file.date_order)
 
 
 def open_list(path: Path, map_file: MapFile | None = None) -> ReadableList:
@@ -80,7 +74,7 @@ class FieldBatch(NamedTuple):
 
     Attributes:
         normals: distinct ones.
-        codes: (rows,) int32: which of them each row has.
+        codes: (rows,) integers: which of them each row has.
     """
 
     normals: list[Normal]
@@ -121,7 +115,7 @@ class FieldSource:
     def _normal(self, cells: tuple[str, ...]) -> Normal:
         known = self._known.get(cells)
         if known is None:
-            if len(self._known) >= MEMORY:
+            if len(self._known) >= REMEMBERED:
                 self._known.clear()
             known = self._known[cells] = self.make(cells)
         return known
@@ -142,23 +136,37 @@ def source(opened: ReadableList, name: str, why: str, country: str) -> FieldSour
     found, constants = opened.columns.of(name), opened.columns.constants
     if len(found) > 1 and name not in columns.MULTIPLE:
         raise InputError(f"{opened.path} has more than one column `{name}`, which {why} needs. Rename all but one.")
-    if name == "birth_year" and not found:
-        found = opened.columns.of("birth_date")
-    order = opened.date_orders[found[0].index] if found and name in DATE_FIELDS else DateOrder("")
-    context = Context(country, order.order)
-    if name == "id_number" and found:
-        return _identity(opened.columns, found, context)
+    born = opened.columns.of("birth_date")
+    if name == "birth_year" and not found and born:  # a year needs no order of day and month
+        return replace(source_of(opened, name, born, country), findings=())
     if name == "full_name" and not found:
         parts = [c for part in NAME_PARTS for c in opened.columns.of(part)]
         if parts:
-            return _over(parts, lambda cells: standard.canonical(name, " ".join(cells), context))
-    if not found and name in constants:
-        normal = standard.canonical(name, constants[name], context)
+            return _over(parts, lambda cells: _whole_name(cells, Context(country)))
+    if found:
+        return source_of(opened, name, found, country)
+    if name in constants:
+        normal = standard.canonical(name, constants[name], Context(country))
         return FieldSource((), lambda _: normal, f"constant {name}")
-    if not found:
-        raise InputError(_missing(opened, name, why))
+    raise InputError(_missing(opened, name, why))
+
+
+def source_of(opened: ReadableList, name: str, found: Sequence[Column], country: str) -> FieldSource:
+    """The values of a field from these columns, at least one."""
+    context = Context(country, opened.survey.orders.get(found[0].index, ""))
+    findings = tuple(f for column in found for f in opened.survey.findings.get(column.index, ()))
+    if name == "id_number":
+        return replace(_identity(opened.columns, found, context), findings=findings)
     make = _over(found, lambda cells: merged([standard.canonical(name, cell, context) for cell in cells]))
-    return replace(make, findings=order.findings)
+    return replace(make, findings=findings)
+
+
+def _whole_name(cells: Sequence[str], context: Context) -> Normal:
+    """A name of its parts; placeholders among them are left out: `Olena`, `n/a`, `Kovalchuk` are two words."""
+    parts = [(cell, names.name(cell, context)) for cell in cells]
+    notes = [n.note for _, n in parts if n.note not in (None, Note.EMPTY)]
+    whole = names.name(" ".join(cell for cell, n in parts if n.values), context)
+    return Normal(whole.values, notes[0]) if notes else whole
 
 
 def _over(found: Sequence[Column], make: Callable[[tuple[str, ...]], Normal]) -> FieldSource:
@@ -200,62 +208,6 @@ def _missing(opened: ReadableList, name: str, why: str) -> str:
 
 def _headings(opened: ReadableList) -> str:
     return ", ".join(opened.source.headings)
-
-
-# Day and month
-
-
-@dataclass(frozen=True)
-class DateOrder:
-    """How a column's dates are written.
-
-    Attributes:
-        order: dmy, mdy, or empty where it is not known.
-        findings: what a person should know or decide.
-    """
-
-    order: str
-    findings: tuple[Finding, ...] = ()
-
-
-Evidence = dict[str, tuple[int, list[int]]]
-"""dmy, mdy, both → how many dates can be read so, and the numbers of the first rows."""
-
-
-def _order_evidence(source: SourceList, columns: Sequence[int]) -> dict[int, Evidence]:
-    """For some columns, by index, what all their dates say about their order."""
-    seen: dict[int, Evidence] = {k: dict.fromkeys(("dmy", "mdy", "both"), (0, [])) for k in columns}
-    evidence_of = lru_cache(MEMORY)(dates.order_evidence)
-    for batch in source.batches() if columns else ():
-        for k in columns:
-            encoded = batch.columns.column(k).dictionary_encode()
-            evidence = np.array([evidence_of(cell) for cell in encoded.dictionary.to_pylist()], object)
-            of_row = evidence[encoded.indices.to_numpy()]
-            for kind, (count, first) in seen[k].items():
-                rows = batch.numbers[of_row == kind]
-                seen[k][kind] = count + len(rows), (first + rows[:FIRST_ROWS].tolist())[:FIRST_ROWS]
-    return seen
-
-
-def _date_order(heading: str, seen: Evidence) -> DateOrder:
-    """The order that some dates prove and none contradicts."""
-    (dmy, _), (mdy, _), (both, unclear) = (seen[kind] for kind in ("dmy", "mdy", "both"))
-    if dmy and mdy:
-        few = min(("dmy", "mdy"), key=lambda kind: seen[kind][0])
-        text = (
-            f"some dates have the day first ({dmy:,}), others the month ({mdy:,}): correct the rows, or say "
-            "`date_order` under [list] in a --map file; until then unclear dates are not compared."
-        )
-        return DateOrder("", (Finding(Severity.STOP, text, heading, seen[few][0], tuple(seen[few][1])),))
-    if not (dmy or mdy):
-        text = (
-            'no date shows whether the day or the month comes first: say date_order = "dmy" or "mdy" under [list] in '
-            "a --map file; until then these dates are not compared."
-        )
-        return DateOrder("", (Finding(Severity.STOP, text, heading, both, tuple(unclear)),) if both else ())
-    words = "the day first" if dmy else "the month first"
-    note = Finding(Severity.NOTE, f"dates are read with {words}, as {dmy or mdy:,} of them prove.", heading)
-    return DateOrder("dmy" if dmy else "mdy", (note,) if both else ())
 
 
 # Rows that are new
@@ -304,25 +256,8 @@ class NewRows:
         return replace(registered, make=lambda cells: _since(make(cells), self.since), _known={})
 
 
-_YES = {
-    "x",
-    "yes",
-    "y",
-    "1",
-    "true",
-    "new",
-    "так",
-    "нова",
-    "новий",
-    "oui",
-    "nouveau",
-    "sí",
-    "si",
-    "nuevo",
-    "نعم",
-    "جديد",
-}
-_NO = {"", "-", "no", "n", "0", "false", "old", "ні", "non", "لا"}
+_YES = frozenset(normalise.text("x yes y 1 true new так нова новий да новый oui nouveau sí si nuevo نعم جديد").split())
+_NO = frozenset(normalise.text("- no n 0 false old ні нет non لا").split()) | {""}
 
 
 def _marked(cell: str) -> Normal:
@@ -336,13 +271,3 @@ def _since(registered: Normal, since: str) -> Normal:
     """Rows whose day of registration is unknown count as new: nothing is left unreported by mistake."""
     known = [value for value in registered.values if len(value) == len(since)]
     return Normal(("no",)) if known and known[0] < since else Normal(("yes",), registered.note)
-
-
-def to_json(map_file: MapFile, new: NewRows) -> dict[str, Any]:
-    """What must be kept with a private copy of a list to read it again in the same way."""
-    return {"map": map_file.to_json(), "new": {"since": new.since, "column": new.column}}
-
-
-def from_json(kept: Mapping[str, Any]) -> tuple[MapFile, NewRows]:
-    """The way back from `to_json`."""
-    return MapFile.from_json(kept["map"]), NewRows(**kept["new"])

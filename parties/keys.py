@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 
@@ -55,6 +55,7 @@ class Keys:
     """A list's keys in one session; secret.
 
     Attributes:
+        rules: of the session.
         keys: (n, 2) uint64: 16 bytes a key, distinct, in ascending order.
         of_rule: for each rule its keys by row.
         numbers: (rows,) int64: each row's number in the spreadsheet.
@@ -68,6 +69,7 @@ class Keys:
         missing: a sentence for each field of a rule that the list has no column for; such rules have no keys.
     """
 
+    rules: tuple[Rule, ...]
     keys: Array
     of_rule: tuple[RuleKeys, ...]
     numbers: Array
@@ -84,25 +86,33 @@ class Keys:
         """Rows of the list."""
         return len(self.numbers)
 
-    def usable(self, rule: int) -> Array:
-        """(rows,) bool: rows that have a key under a rule."""
+    def usable(self, k: int) -> Array:
+        """(rows,) bool: rows that have a key under rule k, or of whose household one has."""
         has = np.zeros(self.rows, bool)
-        has[self.of_rule[rule].rows] = True
-        return has
+        has[self.of_rule[k].rows] = True
+        return self.shared(k, has)
 
-    def first_rows(self, rule: int) -> Array:
-        """(k,) int32: for each key of a rule the first row that has it."""
-        of = self.of_rule[rule]
+    def shared(self, k: int, of_row: Array) -> Array:
+        """(rows, …) what rule k says of each row; under a household rule, what it says of any row of the household."""
+        if self.rules[k].scope == "person" or self.household is None:
+            return of_row
+        of_household = np.zeros_like(of_row)
+        combine(of_row).at(of_household, self.household, of_row)
+        return of_household[self.household]
+
+    def twins(self, k: int) -> Array:
+        """(p, 2) int32: distinct pairs of a row and the first earlier row that shares a key under rule k.
+
+        A household rule says nothing of two rows of one household: that they share its phone is no duplicate.
+        """
+        of = self.of_rule[k]
         first = np.empty(len(self.keys), np.int32)
         first[of.places[::-1]] = of.rows[::-1]  # the last assignment counts: the smallest row
-        return first[of.places]
-
-    def same_as(self) -> Array:
-        """(rows,) int32: the first earlier row that shares a key under any rule, or -1."""
-        same = np.arange(self.rows, dtype=np.int32)
-        for k, of in enumerate(self.of_rule):
-            np.minimum.at(same, of.rows, self.first_rows(k))
-        return np.where(same < np.arange(self.rows), same, -1)
+        earlier = first[of.places]
+        is_twin = earlier < of.rows
+        if self.rules[k].scope == "household" and self.household is not None:
+            is_twin &= self.household[earlier] != self.household[of.rows]
+        return np.unique(np.stack([of.rows[is_twin], earlier[is_twin]], axis=1), axis=0)
 
     def reason(self, name: str, row: int) -> str:
         """Why a row has no value of a field, for people; empty where it has one."""
@@ -110,6 +120,11 @@ class Keys:
             return "is no column of the list"
         state = int(self.states[name][row])
         return NOTES[(state & ~NO_VALUE) - 1].value if state & NO_VALUE else ""
+
+
+def combine(of_row: Array) -> np.ufunc:
+    """How what is said of several becomes one: any of their members (2-D), or the most."""
+    return np.bitwise_or if of_row.ndim == 2 else np.maximum
 
 
 def make_keys(
@@ -143,7 +158,8 @@ def make_keys(
     libraries.check()
     sources: dict[str, FieldSource] = {}
     missing: dict[str, str] = {}
-    wanted = (_of_record(opened) if record_key else {}) | fields_of(rules, opened)
+    of_record = _of_record(opened) if record_key else {}  # not what rules derive besides: it differs by session
+    wanted = of_record | fields_of(rules, opened)
     for name, why in wanted.items():
         try:
             sources[name] = fields.source(opened, name, why, country)
@@ -151,12 +167,13 @@ def make_keys(
             missing[name] = str(error)
     is_new = new.source(opened) if new else None
     makers = [None if any(u.field in missing for u in rule.uses) else KeyMaker(session_id, rule) for rule in rules]
-    reader = _Reader(sources, list(zip(makers, rules, strict=True)), is_new, record_key)
+    reader = _Reader(sources, list(zip(makers, rules, strict=True)), is_new, list(of_record), record_key)
     for batch in opened.source.batches():
         reader.take(batch)
         progress(len(reader.numbers))
     findings = [f for source in [*sources.values(), *([is_new] if is_new else [])] for f in source.findings]
     findings += [Finding(Severity.STOP, sentence) for sentence in missing.values()]
+    findings += reader.findings()
     if any(rule.scope == "household" for rule in rules) and "household_id" not in sources:
         findings.append(Finding(Severity.WARNING, ALONE))
     return replace(reader.keys(), missing=tuple(missing.values())), list(dict.fromkeys(findings))
@@ -183,12 +200,14 @@ class _Reader:
         sources: Mapping[str, FieldSource],
         rules: list[tuple[KeyMaker | None, Rule]],
         new: FieldSource | None,
+        record_fields: Sequence[str],
         record_key: bytes,
     ) -> None:
         self._sources, self._rules, self._new = sources, rules, new
-        self._record_fields = [name for name in RECORD_FIELDS if name in sources]
-        self._record_key = record_key
+        self._record_fields, self._record_key = record_fields, record_key
         self.numbers = array("q")
+        self._cut: list[int] = []
+        self._undated: list[int] = []
         self._rows = [array("i") for _ in rules]
         self._states: dict[str, bytearray] = {name: bytearray() for name in sources}
         self._is_new, self._records = bytearray(), bytearray()
@@ -210,7 +229,7 @@ class _Reader:
         parts = {use: _parts(read[use.field], use) for maker, rule in self._rules if maker for use in rule.uses}
         for (maker, rule), rows, digests in zip(self._rules, self._rows, self._of_rule, strict=True):
             if maker:
-                _derive(maker, [parts[use] for use in rule.uses], start, rows, digests)
+                self._cut += _derive(maker, [parts[use] for use in rule.uses], start, rows, digests)
         if "household_id" in read:
             self._take_households(read["household_id"])
         if self._record_key:
@@ -245,25 +264,41 @@ class _Reader:
                     "1, 0, or nothing) so that new rows can be told."
                 )
             self._is_new.append(values[0] == "yes")
+            if marks.normals[code].note:
+                self._undated.append(number)
+
+    def findings(self) -> Iterator[Finding]:
+        """What happened to single rows that a person should know of."""
+        if self._undated:
+            text = "no day of registration can be read, so these rows count as new."
+            first = tuple(self._undated[:FIRST_ROWS])
+            yield Finding(Severity.WARNING, text, self._new.headings if self._new else "", len(self._undated), first)
+        if self._cut:
+            cut = list(dict.fromkeys(self._cut))
+            text = f"rows with so many values that only the first {MAX_KEYS_OF_A_ROW} combinations are compared."
+            numbers = tuple(self.numbers[row] for row in cut[:FIRST_ROWS])
+            yield Finding(Severity.WARNING, text, "", len(cut), numbers)
 
     def keys(self) -> Keys:
         """All that was gathered."""
         keys, places = _distinct(b"".join(self._of_rule))
         ends = np.cumsum([len(rows) for rows in self._rows]).tolist()
+        of_rule = [
+            RuleKeys(np.frombuffer(rows, np.int32), places[end - len(rows) : end])
+            for rows, end in zip(self._rows, ends, strict=True)
+        ]
         numbers = np.frombuffer(self.numbers, np.int64)
         return Keys(
-            keys,
-            tuple(
-                RuleKeys(np.frombuffer(rows, np.int32), places[end - len(rows) : end])
-                for rows, end in zip(self._rows, ends, strict=True)
-            ),
-            numbers,
-            {name: np.frombuffer(states, np.uint8) for name, states in self._states.items()},
-            np.frombuffer(self._is_new, bool) if self._new else None,
-            np.frombuffer(self._household, np.int32) if self._household else None,
-            np.frombuffer(self._records, "V16") if self._record_key else None,
-            {name: _repeats(*counted, numbers) for name, counted in self._counted.items()},
-            {name: source.headings for name, source in self._sources.items()},
+            rules=tuple(rule for _, rule in self._rules),
+            keys=keys,
+            of_rule=tuple(of_rule),
+            numbers=numbers,
+            states={name: np.frombuffer(states, np.uint8) for name, states in self._states.items()},
+            new=np.frombuffer(self._is_new, bool) if self._new else None,
+            household=np.frombuffer(self._household, np.int32) if self._household else None,
+            records=np.frombuffer(self._records, "V16") if self._record_key else None,
+            repeats={name: _repeats(*counted, numbers) for name, counted in self._counted.items()},
+            headings={name: source.headings for name, source in self._sources.items()},
         )
 
 
@@ -283,14 +318,17 @@ def _parts(values: FieldBatch, use: FieldUse) -> list[tuple[bytes, ...]]:
 
 def _derive(
     maker: KeyMaker, parts: list[list[tuple[bytes, ...]]], start: int, rows: array[int], digests: bytearray
-) -> None:
-    """A key for each combination of a row's values, one of each field."""
+) -> list[int]:
+    """A key for each combination of a row's values, one of each field; returns rows that have too many."""
+    cut = []
     for row, values in enumerate(zip(*parts, strict=True), start):
         for number, combination in enumerate(product(*values)):
             if number == MAX_KEYS_OF_A_ROW:
+                cut.append(row)
                 break
             digests += maker.key(b"".join(combination))
             rows.append(row)
+    return cut
 
 
 def _count(values: FieldBatch, start: int, hashes: array[int], rows: array[int]) -> None:
@@ -302,11 +340,11 @@ def _count(values: FieldBatch, start: int, hashes: array[int], rows: array[int])
 
 def _repeats(hashes: array[int], rows: array[int], numbers: Array) -> list[tuple[int, tuple[int, ...]]]:
     """The values that stand on most rows: on how many, and on which first."""
-    _, codes, counts = np.unique(np.frombuffer(hashes, np.int64), return_inverse=True, return_counts=True)
-    most = np.argsort(counts, kind="stable")[::-1][:FIRST_ROWS]
+    _, first, codes, counts = np.unique(np.frombuffer(hashes, np.int64), True, True, True)
     on = np.frombuffer(rows, np.int32)
+    most = np.lexsort((first, -counts))[:FIRST_ROWS]  # hashes differ from run to run, so rows decide between equals
     found = [(int(counts[k]), numbers[on[np.flatnonzero(codes == k)[:FIRST_ROWS]]]) for k in most if counts[k] > 1]
-    return [(count, tuple(first.tolist())) for count, first in found]
+    return [(count, tuple(some.tolist())) for count, some in found]
 
 
 def _distinct(digests: bytes) -> tuple[Array, Array]:

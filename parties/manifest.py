@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from mpc.matching import Reveal
 from parties import normalise
 from parties.errors import ConfigError
+from parties.normalise.codes import COUNTRIES
 from parties.rules import MAX_FIELDS, SCOPES, Rule
 
 FORMAT = "matchbit.v1"
@@ -33,6 +34,7 @@ MAX_RECORDS = 50_000_000
 MAX_RETENTION_DAYS = 90
 CLOCKS_DIFFER = timedelta(days=1)
 """By how much nodes' clocks may differ."""
+COUNTRY_WANTED = "`country` must be a country's two capital letters, such as UA, or be left out"
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 TWO_AGENCIES = (
     "Two agencies cannot compute alone: of two computing nodes each could learn the other's list. A third, neutral "
@@ -222,7 +224,7 @@ def rules_file(toml: Mapping[str, Any]) -> tuple[tuple[Rule, ...], str]:
         ConfigError: it is something else.
     """
     country = toml.get("country", "")
-    _require(is_country(country), "`country` must be two capital letters such as UA, or left out")
+    _require(is_country(country), COUNTRY_WANTED)
     return rules_from_toml(toml), country
 
 
@@ -255,7 +257,7 @@ def check(manifest: Manifest) -> None:
     _integer(manifest.retention_days, "retention_days", MAX_RETENTION_DAYS)
     for name in ("created", "expires"):
         _require(_is_utc(getattr(manifest, name)), f"`{name}` must be a date and time in UTC")
-    _require(is_country(manifest.country), "`country` must be two capital letters such as UA, or left out")
+    _require(is_country(manifest.country), COUNTRY_WANTED)
     _check_rules(manifest.rules)
     if manifest.normalisation != normalise.VERSION:
         raise ConfigError(
@@ -276,8 +278,8 @@ def _check_rules(rules: Sequence[Rule]) -> None:
 
 
 def is_country(value: Any) -> bool:
-    """Whether a value is empty or two capital letters."""
-    return isinstance(value, str) and re.fullmatch(r"([A-Z]{2})?", value) is not None
+    """Whether a value is empty or a country's two capital letters."""
+    return isinstance(value, str) and value in {"", *COUNTRIES}
 
 
 def _is_text(value: Any, longest: int) -> bool:

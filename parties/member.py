@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -25,8 +25,8 @@ from parties.keys import Keys, make_keys
 from parties.lifecycle import MEANING, State
 from parties.manifest import Manifest, sign
 from parties.page import result_page
+from parties.records import SourceList
 from parties.review import Reviews
-from parties.sheet import SourceList
 from parties.store import SessionRecord, Store
 
 Progress = Callable[[str, int, int], None]
@@ -91,7 +91,7 @@ class Member:
         keys, found = self._keys(record, opened, new)
         check_limits(record.manifest, keys, path)
         others = keys.rows * (len(record.manifest.members) - 1)
-        findings = gravest_first([*opened.findings, *found, *judge(opened, keys, record.manifest.rules, others)])
+        findings = gravest_first([*opened.findings, *found, *judge(keys, record.manifest.rules, others)])
         if not accept:
             _stop(path, findings)
         copy = self._copy(record.id)
@@ -105,7 +105,7 @@ class Member:
         # Only what is reported is computed on, so the copy must be in place before: a result is read with it.
         (copy / "list").unlink(missing_ok=True)
         with private(copy / "reading.json") as target:
-            target.write(json.dumps(fields.to_json(map_file, new)).encode())
+            target.write(json.dumps(_kept(map_file, new)).encode())
         (copy / "new").replace(copy / "list")
         self.coordinator.report(record.id, receipts)
         return keys, findings
@@ -161,7 +161,7 @@ class Member:
         self._check_done(record)
         if not (copy / "list").exists():
             raise SessionRefused(f"{self.config.name} has not contributed to this session from this computer.")
-        map_file, new = fields.from_json(json.loads((copy / "reading.json").read_bytes()))
+        map_file, new = _read_again(json.loads((copy / "reading.json").read_bytes()))
         opened = fields.open_list(copy / "list", map_file)
         reviews = Reviews(Store(self.config.database))
         keys, _ = self._keys(record, opened, new, reviews.record_key())
@@ -217,7 +217,7 @@ def kept_list(own: Config, session_id: bytes) -> SourceList | None:
     copy = own.folder / "lists" / session_id.hex()
     if not (copy / "list").exists():
         return None
-    map_file, _ = fields.from_json(json.loads((copy / "reading.json").read_bytes()))
+    map_file, _ = _read_again(json.loads((copy / "reading.json").read_bytes()))
     return fields.open_list(copy / "list", map_file).source
 
 
@@ -277,3 +277,13 @@ def private(path: Path) -> BinaryIO:
 
 def _why(record: SessionRecord) -> str:
     return f" {record.reason}" if record.reason else ""
+
+
+def _kept(map_file: MapFile, new: NewRows) -> dict[str, Any]:
+    """What must be kept with a private copy of a list to read it again in the same way."""
+    return {"map": map_file.to_json(), "new": {"since": new.since, "column": new.column}}
+
+
+def _read_again(kept: Mapping[str, Any]) -> tuple[MapFile, NewRows]:
+    """The way back from `_kept`."""
+    return MapFile.from_json(kept["map"]), NewRows(**kept["new"])

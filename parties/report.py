@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from parties.check import ListCheck
 from parties.findings import Severity
 from parties.lifecycle import MEANING
 from parties.results import LEARNS, REVIEW, TRUST
@@ -26,6 +27,17 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     aligned = [[c.rjust(w) if n else c.ljust(w) for c, w, n in zip(row, widths, numbers, strict=True)] for row in cells]
     lines = ["  ".join(row).rstrip() for row in aligned]
     return "\n".join([lines[0], "-" * (sum(widths) + 2 * len(widths) - 2), *lines[1:]])
+
+
+def check_text(check: ListCheck) -> str:
+    """What a list looks like to Matchbit, for people."""
+    lines = [f"{check.path}: {check.rows:,} rows, {check.usable:,} of them can be compared.", ""]
+    columns = [(c.heading, c.stands_for or "-", c.how or "-", c.filled, *c.example) for c in check.columns]
+    lines += [table(("column", "stands for", "found by", "filled", "for example", "compared as"), columns), ""]
+    rules = [(r.name, r.usable, check.rows - r.usable, r.repeated, " | ".join(r.example)) for r in check.rules]
+    lines += [table(("rule", "usable rows", "unusable", "repeat others", "compared as, for example"), rules)]
+    lines += ["", *(finding.to_text() for finding in check.findings)]
+    return "\n".join(lines).rstrip()
 
 
 def session_text(record: SessionRecord, contributed: Mapping[str, int], progress: tuple[str, int, int]) -> str:

@@ -11,14 +11,14 @@ import numpy as np
 from mpc.matching import Reveal
 from mpc.replicated import Array
 from parties.errors import ResultError
-from parties.keys import Keys
+from parties.keys import Keys, combine
 from parties.manifest import Manifest
 from parties.rules import Rule
 
 LEARNS = {
-    "flag": "for each of its own records, whether at least one other member has it too",
-    "count": "for each of its own records, how many other members have it too",
-    "members": "for each of its own records, which other members have it too",
+    "flag": "for each of its own records under each rule, whether at least one other member has it too",
+    "count": "for each of its own records under each rule, how many other members have it too",
+    "members": "for each of its own records under each rule, which other members have it too",
 }
 """What a session's terms let each member learn."""
 TRUST = "No single committee node learns anything of the lists; two that collude would."
@@ -153,26 +153,19 @@ class Result:
         self.matched = np.stack([v.any(axis=1) if v.ndim == 2 else v > 0 for v in of_rules], axis=1)
         """(rows, rules) bool: which rules found the row, or its household, at another member."""
         self.matched &= self.reported[:, None]
-        self._of_rules, self._others = of_rules, _combine(values).reduce(of_rules)
-        self._usable = np.stack([self._shared(k, keys.usable(k)) for k in range(len(manifest.rules))], axis=1)
-        self.same_as = keys.same_as()
-        """(rows,) int32: the first earlier row of the list that shares a key, or -1."""
+        self._of_rules, self._others = of_rules, combine(values).reduce(of_rules)
+        self._usable = np.stack([keys.usable(k) for k in range(len(manifest.rules))], axis=1)
+        self.twins = np.unique(np.concatenate([keys.twins(k) for k in range(len(manifest.rules))]), axis=0)
+        """(p, 2) int32: pairs of a row and an earlier row of the list that shares a key."""
+        self._same_as = np.full(keys.rows, keys.rows, np.int32)
+        np.minimum.at(self._same_as, self.twins[:, 0], self.twins[:, 1])
 
     def _of_rows(self, k: int, values: Array) -> Array:
         """(rows, …) what a rule found of each row: the most of its keys, or all members of any."""
         of = self.keys.of_rule[k]
         found = np.zeros((self.keys.rows, *values.shape[1:]), values.dtype)
-        _combine(values).at(found, of.rows, values[of.places])
-        return self._shared(k, found)
-
-    def _shared(self, k: int, of_row: Array) -> Array:
-        """What holds of any row of a household, under a household rule."""
-        households = self.keys.household
-        if self.manifest.rules[k].scope == "person" or households is None:
-            return of_row
-        shared = np.zeros_like(of_row)
-        _combine(of_row).at(shared, households, of_row)
-        return shared[households]
+        combine(values).at(found, of.rows, values[of.places])
+        return self.keys.shared(k, found)
 
     @property
     def matched_rows(self) -> Array:
@@ -218,9 +211,9 @@ class Result:
     def cells(self) -> Iterator[list[str]]:
         """The added cells of every row, in the list's order."""
         detail = [""] * (len(self.headings()) - 5)
-        columns = (self.reported, self.matched_rows, self.compared_rows, self.same_as)
+        columns = (self.reported, self.matched_rows, self.compared_rows, self._same_as)
         for row, (asked, matched, compared, same) in enumerate(zip(*(c.tolist() for c in columns), strict=True)):
-            earlier = str(self.keys.numbers[same]) if same >= 0 else ""
+            earlier = str(self.keys.numbers[same]) if same < row else ""
             own = [earlier, self.reviews.get(row, "")]
             if not asked:
                 yield ["not new", "", *detail, "", *own]
@@ -263,11 +256,6 @@ class Result:
             matched_by_rule=dict(zip(names, self.matched.sum(axis=0).tolist(), strict=True)),
             unusable_by_rule=dict(zip(names, (~self._usable).sum(axis=0).tolist(), strict=True)),
             unusable_by_reason=dict(reasons.most_common()),
-            same_inside=int((self.same_as >= 0).sum()),
+            same_inside=len(np.unique(self.twins[:, 0])),
             judged_distinct=sum(matched[row] and text.startswith("distinct") for row, text in self.reviews.items()),
         )
-
-
-def _combine(values: Array) -> np.ufunc:
-    """How what several keys say of one row becomes one: any of their members, or the most."""
-    return np.bitwise_or if values.ndim == 2 else np.maximum

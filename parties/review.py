@@ -244,19 +244,18 @@ class Reviews:
 
 def _pairs(result: Result, key: bytes) -> Iterator[tuple[int, bytes, str, str]]:
     """All pairs of a result: number of the row, digest, rule, counterpart."""
-    m, numbers, records, same_as = result.manifest, result.keys.numbers, result.keys.records, result.same_as
+    m, numbers, records = result.manifest, result.keys.numbers, result.keys.records
     if records is None:
         raise ValueError("keys were made without digests of the records")
     unnamed = () if Reveal(m.reveal) is Reveal.MEMBERS else sorted({*m.members} - {result.member})
-    is_twice = (same_as >= 0) & (result.reported | result.reported[same_as])
-    for row in np.flatnonzero(result.matched_rows | is_twice).tolist():
+    for row in np.flatnonzero(result.matched_rows).tolist():
         record, number = records[row].tobytes(), int(numbers[row])
         for rule, whom in result.found(row):
             parts = (rule.scope, *rule.fields, "", whom, *unnamed)  # no field is empty, so these are told apart
             yield number, _digest(key, record, *(part.encode() for part in parts)), rule.name, whom
-        if is_twice[row]:
-            other = records[same_as[row]].tobytes()
-            yield number, _digest(key, *sorted((record, other))), OWN_LIST, f"row {numbers[same_as[row]]}"
+    for row, earlier in result.twins[result.reported[result.twins].any(axis=1)].tolist():
+        both = sorted((records[row].tobytes(), records[earlier].tobytes()))
+        yield int(numbers[row]), _digest(key, *both), OWN_LIST, f"row {numbers[earlier]}"
 
 
 def _digest(key: bytes, *parts: bytes) -> bytes:

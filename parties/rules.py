@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -38,6 +38,9 @@ TRANSFORMS: dict[str, tuple[tuple[str, ...], Callable[[str], str]]] = {
 }
 """Name → (the fields that it is for, what it makes of a canonical value; nothing where it cannot)."""
 _LETTERS = re.compile(r"(first|last)([1-9]\d?)")
+_CUT_AT_END = (*NAMES, "admin1", "admin2", "admin3", "admin4", "household_id")
+_CUT_AT_START = (*_CUT_AT_END, "phone", "id_number")
+"""Fields of which the first, or the last, characters tell people apart: not the country code of a phone."""
 
 VALUES = {
     "id_number": 1e11, "phone": 1e10, "household_id": 1e6, "full_name": 5e4, "family_name": 1e3, "given_name": 200,
@@ -47,6 +50,10 @@ VALUES = {
 }  # fmt: skip
 """By how many equally likely values a field tells people apart, roughly and on the careful side: birth dates, for
 example, heap on 1 January and on round years."""
+ABOUT = dict.fromkeys(NAMES, "full_name") | dict.fromkeys(("birth_date", "birth_year"), "birth_date")
+ABOUT |= dict.fromkeys(("admin1", "admin2", "admin3", "admin4"), "admin4")
+ABOUT |= dict.fromkeys(("id_number", "id_type", "id_country"), "id_number")
+"""Fields that say the same more or less finely: together they tell apart no more people than the finest of them."""
 AT_MOST = {"initials": 200, "first-word": 200, "last-word": 1e3, "phonetic": 2e4, "year": 70, "month": 800}
 """As many are left after a transform."""
 
@@ -120,10 +127,14 @@ class Rule:
             own_rows: of the list.
             other_rows: of all other lists together.
         """
-        known = [use.distinct() for use in self.uses]
-        if None in known:
-            return None
-        return own_rows * min(1.0, other_rows / math.prod(v for v in known if v))
+        told: dict[str, float] = {}
+        for use in self.uses:
+            values, about = use.distinct(), ABOUT.get(use.field, use.field)
+            if values is None:
+                return None
+            before = told.get(about, 1.0)
+            told[about] = min(before * values, VALUES[about]) if about == "full_name" else max(before, values)
+        return own_rows * min(1.0, other_rows / math.prod(told.values()))
 
     def weakness(self, own_rows: int, other_rows: int) -> str:
         """A sentence for people where the rule is too weak by itself, else nothing."""
@@ -139,15 +150,24 @@ class Rule:
 def _use(rule: str, text: str) -> FieldUse:
     field, *transforms = text.split(":")
     if field not in FIELDS:
+        if transforms and all(_LETTERS.fullmatch(name) or name in TRANSFORMS for name in transforms):
+            raise ConfigError(f"Rule {rule}: `{field}` is no standard field; they are {', '.join(FIELDS)}.")
         return FieldUse(text)
-    for name in transforms:
-        if not _LETTERS.fullmatch(name) and field not in TRANSFORMS.get(name, ((),))[0]:
+    for k, name in enumerate(transforms):
+        if not _is_possible(field, name, transforms[:k]):
             known = [n for n, (fields, _) in TRANSFORMS.items() if field in fields]
-            raise ConfigError(
-                f"Rule {rule}: `{name}` cannot be applied to `{field}`; possible are "
-                f"{', '.join([*known, 'first1, first2 …, last1, last2 …'])}."
-            )
+            known += [f"{end}1, {end}2 …" for end in ("first", "last") if _is_possible(field, f"{end}1", known)]
+            possible = f"possible are {', '.join(known)}" if known else "nothing can be"
+            raise ConfigError(f"Rule {rule}: `{name}` cannot be applied to `{field}`; {possible}.")
     return FieldUse(field, tuple(transforms))
+
+
+def _is_possible(field: str, transform: str, before: Sequence[str]) -> bool:
+    letters = _LETTERS.fullmatch(transform)
+    if letters and field == "id_number" and "number" in before:
+        return True
+    cut = {"first": _CUT_AT_END, "last": _CUT_AT_START}
+    return field in (cut[letters[1]] if letters else TRANSFORMS.get(transform, ((),))[0])
 
 
 def _transform(name: str) -> Callable[[str], str]:

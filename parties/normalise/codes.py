@@ -20,6 +20,8 @@ _COUNTRIES = {
     if word
 }
 """Two letters, three letters or a name → two letters."""
+COUNTRIES = frozenset(_COUNTRIES.values())
+"""Two letters of every country."""
 _KINDS = frozenset(
     word
     for kind in _TABLES["places"]["kinds"]

@@ -38,6 +38,7 @@ def result(
     every = np.arange(len(rows), dtype=np.int32)
     records = b"".join(hashlib.blake2b(repr(row).encode(), digest_size=16).digest() for row in rows)
     keys = Keys(
+        rules=terms.rules,
         keys=np.zeros((len(values), 2), np.uint64),
         of_rule=tuple(RuleKeys(every, np.array([values.index(row[k]) for row in rows], np.int32)) for k in (1, 2)),
         numbers=np.arange(first, first + len(rows)),

@@ -8,6 +8,7 @@ from parties.columns import MapFile
 from parties.errors import InputError
 from parties.fields import open_list
 from parties.findings import Finding, Severity
+from parties.report import check_text
 from parties.rules import Rule
 from tests.parties.samples import RULES, write
 
@@ -88,7 +89,7 @@ def test_json_can_be_written_and_read(path: Path) -> None:
 
 
 def test_text_tells_of_each_rule_and_column(path: Path) -> None:
-    lines = [" ".join(line.split()) for line in checked(path).to_text().splitlines()]
+    lines = [" ".join(line.split()) for line in check_text(checked(path)).splitlines()]
     assert lines[0] == f"{path}: 6 rows, 4 of them can be compared."
     for wanted in (
         "Phone phone heading 4 067 123 45 67 +380671234567",
@@ -100,7 +101,7 @@ def test_text_tells_of_each_rule_and_column(path: Path) -> None:
 
 
 def test_a_cell_cannot_command_the_terminal(tmp_path: Path) -> None:
-    text = checked(write(tmp_path / "list.csv", "id_number,x\nA1,\x1b[2J\x07\n"), RULES[:1]).to_text()
+    text = check_text(checked(write(tmp_path / "list.csv", "id_number,x\nA1,\x1b[2J\x07\n"), RULES[:1]))
     assert "\x1b" not in text
     assert "\x07" not in text
 
@@ -117,7 +118,7 @@ def test_a_list_that_no_rule_can_use_is_shown_all_the_same(tmp_path: Path) -> No
     check = checked(write(tmp_path / "list.csv", "full name,DOB\nA B,1980-01-01\n"))
     assert (check.rows, check.usable, [r.usable for r in check.rules]) == (1, 0, [0, 0])
     assert [s.split("`")[1] for s in check.missing] == ["phone", "id_number"]
-    assert "full_name" in check.to_text()
+    assert "full_name" in check_text(check)
 
 
 def test_columns_by_other_names(tmp_path: Path) -> None:
@@ -170,7 +171,8 @@ def test_numbers_that_lost_their_zero(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("words", "stops"), [("HMhm", True), ("FMfm", False), ("HF", False), ("MM", False)])
 def test_a_sex_that_may_be_spanish(tmp_path: Path, words: str, stops: bool) -> None:
     path = write(tmp_path / "list.csv", "\n".join(["id_number,sex", *(f"A{k},{w}" for k, w in enumerate(words))]))
-    findings = [f for f in checked(path, RULES[:1]).findings if "mujer" in f.text]
+    assert not [f for f in checked(path, RULES[:1]).findings if "mujer" in f.text], "no rule uses it"
+    findings = [f for f in checked(path, (Rule("r", ("id_number", "sex")),)).findings if "mujer" in f.text]
     assert [(f.severity, f.column, f.count) for f in findings] == ([(Severity.STOP, "sex", 2)] if stops else [])
 
 
@@ -198,6 +200,14 @@ def test_weak_rules_are_warned_of(tmp_path: Path) -> None:
     path = write(tmp_path / "list.csv", "\n".join(["sex,birth_date", *rows]))
     finding = found(checked(path, (Rule("weak", ("sex", "birth_date:year")),)), "is weak")
     assert finding.severity is Severity.WARNING
+
+
+def test_two_columns_of_phones_are_shown_each_by_itself(tmp_path: Path) -> None:
+    path = write(tmp_path / "list.csv", "phone,phone 2\n0671234567,0501112233\nn/a,0631112233\nn/a,n/a\n")
+    check = checked(path, (Rule("r", ("phone",)),))
+    assert [c.example[1] for c in check.columns] == ["+380671234567", "+380501112233"]
+    finding = found(check, "placeholder")
+    assert (finding.count, finding.rows) == (2, (3, 4))
 
 
 def test_the_gravest_comes_first(tmp_path: Path) -> None:

@@ -261,13 +261,13 @@ def test_two_columns_for_one_field_are_asked_about() -> None:
     assert columns.fields == {}
     assert columns.unknown == ("Date of birth", "DOB")
     (finding,) = columns.findings
-    assert finding.severity is Severity.STOP
+    assert finding.severity is Severity.WARNING
     assert "`Date of birth` and `DOB` could each be birth_date" in finding.text
     assert 'birth_date = "the right heading"' in finding.text
 
 
 def test_the_same_heading_twice_is_asked_about() -> None:
-    assert findings(mapped("Sex", "Sex")) == [(Severity.STOP, "")]
+    assert findings(mapped("Sex", "Sex")) == [(Severity.WARNING, "")]
 
 
 def test_the_map_file_answers() -> None:
@@ -311,15 +311,15 @@ def test_codes_of_households_do_not() -> None:
         (("Name",), "full_name", Severity.NOTE),
         (("Name", "First name", "Last name"), "full_name", Severity.NOTE),
         (("Name", "Surname"), "given_name", Severity.NOTE),
-        (("Name", "First name"), "", Severity.STOP),
+        (("Name", "First name"), "", Severity.WARNING),
         (("Nom", "Prénom"), "family_name", Severity.NOTE),
         (("Nom",), "full_name", Severity.NOTE),
-        (("Nom", "Nom de famille"), "", Severity.STOP),
+        (("Nom", "Nom de famille"), "", Severity.WARNING),
         (("Ім'я", "Прізвище"), "given_name", Severity.NOTE),
         (("Document",), "", Severity.STOP),
         (("Document", "Document type"), "id_number", Severity.NOTE),
         (("Document", "Document number"), "id_type", Severity.NOTE),
-        (("Département",), "", Severity.STOP),
+        (("Département",), "", Severity.WARNING),
         (("Département", "Région"), "admin2", Severity.NOTE),
     ],
 )

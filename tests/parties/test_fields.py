@@ -6,7 +6,6 @@ from parties import fields
 from parties.columns import MapFile
 from parties.errors import InputError
 from parties.fields import NewRows, ReadableList, merged, open_list
-from parties.findings import Severity
 from parties.normalise import Normal, Note
 from parties.normalise.notes import unusable
 from tests.parties.samples import write
@@ -40,6 +39,18 @@ def test_a_whole_name_cannot_be_split(tmp_path: Path) -> None:
 def test_the_year_of_a_birth_date(tmp_path: Path) -> None:
     opened = a_list(tmp_path, "date of birth", "31.12.1980", "1981", "?")
     assert values(opened, "birth_year") == [("1980",), ("1981",), ()]
+
+
+def test_placeholders_among_the_parts_of_a_name(tmp_path: Path) -> None:
+    opened = a_list(tmp_path, "first name;middle name;surname", "Olena;N/A;Kovalchuk", "unknown;-;n/a", "Ivan;;unknown")
+    assert values(opened, "full_name") == [("olena kovalchuk",), (), ("ivan",)]
+
+
+def test_a_year_needs_no_order_of_day_and_month(tmp_path: Path) -> None:
+    opened = a_list(tmp_path, "date of birth", "01/02/1980", "03/04/1981")
+    assert values(opened, "birth_year") == [("1980",), ("1981",)]
+    assert fields.source(opened, "birth_year", "", "UA").findings == ()
+    assert fields.source(opened, "birth_date", "", "UA").findings != ()
 
 
 def test_phones_of_several_columns(tmp_path: Path) -> None:
@@ -85,60 +96,7 @@ def test_merged() -> None:
     assert merged([empty, unusable(Note.WRONG_LENGTH)]) == unusable(Note.WRONG_LENGTH)
 
 
-# Day and month
-
-
-@pytest.mark.parametrize(
-    ("dates", "order", "found"),
-    [
-        (["31/12/1980", "01/02/1980"], "dmy", "dates are read with the day first, as 1 of them prove"),
-        (["12/31/1980", "01/02/1980", "02/13/1980"], "mdy", "dates are read with the month first, as 2 of them prove"),
-        (["1980-12-31", "1/1/1980"], "", ""),
-        (["31/12/1980", "30/12/1980"], "dmy", ""),
-    ],
-)
-def test_the_order_that_the_dates_prove(tmp_path: Path, dates: list[str], order: str, found: str) -> None:
-    opened = a_list(tmp_path, "date of birth", *dates)
-    (of,) = opened.date_orders.values()
-    assert of.order == order
-    assert [f.severity for f in of.findings] == ([Severity.NOTE] if found else [])
-    assert all(found in f.text for f in of.findings)
-
-
-def test_what_nobody_can_know_stops(tmp_path: Path) -> None:
-    opened = a_list(tmp_path, "date of birth", "01/02/1980", "1/1/1980", "03/04/1981")
-    (of,) = opened.date_orders.values()
-    assert [(f.severity, f.column, f.count, f.rows) for f in of.findings] == [
-        (Severity.STOP, "date of birth", 2, (2, 4))
-    ]
-    assert values(opened, "birth_date") == [(), ("1980-01-01",), ()]
-    stated = a_list(tmp_path, "date of birth", "01/02/1980", map_file=MapFile(date_order="mdy"))
-    assert values(stated, "birth_date") == [("1980-01-02",)]
-    assert not stated.date_orders[0].findings
-
-
-def test_two_orders_in_one_column_stop(tmp_path: Path) -> None:
-    opened = a_list(tmp_path, "date of birth", "31/12/1980", "12/30/1980", "29/12/1980", "01/02/1980")
-    (of,) = opened.date_orders.values()
-    assert [(f.severity, f.count, f.rows) for f in of.findings] == [(Severity.STOP, 1, (3,))]
-    assert values(opened, "birth_date") == [("1980-12-31",), ("1980-12-30",), ("1980-12-29",), ()]
-
-
-def test_each_column_has_its_own_order(tmp_path: Path) -> None:
-    opened = a_list(tmp_path, "date of birth;registration date", "31/12/1980;12/31/2025", "01/02/1980;01/02/2026")
-    assert values(opened, "birth_date")[1] == ("1980-02-01",)
-    assert values(opened, "registration_date")[1] == ("2026-01-02",)
-
-
-# Kept with a private copy
-
-
-def test_what_is_kept_with_a_list_is_read_back() -> None:
-    map_file = MapFile(
-        columns={"phone": (("a", ""), ("b", ""))}, constants={"id_type": "tax"}, date_order="dmy", heading_row=3
-    )
-    for new in (NewRows(), NewRows(since="2026-01-31"), NewRows(column="neu")):
-        assert fields.from_json(fields.to_json(map_file, new)) == (map_file, new)
+# Rows that are new
 
 
 @pytest.mark.parametrize("since", ["2026", "31.01.2026", "2026-13-01", "yesterday"])

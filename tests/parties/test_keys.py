@@ -1,16 +1,21 @@
+import csv
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from parties.columns import MapFile
 from parties.errors import InputError
 from parties.fields import NewRows, ReadableList, open_list
 from parties.findings import Severity
 from parties.keys import ALONE, MAX_KEYS_OF_A_ROW, Keys, make_keys
 from parties.rules import KeyMaker, Rule, part
 from tests.parties.samples import RULES, examples, write
+from tests.vectors import VECTORS
 
 SESSION = bytes(range(32))
 ID = RULES[:1]
@@ -73,7 +78,7 @@ def test_rows_are_mapped_to_distinct_keys(tmp_path: Path) -> None:
         np.int32,
     )
     assert keys.numbers.tolist() == [2, 3, 4, 5, 6, 7]
-    assert keys.same_as().tolist() == [-1, 0, 0, -1, -1, -1]
+    assert (keys.twins(0).tolist(), keys.twins(1).tolist()) == ([[1, 0]], [[2, 0]])
     assert [keys.reason("id_number", k) for k in (3, 4)] == ["is empty", ""]
 
 
@@ -97,8 +102,11 @@ def test_several_values_are_several_keys(tmp_path: Path) -> None:
 def test_no_row_makes_more_keys_than_is_bounded(tmp_path: Path) -> None:
     heading = ",".join(["birth_date", *(f"phone {k}" for k in range(1, 101))])
     phones = ",".join(f"+38067{k:07}" for k in range(1_234_000, 1_234_100))
-    keys = made(a_list(tmp_path, f"1980-01-31,{phones}", heading=heading), (RULES[1],))
+    keys, findings = make_keys(a_list(tmp_path, f"1980-01-31,{phones}", heading=heading), SESSION, (RULES[1],), "UA")
     assert len(keys.keys) == MAX_KEYS_OF_A_ROW
+    assert [(f.severity, f.count, f.rows) for f in findings if "combinations" in f.text] == [
+        (Severity.WARNING, 1, (2,))
+    ]
 
 
 def test_the_same_value_under_two_rules_is_two_keys(tmp_path: Path) -> None:
@@ -113,7 +121,7 @@ def test_the_same_digits_of_two_kinds_of_document_never_match(tmp_path: Path) ->
     )
     keys = made(opened, ID)
     assert len(keys.keys) == 2
-    assert keys.same_as().tolist() == [-1, -1, 0]
+    assert keys.twins(0).tolist() == [[2, 0]]
 
 
 def test_two_members_agree_in_a_session_and_in_no_other(tmp_path: Path) -> None:
@@ -133,7 +141,7 @@ def test_no_usable_row(tmp_path: Path) -> None:
     assert keys.keys.shape == (0, 2)
     assert [of.rows.tolist() for of in keys.of_rule] == [[], []]
     assert not keys.usable(0).any()
-    assert keys.same_as().tolist() == [-1, -1]
+    assert keys.twins(0).shape == (0, 2)
 
 
 def test_a_list_without_a_rules_column(tmp_path: Path) -> None:
@@ -185,9 +193,10 @@ def test_new_rows_by_date(tmp_path: Path) -> None:
         tmp_path, "1,2026-01-31", "2,2026-02-01", "3,", "4,2026", "5,1.3.2026", "6,31/12/2025",
         heading="id_number,registration_date",
     )  # fmt: skip
-    keys = made(opened, ID, new=NewRows(since="2026-02-01"))
+    keys, findings = make_keys(opened, SESSION, ID, "UA", new=NewRows(since="2026-02-01"))
     assert keys.new is not None
     assert keys.new.tolist() == [False, True, True, True, True, False]
+    assert [(f.count, f.rows) for f in findings if "count as new" in f.text] == [(2, (4, 5))]
 
 
 def test_new_rows_by_column(tmp_path: Path) -> None:
@@ -217,14 +226,45 @@ def test_digests_of_records(tmp_path: Path) -> None:
     assert keys.records[0] == keys.records[1], "written otherwise, or with another amount, it is the same record"
     assert len(set(keys.records.tolist())) == 3
     assert keys.records.tolist() == again.records.tolist()
+    more = (*ID, Rule("name", ("full_name", "birth_year")))
+    under = made(a_list(tmp_path, *rows, heading=heading), more, record_key=b"k" * 32)
+    assert under.records is not None
+    assert under.records.tolist() == keys.records.tolist(), "whatever the session compares"
     assert not set(keys.records.tolist()) & set(other.records.tolist())
 
 
 @given(st.lists(st.tuples(st.sampled_from("AB"), st.sampled_from(["", "1", "2"])), min_size=1, max_size=70))
 @examples(60)
-def test_same_as_against_the_truth(tmp_path: Path, rows: list[tuple[str, str]]) -> None:
+def test_twins_against_the_truth(tmp_path: Path, rows: list[tuple[str, str]]) -> None:
     opened = a_list(tmp_path, *(f"x{a},y{b}" if b else f"x{a}," for a, b in rows), heading="one,two")
     keys = made(opened, (Rule("both", ("one", "two")), Rule("two", ("two",))))
-    for row, (_, b) in enumerate(rows):
-        earlier = [k for k, (_, d) in enumerate(rows[:row]) if b and d == b]
-        assert keys.same_as()[row] == (earlier[0] if earlier else -1)
+    for k, same in enumerate((lambda p, q: p == q, lambda p, q: p[1] == q[1])):
+        first = [next(e for e in range(row + 1) if same(rows[e], pair)) for row, pair in enumerate(rows)]
+        expected = [[row, e] for row, e in enumerate(first) if e < row and rows[row][1]]
+        assert keys.twins(k).tolist() == expected
+
+
+def test_a_shared_phone_in_one_household_is_no_duplicate(tmp_path: Path) -> None:
+    rows = ["H1,067 123 45 67", "H1,067 123 45 67", "H2,067 123 45 67", "H2,050 111 22 33"]
+    opened = a_list(tmp_path, *rows, heading="household_id,phone")
+    assert made(opened, (Rule("phone", ("phone",), "household"),)).twins(0).tolist() == [[2, 0]]
+    assert made(opened, (Rule("phone", ("phone",)),)).twins(0).tolist() == [[1, 0], [2, 0]]
+
+
+def test_whom_a_household_rule_can_use(tmp_path: Path) -> None:
+    """Only the head has a document; the rule is for all."""
+    opened = a_list(tmp_path, "H1,A1", "H1,", "H2,", heading="household_id,id_number")
+    assert made(opened, (Rule("head", ("id_number",), "household"),)).usable(0).tolist() == [True, True, False]
+    assert made(opened, ID).usable(0).tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize("case", json.loads((VECTORS / "keys.json").read_text("utf-8"))["cases"], ids=repr)
+def test_the_published_keys(tmp_path: Path, case: dict[str, Any]) -> None:
+    """The standard's vectors, through a file."""
+    row = {"other": "x", **case["in"]}
+    with (tmp_path / "list.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([row.keys(), row.values()])
+    rule = Rule(case["rule"]["name"], tuple(case["rule"]["fields"]))
+    opened = open_list(tmp_path / "list.csv", MapFile(date_order="dmy"))
+    keys, _ = make_keys(opened, bytes.fromhex(case["session"]), (rule,), case["country"])
+    assert [keys.keys[place].tobytes().hex() for place in keys.of_rule[0].places] == case["out"]

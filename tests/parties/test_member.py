@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
+from parties.columns import MapFile
 from parties.errors import InputError
-from parties.fields import open_list
+from parties.fields import NewRows, open_list
 from parties.keys import make_keys
-from parties.member import check_limits
+from parties.member import _kept, _read_again, check_limits
 from tests.parties.samples import manifest, write
 
 SESSION = bytes(range(32))
@@ -44,3 +45,11 @@ def test_nothing_to_compare(tmp_path: Path) -> None:
     says = "has all fields of any rule (id: id_number; phone and birth date: phone + birth_date); there is nothing"
     with pytest.raises(InputError, match=re.escape(says)):
         limited(tmp_path, [",0671234567,", ",,1980-01-31"])
+
+
+def test_what_is_kept_with_a_list_is_read_back() -> None:
+    map_file = MapFile(
+        columns={"phone": (("a", ""), ("b", ""))}, constants={"id_type": "tax"}, date_order="dmy", heading_row=3
+    )
+    for new in (NewRows(), NewRows(since="2026-01-31"), NewRows(column="neu")):
+        assert _read_again(_kept(map_file, new)) == (map_file, new)

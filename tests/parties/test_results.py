@@ -142,14 +142,15 @@ EMPTY = 1 + NOTES.index(Note.EMPTY) | NO_VALUE
 MISSING = "id_number is empty; birth_date is empty"
 
 
-def keys_of(places: Sequence[Sequence[int]], count: int, **more: Any) -> Keys:
+def keys_of(places: Sequence[Sequence[int]], count: int, rules: Sequence[Rule] = RULES, **more: Any) -> Keys:
     """Keys of rows that have at most one under each rule."""
-    of = [np.array(p, np.int32) for p in places]
-    rows = len(of[0])
-    of_rule = tuple(RuleKeys(np.flatnonzero(p >= 0).astype(np.int32), p[p >= 0]) for p in of)
-    states = {"id_number": np.where(of[0] < 0, EMPTY, 0).astype(np.uint8), "phone": np.zeros(rows, np.uint8)}
-    states["birth_date"] = np.where(of[-1] < 0, EMPTY, 0).astype(np.uint8)
-    return Keys(np.zeros((count, 2), np.uint64), of_rule, np.arange(2, rows + 2), states, **more)
+    at = [np.array(p, np.int32) for p in places]
+    rows = len(at[0])
+    of_rule = tuple(RuleKeys(np.flatnonzero(p >= 0).astype(np.int32), p[p >= 0]) for p in at)
+    states = {"id_number": np.where(at[0] < 0, EMPTY, 0).astype(np.uint8), "phone": np.zeros(rows, np.uint8)}
+    states["birth_date"] = np.where(at[-1] < 0, EMPTY, 0).astype(np.uint8)
+    of = tuple(rules[: len(places)])
+    return Keys(of, np.zeros((count, 2), np.uint64), of_rule, np.arange(2, rows + 2), states, **more)
 
 
 @pytest.fixture
@@ -227,7 +228,7 @@ def test_only_new_rows_are_reported(keys: Keys) -> None:
 def test_a_match_of_one_is_a_match_of_the_household() -> None:
     rules = (RULES[0], Rule("family", ("phone", "birth_date"), "household"))
     household = np.array([0, 1, 0, 2, 1], np.int32)
-    keys = keys_of([[0, 1, 2, -1, -1], [3, -1, 4, -1, -1]], 5, household=household)
+    keys = keys_of([[0, 1, 2, -1, -1], [3, -1, 4, -1, -1]], 5, rules, household=household)
     values = np.array([0, 1, 0, 1, 0], np.uint8)
     result = Result(manifest(rules=rules), "agency-a", keys, values)
     assert [row[:2] for row in result.cells()] == [

@@ -52,6 +52,7 @@ def test_fields_have_boundaries(one: list[str], other: list[str]) -> None:
         ("id_number", "UA:passport:AB123456", "UA:passport:AB123456"),
         ("id_number:number", "UA:passport:AB123456", "AB123456"),
         ("id_number:number:last4", "UA:passport:AB123456", "3456"),
+        ("id_number:number:first2", "UA:passport:AB123456", "AB"),
         ("Beneficiary: code", "x", "x"),
     ],
 )
@@ -66,10 +67,22 @@ def test_phonetic_is_the_standards() -> None:
 
 
 @pytest.mark.parametrize(
-    "use", ["phone:sorted", "full_name:year", "sex:phonetic", "phone:last0", "full_name:", "phone:x"]
-)
+    "use",
+    [
+        "phone:sorted", "full_name:year", "sex:phonetic", "phone:last0", "full_name:", "phone:x",
+        "phone:first7", "sex:last1", "id_number:first9", "birth_date:first4",
+    ],
+)  # fmt: skip
 def test_a_transform_that_is_not_for_the_field(use: str) -> None:
-    with pytest.raises(ConfigError, match=f"cannot be applied to `{use.split(':', maxsplit=1)[0]}`; possible are"):
+    with pytest.raises(
+        ConfigError, match=f"cannot be applied to `{use.split(':', maxsplit=1)[0]}`; (possible are|nothing)"
+    ):
+        _ = Rule("r", (use,)).uses
+
+
+@pytest.mark.parametrize("use", ["full-name:sorted", "Full_Name:phonetic", "telephone:last9"])
+def test_a_mistyped_field_is_no_heading(use: str) -> None:
+    with pytest.raises(ConfigError, match="is no standard field; they are given_name,"):
         _ = Rule("r", (use,)).uses
 
 
@@ -94,6 +107,10 @@ def test_every_field_and_transform_has_its_weight() -> None:
         (("sex", "birth_date:year"), 10, 14, 1.0),
         (("phone", "birth_date"), 200_000, 400_000, 0.004),
         (("full_name", "sex"), 1000, 1000, 10.0),
+        (("admin1", "admin2", "admin3", "admin4", "birth_year"), 1000, 7000, 50.0),
+        (("given_name", "family_name", "full_name"), 1000, 5000, 100.0),
+        (("birth_date:year", "birth_year", "birth_date:month"), 1000, 80, 100.0),
+        (("id_number", "id_type", "id_country"), 1000, 1000, 1e-5),
     ],
 )
 def test_chance_matches(fields: tuple[str, ...], own: int, others: int, expected: float) -> None:

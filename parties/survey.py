@@ -1,0 +1,191 @@
+"""One look at all cells of a list before it is normalised: what only a whole column can tell. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from operator import itemgetter
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mpc.replicated import Array
+from parties.columns import Columns
+from parties.findings import FIRST_ROWS, Finding, Severity
+from parties.normalise import dates
+from parties.sheet import SourceList
+
+DATE_FIELDS = ("birth_date", "birth_year", "registration_date")
+USUAL = 0.8
+"""A length that so many numbers of a column have is the column's usual one."""
+REMEMBERED = 1 << 16
+"""Distinct cells of a column that are remembered from batch to batch."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a list's columns show.
+
+    Attributes:
+        filled: for each column the rows that have something in it.
+        orders: column of dates → dmy or mdy, where it is known.
+        findings: column → what a person should know or decide.
+    """
+
+    filled: tuple[int, ...]
+    orders: Mapping[int, str]
+    findings: Mapping[int, tuple[Finding, ...]]
+
+
+class _Look(Protocol):
+    """Gathers what is to be known of a column."""
+
+    def take(self, numbers: Array, cells: pa.StringArray) -> None:
+        """Look at a batch: (rows,) numbers of its rows, and its cells without spaces around them."""
+
+    def finding(self) -> Finding | None:
+        """What a person should know."""
+
+
+def survey(source: SourceList, columns: Columns, date_order: str) -> Survey:
+    """Read a list once.
+
+    Args:
+        source: the list.
+        columns: what they stand for.
+        date_order: what the owner says of its dates: dmy, mdy, or nothing.
+
+    Raises:
+        InputError: a row cannot be read.
+    """
+    dated = {c.index: _Dates(date_order) for name in DATE_FIELDS for c in columns.of(name)}
+    looks: dict[int, _Look] = {c.index: _Numbers() for c in columns.of("id_number")}
+    looks |= dated | {c.index: _Sexes() for c in columns.of("sex")}
+    filled = np.zeros(len(source.headings), np.int64)
+    for batch in source.batches():
+        for k, column in enumerate(batch.columns.columns):
+            cells = pc.utf8_trim_whitespace(column)
+            filled[k] += pc.sum(pc.not_equal(cells, "")).as_py()
+            if k in looks:
+                looks[k].take(batch.numbers, cells)
+    found = {k: look.finding() for k, look in looks.items()}
+    headings = source.headings
+    return Survey(
+        tuple(filled.tolist()),
+        {k: dates_.order for k, dates_ in dated.items()},
+        {k: (_under(headings[k], finding),) for k, finding in found.items() if finding},
+    )
+
+
+def _under(heading: str, finding: Finding) -> Finding:
+    return Finding(finding.severity, finding.text, heading, finding.count, finding.rows)
+
+
+class _Rows:
+    """Counts rows of several kinds, and remembers the first of each."""
+
+    def __init__(self) -> None:
+        self.count: Counter[object] = Counter()
+        self._first: dict[object, list[int]] = {}
+
+    def add(self, kind: object, numbers: Array) -> None:
+        """Rows of a kind."""
+        if len(numbers):
+            self.count[kind] += len(numbers)
+            first = self._first.setdefault(kind, [])
+            first += numbers[: FIRST_ROWS - len(first)].tolist()
+
+    def finding(self, severity: Severity, kind: object, text: str) -> Finding:
+        """A finding on the rows of a kind."""
+        return Finding(severity, text, "", self.count[kind], tuple(self._first.get(kind, ())))
+
+
+class _Dates:
+    """Whether the day comes first or the month: what some dates prove and none contradicts."""
+
+    def __init__(self, stated: str) -> None:
+        self._stated, self._rows = stated, _Rows()
+        self._evidence = lru_cache(REMEMBERED)(dates.order_evidence)
+
+    def take(self, numbers: Array, cells: pa.StringArray) -> None:
+        if self._stated:
+            return
+        encoded = cells.dictionary_encode()
+        evidence = np.array([self._evidence(cell) for cell in encoded.dictionary.to_pylist()], object)
+        of_row = evidence[encoded.indices.to_numpy()]
+        for kind in ("dmy", "mdy", "both"):
+            self._rows.add(kind, numbers[of_row == kind])
+
+    @property
+    def order(self) -> str:
+        """dmy, mdy, or empty where it is not known."""
+        proven = [kind for kind in ("dmy", "mdy") if self._rows.count[kind]]
+        return self._stated or (proven[0] if len(proven) == 1 else "")
+
+    def finding(self) -> Finding | None:
+        dmy, mdy, both = (self._rows.count[kind] for kind in ("dmy", "mdy", "both"))
+        if dmy and mdy:
+            text = (
+                f"some dates have the day first ({dmy:,}), others the month ({mdy:,}): correct the rows, or say "
+                "`date_order` under [list] in a --map file; until then unclear dates are not compared."
+            )
+            return self._rows.finding(Severity.STOP, "dmy" if dmy < mdy else "mdy", text)
+        if both and not dmy and not mdy:
+            text = (
+                'no date shows whether the day or the month comes first: say date_order = "dmy" or "mdy" under [list] '
+                "in a --map file; until then these dates are not compared."
+            )
+            return self._rows.finding(Severity.STOP, "both", text)
+        words = "the day first" if dmy else "the month first"
+        text = f"dates are read with {words}, as {dmy or mdy:,} of them prove."
+        return Finding(Severity.NOTE, text) if both else None
+
+
+class _Numbers:
+    """Numbers one digit shorter than almost all others of their column, which begin with 0 here and there."""
+
+    def __init__(self) -> None:
+        self._rows = _Rows()
+        self._with_zero: set[int] = set()
+
+    def take(self, numbers: Array, cells: pa.StringArray) -> None:
+        digits = pc.match_substring_regex(cells, r"^\d+$").to_numpy(zero_copy_only=False)
+        lengths = np.where(digits, pc.utf8_length(cells).to_numpy(zero_copy_only=False), 0)
+        zero = pc.starts_with(cells, "0").to_numpy(zero_copy_only=False)
+        self._with_zero |= set(lengths[zero].tolist())
+        for length in np.unique(lengths[digits]).tolist():
+            self._rows.add(length, numbers[lengths == length])
+
+    def finding(self) -> Finding | None:
+        count = self._rows.count
+        usual, most = max(count.items(), key=itemgetter(1), default=(0, 0))
+        assert isinstance(usual, int)  # noqa: S101 - lengths are counted here
+        if not count[usual - 1] or usual not in self._with_zero or most < USUAL * count.total():
+            return None
+        text = (
+            f"numbers of {usual - 1} digits where almost all have {usual}, some with a 0 in front: a spreadsheet "
+            "probably took the zero away. Numbers are compared without zeros in front, so they match all the same."
+        )
+        return self._rows.finding(Severity.WARNING, usual - 1, text)
+
+
+class _Sexes:
+    """A column where M may be mujer: it stands beside H."""
+
+    def __init__(self) -> None:
+        self._rows = _Rows()
+
+    def take(self, numbers: Array, cells: pa.StringArray) -> None:
+        lower = pc.utf8_lower(cells)
+        for word in "hm":
+            self._rows.add(word, numbers[pc.equal(lower, word).to_numpy(zero_copy_only=False)])
+
+    def finding(self) -> Finding | None:
+        if not (self._rows.count["h"] and self._rows.count["m"]):
+            return None
+        text = "M stands beside H: if these are hombre and mujer, write mujer instead of M, since M is read as male."
+        return self._rows.finding(Severity.STOP, "m", text)

@@ -1,0 +1,58 @@
+from pathlib import Path
+
+import pytest
+
+from parties.columns import MapFile
+from parties.findings import Severity
+from tests.parties.test_fields import a_list, values
+
+
+@pytest.mark.parametrize(
+    ("dates", "order", "found"),
+    [
+        (["31/12/1980", "01/02/1980"], "dmy", "dates are read with the day first, as 1 of them prove"),
+        (["12/31/1980", "01/02/1980", "02/13/1980"], "mdy", "dates are read with the month first, as 2 of them prove"),
+        (["1980-12-31", "1/1/1980"], "", ""),
+        (["31/12/1980", "30/12/1980"], "dmy", ""),
+    ],
+)
+def test_the_order_that_the_dates_prove(tmp_path: Path, dates: list[str], order: str, found: str) -> None:
+    opened = a_list(tmp_path, "date of birth", *dates)
+    assert opened.survey.orders == {0: order}
+    findings = opened.survey.findings.get(0, ())
+    assert [f.severity for f in findings] == ([Severity.NOTE] if found else [])
+    assert all(found in f.text for f in findings)
+
+
+def test_what_nobody_can_know_stops(tmp_path: Path) -> None:
+    opened = a_list(tmp_path, "date of birth", "01/02/1980", "1/1/1980", "03/04/1981")
+    findings = opened.survey.findings[0]
+    assert [(f.severity, f.column, f.count, f.rows) for f in findings] == [(Severity.STOP, "date of birth", 2, (2, 4))]
+    assert values(opened, "birth_date") == [(), ("1980-01-01",), ()]
+    stated = a_list(tmp_path, "date of birth", "01/02/1980", map_file=MapFile(date_order="mdy"))
+    assert values(stated, "birth_date") == [("1980-01-02",)]
+    assert not stated.survey.findings
+
+
+def test_two_orders_in_one_column_stop(tmp_path: Path) -> None:
+    opened = a_list(tmp_path, "date of birth", "31/12/1980", "12/30/1980", "29/12/1980", "01/02/1980")
+    assert [(f.severity, f.count, f.rows) for f in opened.survey.findings[0]] == [(Severity.STOP, 1, (3,))]
+    assert values(opened, "birth_date") == [("1980-12-31",), ("1980-12-30",), ("1980-12-29",), ()]
+
+
+def test_each_column_has_its_own_order(tmp_path: Path) -> None:
+    opened = a_list(tmp_path, "date of birth;registration date", "31/12/1980;12/31/2025", "01/02/1980;01/02/2026")
+    assert values(opened, "birth_date")[1] == ("1980-02-01",)
+    assert values(opened, "registration_date")[1] == ("2026-01-02",)
+
+
+def test_filled_cells(tmp_path: Path) -> None:
+    assert a_list(tmp_path, "a;b;c", "1; ;", "2;x;\u00a0", ";;z").survey.filled == (2, 1, 1)
+
+
+@pytest.mark.parametrize("rows", [1, 63, 64, 65, 16_385])
+def test_any_size(tmp_path: Path, rows: int) -> None:
+    opened = a_list(tmp_path, "id number;date of birth", *(f"0{k:06};13/01/1980" for k in range(rows)))
+    assert opened.survey.filled == (rows, rows)
+    assert opened.survey.orders == {1: "dmy"}
+    assert not opened.survey.findings
