@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
@@ -109,7 +109,6 @@ def check_list(opened: ReadableList, rules: Sequence[Rule], country: str) -> Lis
         InputError: the list cannot be read.
     """
     keys, findings = make_keys(opened, os.urandom(32), rules, country)
-    judged = [*findings, *judge(keys, rules, 2 * keys.rows)]
     filled = opened.survey.filled
     usable = np.any([keys.usable(k) for k in range(len(rules))], axis=0)
     return ListCheck(
@@ -120,40 +119,48 @@ def check_list(opened: ReadableList, rules: Sequence[Rule], country: str) -> Lis
         columns=tuple(_columns(opened, filled, country)),
         rules=tuple(_rule(opened, keys, k, rule, country) for k, rule in enumerate(rules)),
         usable=int(usable.sum()),
-        findings=gravest_first([*opened.findings, *judged]),
+        findings=judged(opened, keys, findings, 2 * keys.rows),
         missing=keys.missing,
     )
 
 
-def gravest_first(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """What stops before what warns before what is good to know."""
-    order = list(Severity)[::-1]
-    return tuple(sorted(findings, key=lambda f: order.index(f.severity)))
-
-
-def judge(keys: Keys, rules: Sequence[Rule], other_rows: int) -> list[Finding]:
-    """What a person should know of a list's rows, or decide before they are used.
+def judged(opened: ReadableList, keys: Keys, findings: Sequence[Finding], other_rows: int) -> tuple[Finding, ...]:
+    """All that a person should know of a list, or decide before it is used: what stops, what warns, what else.
 
     Args:
-        keys: of the list.
-        rules: of the session.
+        opened: the list.
+        keys: its keys.
+        findings: that came with them.
         other_rows: rows of all others together, as far as known.
     """
-    findings = [f for name in keys.states for f in _notes(keys, name)]
+    of_file = [
+        f if not f.column or f.column in keys.used else replace(f, severity=Severity.NOTE)
+        for f in opened.source.findings
+    ]
+    order = list(Severity)[::-1]
+    found = [*of_file, *opened.columns.findings, *findings, *_judge(keys, other_rows)]
+    return tuple(sorted(found, key=lambda f: order.index(f.severity)))
+
+
+def _judge(keys: Keys, other_rows: int) -> Iterator[Finding]:
+    """What a list's rows and the session's rules bring up."""
+    for name in keys.states:
+        yield from _notes(keys, name)
     for name, repeats in keys.repeats.items():
         for count, rows in repeats:
             if count > MANY_ROWS[0]:
                 text = "one value stands on many rows: is it a placeholder, or somebody who registers for others?"
                 severity = Severity.STOP if count > MANY_ROWS[1] else Severity.WARNING
-                findings.append(Finding(severity, text, keys.headings[name], count, rows))
-    for k, rule in enumerate(rules):
+                yield Finding(severity, text, keys.headings[name], count, rows)
+    for k, rule in enumerate(keys.rules):
         lacking = np.flatnonzero(~keys.usable(k))
-        if keys.rows >= MIN_ROWS and len(lacking) > MOST * keys.rows:
+        has_columns = all(use.field in keys.states for use in rule.uses)
+        if has_columns and keys.rows >= MIN_ROWS and len(lacking) > MOST * keys.rows:
             text = f"Rule `{rule.name}` ({rule.shown}) cannot be used for {len(lacking) / keys.rows:.0%} of the rows."
-            findings.append(Finding(Severity.STOP, text, "", len(lacking), _first(keys, lacking)))
+            yield Finding(Severity.STOP, text, "", len(lacking), _first(keys, lacking))
         weak = rule.weakness(keys.rows, other_rows)
-        findings += [Finding(Severity.WARNING, weak)] if weak else []
-    return findings
+        if weak:
+            yield Finding(Severity.WARNING, weak)
 
 
 def _first(keys: Keys, rows: Array) -> tuple[int, ...]:

@@ -40,6 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ServiceError, MpcError) as error:
         say(f"matchbit: {errors.sentence(error)}", sys.stderr)
         return errors.exit_code(error)
+    except BrokenPipeError:  # whoever read what we print has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         say(f"matchbit: Cannot read or write {error.filename or 'a file'}: {error.strerror}.", sys.stderr)
         return errors.exit_code(InputError())
@@ -117,7 +119,9 @@ def _add_trials(commands: Commands) -> None:
     c.add_argument("--seed", type=int, default=1, help="another number makes other lists")
     c.add_argument("--lists", type=Path, nargs="+", metavar="FILE.csv", help="your own lists instead of made-up ones")
     c.add_argument("--rules", type=Path, metavar="RULES.toml", help="how people are matched on your own lists")
-    c.add_argument("--map", type=Path, metavar="COLUMNS.toml", help="what the columns of your own lists stand for")
+    text = "what the columns of your own lists stand for; a file LIST.toml beside a list is for that list alone"
+    c.add_argument("--map", type=Path, metavar="COLUMNS.toml", help=text)
+    c.add_argument("--country", metavar="UA", help="of national phone numbers on your own lists")
     c.add_argument("--out", type=Path, metavar="DIR", help="folder for the result sheets")
     text = "Measure a session on this computer, with real nodes and generated keys."
     c = _add(commands, "bench", "bench", text, own=False, as_json=True)

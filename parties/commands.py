@@ -20,7 +20,7 @@ from parties.fields import NewRows
 from parties.identity import certificate_digest
 from parties.lifecycle import MEANING, State
 from parties.manifest import is_country, rules_file
-from parties.member import Member, kept_list, write_page
+from parties.member import Member, check_page_target, kept_list, write_page
 from parties.page import check_page
 from parties.progress import Terminal, say
 from parties.report import MAX_SHOWN, bench_text, check_text, demo_json, demo_text, review_text, session_text
@@ -50,10 +50,9 @@ def node_init(a: argparse.Namespace) -> None:
 def check(a: argparse.Namespace) -> None:
     """Look at a list, offline."""
     rules, country = _rules(a.rules)
-    if a.country and not is_country(a.country):
-        raise InputError(f"`{a.country}` is no country: give its two capital letters, such as UA.")
-    report = check_list(fields.open_list(a.list, _map(a.map)), rules, a.country or country)
+    report = check_list(fields.open_list(a.list, _map(a.map)), rules, _country(a.country) or country)
     if a.page:
+        check_page_target(a.page, a.list)
         write_page(a.page, check_page(report))
     say(json.dumps(report.to_json(), ensure_ascii=False) if a.json else check_text(report))
     if report.missing and a.rules:
@@ -97,7 +96,10 @@ def review_show(a: argparse.Namespace) -> None:
         say(json.dumps(shown, ensure_ascii=False))
         return
     shown_items = reviews.open_items(session_id)[:MAX_SHOWN]
-    cells = cells_of(kept_list(own, session_id), {item.row for item in shown_items})
+    opened = kept_list(own, session_id)
+    order = fields.telling(opened) if opened else []
+    found = cells_of(opened.source if opened else None, {item.row for item in shown_items})
+    cells = {row: [of_row[k] for k in order if of_row[k].strip()] for row, of_row in found.items()}
     say(review_text(shown_items, cells, counts))
 
 
@@ -116,7 +118,8 @@ def review_export(a: argparse.Namespace) -> None:
     if not items:
         say("Nothing is left to review: every match of this session is judged distinct. No file was written.")
         return
-    write_queue(a.out, session_id, items, kept_list(own, session_id))
+    opened = kept_list(own, session_id)
+    write_queue(a.out, session_id, items, opened.source if opened else None)
     say(f"{len(items):,} rows are in {a.out}. Fill in decision ({', '.join(d.value for d in Decision)}), note and")
     say("reviewer, save it, and run `matchbit review import`. It holds personal data: delete it afterwards.")
 
@@ -162,7 +165,7 @@ def session_propose(a: argparse.Namespace) -> None:
 def _propose(operator: launch.Operator, path: Path) -> bytes:
     """Publish a manifest; weak rules are named."""
     manifest = operator.propose(toml.read(path))
-    for warning in manifest.weaknesses():
+    for warning in manifest.warnings():
         say(f"warning  {warning}", sys.stderr)
     return manifest.session_id
 
@@ -226,8 +229,10 @@ def session_close(a: argparse.Namespace) -> None:
         member.coordinator.close(record.id)
         say(f"'{record.manifest.title}' is closed: all committee nodes deleted shares and results.")
     else:
-        member.forget(record.id)
+        undecided = member.forget(record.id)
         say(f"The private copy of the list that {own.name} contributed is deleted.")
+        if undecided:
+            say(f"{undecided:,} rows of its matches had no decision; those that were decided are remembered.")
 
 
 def session_launch(a: argparse.Namespace) -> None:
@@ -262,7 +267,8 @@ def demo(a: argparse.Namespace) -> None:
         out = a.out or folder / "results"
         out.mkdir(parents=True, exist_ok=True)
         if a.lists:
-            lists = trial.Demo.given(a.lists, *_rules(a.rules), _map(a.map))
+            rules, country = _rules(a.rules)
+            lists = trial.Demo.given(a.lists, rules, _country(a.country) or country, _map(a.map))
         else:
             lists = trial.Demo.generated(folder / "lists", a.members, a.rows, a.overlap, a.seed)
         outcome, found = lists.run(folder / "nodes", out, _progress())
@@ -297,6 +303,12 @@ def _rules(path: Path | None) -> tuple[tuple[Rule, ...], str]:
 def _map(path: Path | None) -> MapFile:
     """What a --map file says."""
     return MapFile() if path is None else columns.read_map(toml.read(path), path)
+
+
+def _country(text: str | None) -> str:
+    if not is_country(text or ""):
+        raise InputError(f"`{text}` is no country: give its two capital letters, such as UA.")
+    return text or ""
 
 
 def _session_id(text: str) -> bytes:

@@ -25,6 +25,7 @@ from parties.records import Batch, SourceList
 from parties.survey import REMEMBERED, Survey, survey
 
 NAME_PARTS = ("given_name", "middle_name", "family_name")
+TELLING = ("full_name", *NAME_PARTS, "birth_date", "birth_year", "phone", "id_number")
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,6 @@ class ReadableList:
         """The file."""
         return self.source.path
 
-    @property
-    def findings(self) -> tuple[Finding, ...]:
-        """What opening it brought up."""
-        return (*self.source.findings, *self.columns.findings)
-
     @cached_property
     def survey(self) -> Survey:
         """What its columns show when all of it is read."""
@@ -67,6 +63,12 @@ def open_list(path: Path, map_file: MapFile | None = None) -> ReadableList:
     options = records.ListOptions(m.encoding, m.delimiter, m.sheet, m.heading_row)
     source = records.open_list(path, options)
     return ReadableList(source, columns.map_columns(source.headings, source.tags, m, path), m)
+
+
+def telling(opened: ReadableList) -> list[int]:
+    """The columns by which a person recognises somebody first, then all others."""
+    known = [c.index for name in TELLING for c in opened.columns.of(name)]
+    return list(dict.fromkeys([*known, *range(len(opened.source.headings))]))
 
 
 class FieldBatch(NamedTuple):

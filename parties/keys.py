@@ -66,6 +66,7 @@ class Keys:
         repeats: for each of `COUNTED` that was read, how many values stand on how many rows, most first: at most
             `FIRST_ROWS` pairs of a number of rows and the first of them.
         headings: for each field the headings of the columns it was read from.
+        used: headings of all columns that rules read.
         missing: a sentence for each field of a rule that the list has no column for; such rules have no keys.
     """
 
@@ -79,6 +80,7 @@ class Keys:
     records: Array | None = None
     repeats: Mapping[str, list[tuple[int, tuple[int, ...]]]] = field(default_factory=dict)
     headings: Mapping[str, str] = field(default_factory=dict)
+    used: frozenset[str] = frozenset()
     missing: tuple[str, ...] = ()
 
     @property
@@ -176,7 +178,9 @@ def make_keys(
     findings += reader.findings()
     if any(rule.scope == "household" for rule in rules) and "household_id" not in sources:
         findings.append(Finding(Severity.WARNING, ALONE))
-    return replace(reader.keys(), missing=tuple(missing.values())), list(dict.fromkeys(findings))
+    needed = [s for name, s in sources.items() if name in fields_of(rules, opened)]
+    used = frozenset(opened.source.headings[k] for source in needed for k in source.indices)
+    return replace(reader.keys(), used=used, missing=tuple(missing.values())), list(dict.fromkeys(findings))
 
 
 def fields_of(rules: Sequence[Rule], opened: ReadableList) -> dict[str, str]:

@@ -103,10 +103,11 @@ class Manifest:
         """Whether the session has expired."""
         return now >= datetime.fromisoformat(self.expires)
 
-    def weaknesses(self) -> list[str]:
-        """A sentence for each rule that is too weak by itself for lists as long as they may be."""
+    def warnings(self) -> list[str]:
+        """What whoever signs should know of the rules: fields that are headings, and weakness in lists so long."""
         others = self.max_records * (len(self.members) - 1)
-        return list(filter(None, (rule.weakness(self.max_records, others) for rule in self.rules)))
+        weak = [rule.weakness(self.max_records, others) for rule in self.rules]
+        return [*(text for rule in self.rules for text in rule.headings()), *filter(None, weak)]
 
     def retained_until(self) -> datetime:
         """When shares and results are deleted at the latest."""
@@ -218,12 +219,13 @@ def rules_from_toml(toml: Mapping[str, Any]) -> tuple[Rule, ...]:
 
 
 def rules_file(toml: Mapping[str, Any]) -> tuple[tuple[Rule, ...], str]:
-    """A rules file: `[[rule]]` tables, and before them perhaps `country`.
+    """A rules file: `[[rule]]` tables, and before them perhaps `country`; or a whole manifest.
 
     Raises:
         ConfigError: it is something else.
     """
-    country = toml.get("country", "")
+    session = toml.get("session", {})
+    country = toml.get("country", session.get("country", "") if isinstance(session, Mapping) else "")
     _require(is_country(country), COUNTRY_WANTED)
     return rules_from_toml(toml), country
 

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from parties import calls, fields, results
-from parties.check import MIN_ROWS, MOST, gravest_first, judge
+from parties.check import MIN_ROWS, MOST, judged
 from parties.columns import MapFile
 from parties.config import Config
 from parties.contribution import deal_keys
@@ -25,10 +25,11 @@ from parties.keys import Keys, make_keys
 from parties.lifecycle import MEANING, State
 from parties.manifest import Manifest, sign
 from parties.page import result_page
-from parties.records import SourceList
 from parties.review import Reviews
+from parties.sheet import appearing
 from parties.store import SessionRecord, Store
 
+CLOSED = "the private copy of the list and the queue of matches were deleted"
 Progress = Callable[[str, int, int], None]
 """(what, done, in all)."""
 
@@ -90,8 +91,7 @@ class Member:
         opened = fields.open_list(path, map_file)
         keys, found = self._keys(record, opened, new)
         check_limits(record.manifest, keys, path)
-        others = keys.rows * (len(record.manifest.members) - 1)
-        findings = gravest_first([*opened.findings, *found, *judge(keys, record.manifest.rules, others)])
+        findings = judged(opened, keys, found, keys.rows * (len(record.manifest.members) - 1))
         if not accept:
             _stop(path, findings)
         copy = self._copy(record.id)
@@ -105,7 +105,7 @@ class Member:
         # Only what is reported is computed on, so the copy must be in place before: a result is read with it.
         (copy / "list").unlink(missing_ok=True)
         with private(copy / "reading.json") as target:
-            target.write(json.dumps(_kept(map_file, new)).encode())
+            target.write(json.dumps(_kept(path, map_file, new)).encode())
         (copy / "new").replace(copy / "list")
         self.coordinator.report(record.id, receipts)
         return keys, findings
@@ -159,11 +159,16 @@ class Member:
         record, _, _ = self.coordinator.get(session_id)
         copy = self._copy(record.id)
         self._check_done(record)
+        store = Store(self.config.database)
         if not (copy / "list").exists():
-            raise SessionRefused(f"{self.config.name} has not contributed to this session from this computer.")
-        map_file, new = _read_again(json.loads((copy / "reading.json").read_bytes()))
+            raise SessionRefused(self._no_copy(store, record.id))
+        path, map_file, new = _read_again(json.loads((copy / "reading.json").read_bytes()))
         opened = fields.open_list(copy / "list", map_file)
-        reviews = Reviews(Store(self.config.database))
+        opened.source.check_target(out)
+        check_page_target(page, path, out)
+        if out.resolve() == path:
+            raise InputError(f"{out} is the list itself; give --out another name.")
+        reviews = Reviews(store)
         keys, _ = self._keys(record, opened, new, reviews.record_key())
         result = results.Result(record.manifest, self.config.name, keys, self.fetch(record, len(keys.keys)))
         if not accept:
@@ -187,16 +192,31 @@ class Member:
         if record.state is not State.DONE:
             raise SessionRefused(f"There are no results: the session {MEANING[record.state]}.{_why(record)}")
 
-    def forget(self, session_id: bytes) -> None:
-        """Delete the private copy of the list that was contributed.
+    def forget(self, session_id: bytes) -> int:
+        """Delete the private copy of the list that was contributed, and the queue of its matches.
+
+        Returns:
+            How many rows of the queue had no decision.
 
         Raises:
             SessionRefused: there is none.
         """
+        store = Store(self.config.database)
         if not self._copy(session_id).exists():
-            raise SessionRefused(f"{self.config.name} keeps no copy of a list for this session.")
+            raise SessionRefused(self._no_copy(store, session_id))
+        reviews = Reviews(store)
+        undecided = sum(item.judgement is None for item in reviews.items(session_id))
         shutil.rmtree(self._copy(session_id))
-        Reviews(Store(self.config.database)).drop_queue(session_id)
+        reviews.drop_queue(session_id)
+        store.log(session_id, CLOSED)
+        return undecided
+
+    def _no_copy(self, store: Store, session_id: bytes) -> str:
+        """Why there is no private copy of a list."""
+        closed = [at for at, event in store.events(session_id) if event == CLOSED]
+        if closed:
+            return f"{self.config.name} deleted its copy of the list and its matches on {closed[-1][:10]}."
+        return f"{self.config.name} has not contributed to this session from this computer."
 
     def _approved(self, session_id: bytes) -> SessionRecord:
         """A session whose signatures we have checked ourselves."""
@@ -212,13 +232,13 @@ class Member:
         return self.config.folder / "lists" / session_id.hex()
 
 
-def kept_list(own: Config, session_id: bytes) -> SourceList | None:
+def kept_list(own: Config, session_id: bytes) -> ReadableList | None:
     """A node's private copy of the list that it contributed; None where there is none any more."""
     copy = own.folder / "lists" / session_id.hex()
     if not (copy / "list").exists():
         return None
-    map_file, _ = _read_again(json.loads((copy / "reading.json").read_bytes()))
-    return fields.open_list(copy / "list", map_file).source
+    _, map_file, _ = _read_again(json.loads((copy / "reading.json").read_bytes()))
+    return fields.open_list(copy / "list", map_file)
 
 
 def check_limits(manifest: Manifest, keys: Keys, path: Path) -> None:
@@ -264,9 +284,21 @@ def _stop_result(summary: results.Summary) -> None:
         )
 
 
+def check_page_target(page: Path, *taken: Path) -> None:
+    """Refuse to write a page over something else.
+
+    Raises:
+        InputError: it is no HTML file by its name, is one of the files taken, or its folder does not exist.
+    """
+    if page.suffix.lower() not in (".html", ".htm") or page.resolve() in {path.resolve() for path in taken}:
+        raise InputError(f"{page} cannot be written as a page: give --page a name of its own that ends in .html.")
+    if not page.parent.is_dir():
+        raise InputError(f"{page} cannot be written: there is no folder {page.parent}.")
+
+
 def write_page(path: Path, text: str) -> None:
-    """Write a page that its owner alone can read."""
-    with private(path) as target:
+    """Write a page that its owner alone can read; it appears when it is whole."""
+    with appearing(path) as target:
         target.write(text.encode("utf-8", "replace"))
 
 
@@ -279,11 +311,11 @@ def _why(record: SessionRecord) -> str:
     return f" {record.reason}" if record.reason else ""
 
 
-def _kept(map_file: MapFile, new: NewRows) -> dict[str, Any]:
+def _kept(path: Path, map_file: MapFile, new: NewRows) -> dict[str, Any]:
     """What must be kept with a private copy of a list to read it again in the same way."""
-    return {"map": map_file.to_json(), "new": {"since": new.since, "column": new.column}}
+    return {"path": str(path.resolve()), "map": map_file.to_json(), "new": {"since": new.since, "column": new.column}}
 
 
-def _read_again(kept: Mapping[str, Any]) -> tuple[MapFile, NewRows]:
+def _read_again(kept: Mapping[str, Any]) -> tuple[Path, MapFile, NewRows]:
     """The way back from `_kept`."""
-    return MapFile.from_json(kept["map"]), NewRows(**kept["new"])
+    return Path(kept["path"]), MapFile.from_json(kept["map"]), NewRows(**kept["new"])

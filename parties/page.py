@@ -44,6 +44,7 @@ dl div { border: 1px solid var(--line); border-radius: .4rem; background: var(--
 dd { margin: 0; font-size: 1.7rem; font-weight: 600; line-height: 1.2; font-variant-numeric: tabular-nums }
 dt { color: var(--quiet); font-size: .9rem }
 table { border-collapse: collapse; width: 100%; font-size: .95rem }
+.wide { overflow-x: auto }
 th, td { text-align: start; vertical-align: top; padding: .4rem 1rem .4rem 0; border-bottom: 1px solid var(--line);
   max-width: 20rem }
 th { font-weight: 600 } thead th { color: var(--quiet); font-size: .85rem; vertical-align: bottom }
@@ -174,7 +175,7 @@ def _table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> Markup:
     sides = [{"class": "number"} if heading in _NUMBERS else {} for heading in headings]
     head = _tag("tr", *(_tag("th", h, scope="col", **side) for h, side in zip(headings, sides, strict=True)))
     body = [_tag("tr", _tag("th", _shown(name), scope="row"), *map(_cell, cells, sides[1:])) for name, *cells in rows]
-    return _tag("table", _tag("thead", head), _tag("tbody", *body))
+    return _tag("div", _tag("table", _tag("thead", head), _tag("tbody", *body)), **{"class": "wide"})
 
 
 def _cell(cell: object, side: Mapping[str, str]) -> Markup:

@@ -53,7 +53,7 @@ def session_text(record: SessionRecord, contributed: Mapping[str, int], progress
         f"  committee    {', '.join(m.committee)}",
         f"  members      {', '.join(m.members)}",
         *(f"  rule         {r.name}: {r.shown}" for r in m.rules),
-        *(f"  warning      {text}" for text in m.weaknesses()),
+        *(f"  warning      {text}" for text in m.warnings()),
         f"  compared as  {m.normalisation}, national numbers of {m.country or 'no country'}",
         f"  limit        {m.max_records:,} records per member",
         f"  expires      {m.expires}; shares are deleted {m.retention_days} days after proposal at the latest",

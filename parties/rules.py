@@ -6,6 +6,7 @@ A rule's field is a standard field (`parties.columns.FIELDS`), alone or with tra
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import math
 import re
@@ -119,6 +120,19 @@ class Rule:
     def shown(self) -> str:
         """The rule's fields for people."""
         return " + ".join(self.fields) + (", for whole households" if self.scope == "household" else "")
+
+    def headings(self) -> list[str]:
+        """A sentence for each field that is no standard field but a heading."""
+        found = []
+        for use in self.uses:
+            if use.field not in FIELDS:
+                alike = difflib.get_close_matches(use.field.lower(), FIELDS, 1)
+                hint = f" Was `{alike[0]}` meant?" if alike else ""
+                found.append(
+                    f"Rule `{self.name}` compares the column headed `{use.field}`, which is no standard field: every "
+                    f"list needs that heading, and its cells are compared as plain text.{hint}"
+                )
+        return found
 
     def chance_matches(self, own_rows: int, other_rows: int) -> float | None:
         """How many rows of a list match rows of other people by chance; None where a field is unknown to us.

@@ -20,6 +20,7 @@ from mpc.replicated import Array
 from parties import columns, normalise
 from parties.errors import InputError
 from parties.findings import Finding, Severity
+from parties.normalise import Context, dates
 
 BATCH_ROWS = 1 << 14
 """Most rows of a batch."""
@@ -30,6 +31,8 @@ MAX_HEADING_ROW = 1000
 LIVE = "=+\\-@\t\r\n＝＋－＠"
 """How a cell begins that a spreadsheet may take for a formula; as the inside of a regular expression's brackets."""
 ESCAPED = re.compile(rf"\A'(?=[{LIVE}])")
+_LONG_NUMBER = re.compile(r"(?:\W*[^\W\d_]{1,3})?(?:[\W_]*\d){6,}[\W_]*")
+"""Of a phone, a document or a date: six digits or more, with separators, and up to three letters in front."""
 
 
 @dataclass(frozen=True)
@@ -84,9 +87,22 @@ class Head:
             return []
         text = (
             f"The headings are taken from row {self.row}. If they are in another row, state it in the --map file, for "
-            "example: [list] heading_row = 3"
+            "example: [list] heading_row = …"
         )
         return [Finding(Severity.NOTE, text)]
+
+    def check(self, path: Path, stated: int) -> None:
+        """Refuse the values of a person in place of headings, where nobody has stated that they are headings.
+
+        Raises:
+            InputError: no heading is known, and one is a date or a long number.
+        """
+        if stated or self.tags or columns.recognised(self.headings) or not any(map(_is_value, self.headings)):
+            return
+        raise InputError(
+            f"{path}: row {self.row} looks like a person and not like headings; add a row of headings, or say [list] "
+            "heading_row = … in a --map file."
+        )
 
 
 @dataclass(frozen=True)
@@ -146,10 +162,20 @@ class SourceList(ABC):
         Raises:
             InputError: the list cannot be read again, or the file not be written.
         """
-        if out.suffix.lower() != self.suffix:
-            raise InputError(f"{out} must end in {self.suffix}: the list is written back in its own format.")
+        self.check_target(out)
         with appearing(out) as file:
             self._write(file, numbered(headings, self.headings), cells)
+
+    def check_target(self, out: Path) -> None:
+        """Refuse a file that `write` could not write, before work is done for it.
+
+        Raises:
+            InputError: it is of another format, or its folder does not exist.
+        """
+        if out.suffix.lower() != self.suffix:
+            raise InputError(f"{out} must end in {self.suffix}: the list is written back in its own format.")
+        if not out.parent.is_dir():
+            raise InputError(f"{out} cannot be written: there is no folder {out.parent}.")
 
     @abstractmethod
     def _write(self, file: BinaryIO, headings: list[str], cells: Iterator[Sequence[str]]) -> None:
@@ -159,6 +185,12 @@ class SourceList(ABC):
 def is_blank(cells: Sequence[str]) -> bool:
     """Whether there is nothing but white space in a row."""
     return not any(map(str.strip, cells))
+
+
+def _is_value(cell: str) -> bool:
+    """Whether a cell is a long number or a whole date."""
+    date = dates.date(cell, Context("", "dmy"))
+    return bool(_LONG_NUMBER.fullmatch(cell)) or (bool(date.values) and date.note is None)
 
 
 def first_rows(stated: int) -> int:

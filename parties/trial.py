@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
@@ -18,12 +18,11 @@ import numpy as np
 import pyarrow.compute as pc
 
 from mpc.replicated import Array
-from parties import fields, generator, records
-from parties.columns import MapFile
+from parties import fields, generator, records, toml
+from parties.columns import MapFile, read_map
 from parties.errors import ConfigError, InputError
 from parties.findings import Finding
 from parties.identity import utc_now
-from parties.keys import fields_of
 from parties.launch import Operator
 from parties.lifecycle import State
 from parties.loopback import COORDINATOR, NEUTRAL, Loopback
@@ -84,7 +83,7 @@ def run_session(
         show: progress.
     """
     operator = Operator(federation.configs[COORDINATOR], show)
-    toml = {
+    manifest = {
         "session": {
             "members": list(federation.members),
             "committee": list(federation.committee),
@@ -95,7 +94,7 @@ def run_session(
     }
     seconds = Seconds()
     with seconds.timed("propose"):
-        session_id = operator.propose(toml).session_id
+        session_id = operator.propose(manifest).session_id
         record = operator.coordinator.get(session_id)[0]
     with ThreadPoolExecutor(16) as pool:
         with seconds.timed("approve"):
@@ -140,6 +139,7 @@ class Demo:
         lists: path of each member's list.
         rules: how to match.
         country: of the session.
+        maps: for members whose lists need it, what their columns stand for.
         expected: for each member the rows (from 0) that match, where known.
     """
 
@@ -147,7 +147,7 @@ class Demo:
     rules: tuple[Rule, ...]
     country: str
     expected: dict[str, set[int]] | None
-    map_file: MapFile = MapFile()  # noqa: RUF009 - frozen
+    maps: Mapping[str, MapFile] = field(default_factory=dict)
 
     @classmethod
     def generated(cls, folder: Path, count: int, rows: int, overlap: float, seed: int) -> Demo:
@@ -161,24 +161,27 @@ class Demo:
 
     @classmethod
     def given(cls, paths: Sequence[Path], rules: tuple[Rule, ...], country: str, map_file: MapFile) -> Demo:
-        """The caller's own lists, all with columns as `map_file` says; members are named after the files.
+        """The caller's own lists; members are named after the files.
+
+        What a list's columns stand for is said by a file `LIST.toml` beside it, else by `map_file`.
 
         Raises:
             InputError: fewer than two lists, two of the same name, or one that cannot be read.
         """
         lists: dict[str, Path] = {}
+        maps: dict[str, MapFile] = {}
         for path in paths:
             name = re.sub(r"[^a-z0-9]+", "-", path.stem.casefold()).strip("-")[:40] or f"list-{len(lists) + 1}"
             name = f"{name}-list" if name in (NEUTRAL, COORDINATOR) else name
             if name in lists:
                 raise InputError(f"{path} and {lists[name]} would both be member `{name}`; rename one of them.")
-            opened = fields.open_list(path, map_file)
-            for field, why in fields_of(rules, opened).items():
-                fields.source(opened, field, why, country)
+            beside = path.with_suffix(".toml")
+            maps[name] = read_map(toml.read(beside), beside) if beside.is_file() else map_file
+            fields.open_list(path, maps[name])  # so that faults are found before anything is started
             lists[name] = path
         if len(lists) < 2:
             raise InputError("Give at least two lists; there is nothing to compare one list with.")
-        return cls(lists, rules, country, None, map_file)
+        return cls(lists, rules, country, None, maps)
 
     def run(self, folder: Path, out: Path, show: Progress) -> tuple[Outcome, dict[str, MemberResult]]:
         """Compare the lists over real daemons; write each member's result sheet to `out`."""
@@ -201,7 +204,9 @@ class Demo:
 
             def contribute(member: Member, record: SessionRecord) -> None:
                 name = member.config.name
-                found[name] = member.contribute(record.id, self.lists[name], self.map_file, accept=True)[1]
+                found[name] = member.contribute(
+                    record.id, self.lists[name], self.maps.get(name, MapFile()), accept=True
+                )[1]
 
             outcome = run_session(federation, terms, contribute, show)
             results = {}
@@ -224,9 +229,10 @@ class Demo:
         for start, batch in zip(count(0, records.BATCH_ROWS), source.batches(), strict=False):
             for row in pc.indices_nonzero(pc.equal(batch.columns.column(place), "yes")).to_pylist():
                 found[start + row] = batch.columns.slice(row, 1)
+        own = fields.open_list(self.lists[name], self.maps.get(name))
+        order = [*fields.telling(own), *range(len(own.source.headings), len(source.headings))]
         examples = [
-            dict(zip(source.headings, (c[0].as_py() for c in row.columns), strict=True))
-            for row in list(found.values())[:EXAMPLES]
+            {source.headings[k]: row.columns[k][0].as_py() for k in order} for row in list(found.values())[:EXAMPLES]
         ]
         expected = None if self.expected is None else self.expected[name]
         correct = None if expected is None else set(found) == expected

@@ -228,6 +228,59 @@ def test_a_result_has_the_lists_own_format(federation: Federation, tmp_path: Pat
     assert main(["results", record.id.hex(), "--out", str(tmp_path / "out.csv"), "--json", *own]) == 0
 
 
+def test_nothing_of_ones_own_is_written_over(
+    federation: Federation, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = federation.ready(tmp_path, {name: ["A1"] for name in MEMBERS})
+    federation.operator.run(record.id)
+    own, listed = federation.own("agency-a"), tmp_path / "agency-a.csv"
+    before = listed.read_bytes()
+    results = ["results", record.id.hex(), *own, "--out"]
+    for wrong, says in (
+        ([str(listed)], "is the list itself"),
+        ([str(tmp_path / "out.csv"), "--page", str(listed)], "cannot be written as a page"),
+        ([str(tmp_path / "out.csv"), "--page", str(tmp_path / "out.csv")], "cannot be written as a page"),
+        ([str(tmp_path / "none" / "out.csv")], "there is no folder"),
+        ([str(tmp_path / "out.csv"), "--page", str(tmp_path / "none" / "out.html")], "there is no folder"),
+    ):
+        assert main([*results, *wrong]) == 2
+        assert says in capsys.readouterr().err
+    assert main(["check", str(listed), "--page", str(listed)]) == 2
+    assert listed.read_bytes() == before
+    assert not list(tmp_path.glob("out*"))
+
+
+def test_what_a_member_closed_it_is_told_of(
+    federation: Federation, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = federation.ready(tmp_path, {name: ["A1"] for name in MEMBERS})
+    federation.operator.run(record.id)
+    own = federation.own("agency-a")
+    assert main(["results", record.id.hex(), "--out", str(tmp_path / "out.csv"), *own]) == 0
+    capsys.readouterr()
+    assert main(["session", "close", record.id.hex(), *own]) == 0
+    assert "1 rows of its matches had no decision" in capsys.readouterr().out
+    assert main(["results", record.id.hex(), "--out", str(tmp_path / "out.csv"), *own]) == 3
+    assert "agency-a deleted its copy of the list and its matches on 2" in capsys.readouterr().err
+
+
+def test_a_demo_in_which_each_list_has_a_map_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.csv").write_text("Card;When;Who\nA1;067 123 45 67;Olena K\nA2;;x\n", "utf-8")
+    (tmp_path / "a.toml").write_text('[columns]\nid_number = "Card"\nphone = "When"\nfull_name = "Who"\n', "utf-8")
+    (tmp_path / "b.csv").write_text("Number;full name\nB1;Olena K\na-1;y\n", "utf-8")
+    (tmp_path / "common.toml").write_text('[columns]\nid_number = "Number"\n', "utf-8")
+    (tmp_path / "rules.toml").write_text(
+        '[[rule]]\nname = "id"\nfields = ["id_number"]\n[[rule]]\nname = "phone"\nfields = ["phone"]\n', "utf-8"
+    )
+    lists = [str(tmp_path / "a.csv"), str(tmp_path / "b.csv"), "--map", str(tmp_path / "common.toml")]
+    rules = ["--rules", str(tmp_path / "rules.toml"), "--country", "UA", "--out", str(tmp_path / "out")]
+    assert main(["demo", "--lists", *lists, *rules]) == 0
+    told = capsys.readouterr().out
+    assert "Olena K, +380671234567"[:7] in told
+    assert "b.csv has no column for `phone`" in told
+    assert [row["match"] for row in read(tmp_path / "out" / "b.csv")] == ["no", "yes"]
+
+
 def test_review_by_hand(federation: Federation, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A match that was judged distinct is not raised again in the next session, unless the record has changed."""
     own = federation.own("agency-a")

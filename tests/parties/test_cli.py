@@ -1,9 +1,6 @@
 import argparse
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -381,19 +378,3 @@ def test_check_of_what_cannot_be_used(listed: Path, rules: Path, tmp_path: Path,
     assert "has no column for `Phone`" in capsys.readouterr().err
     damaged = write(tmp_path / "list.xlsx", b"PK\x03\x04")
     assert str(damaged) in fails(2, capsys, "check", damaged)
-
-
-def test_as_a_program_of_its_own_on_a_terminal_without_the_lists_script(listed: Path, rules: Path) -> None:
-    def run(*argv: str | Path) -> subprocess.CompletedProcess[str]:
-        environment = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT)}
-        command = [sys.executable, "-m", "parties.cli", *map(str, argv)]
-        return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-
-    write(rules, RULES.replace("id_number", "name"))
-    good = run("check", listed, "--rules", rules)
-    assert (good.returncode, good.stderr) == (0, "")
-    assert "????" in good.stdout
-    bad = run("check", listed.with_name("немає.csv"), "--rules", rules)
-    assert (bad.returncode, bad.stdout) == (2, "")
-    assert bad.stderr.startswith("matchbit: Cannot read ")
-    assert bad.stderr.count("\n") == 1

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parties.errors import ConfigError
-from parties.manifest import MAX_RECORDS, MAX_RULES, TWO_AGENCIES, from_bytes, from_toml, rules_from_toml
+from parties.manifest import MAX_RECORDS, MAX_RULES, TWO_AGENCIES, from_bytes, from_toml, rules_file, rules_from_toml
 from tests.parties.samples import JARGON, NOW, digests, examples, manifest, toml
 
 DIGESTS = digests("agency-a", "agency-b", "agency-c", "neutral", "hub")
@@ -193,3 +193,21 @@ def test_any_value_anywhere_is_read_or_refused(key: str, value: Any) -> None:
     except ConfigError:
         return
     assert from_bytes(terms.to_bytes()) == terms
+
+
+def test_what_whoever_signs_is_warned_of() -> None:
+    rules = [{"name": "born", "fields": ["phone", "birthdate"]}, {"name": "weak", "fields": ["sex", "birth_date:year"]}]
+    heading, weak = from_toml(toml() | {"rule": rules}, "hub", DIGESTS, NOW).warnings()
+    assert "compares the column headed `birthdate`, which is no standard field" in heading
+    assert heading.endswith("Was `birth_date` meant?")
+    assert "Rule `weak`" in weak
+    assert not from_toml(toml(), "hub", DIGESTS, NOW).warnings()
+
+
+def test_a_manifest_serves_as_a_rules_file() -> None:
+    rules, country = rules_file(toml(country="SY"))
+    assert ([rule.name for rule in rules], country) == (["id", "phone and birth date"], "SY")
+    assert rules_file({"country": "UA", "rule": toml()["rule"]})[1] == "UA"
+    assert rules_file({"rule": toml()["rule"]})[1] == ""
+    with pytest.raises(ConfigError, match="`country` must be a country's two capital letters"):
+        rules_file({"country": "ua", "rule": toml()["rule"]})

@@ -52,4 +52,5 @@ def test_what_is_kept_with_a_list_is_read_back() -> None:
         columns={"phone": (("a", ""), ("b", ""))}, constants={"id_type": "tax"}, date_order="dmy", heading_row=3
     )
     for new in (NewRows(), NewRows(since="2026-01-31"), NewRows(column="neu")):
-        assert _read_again(_kept(map_file, new)) == (map_file, new)
+        path = Path("/lists/list.csv")
+        assert _read_again(_kept(path, map_file, new)) == (path, map_file, new)
