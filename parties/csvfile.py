@@ -51,15 +51,23 @@ class CsvList(SourceList):
         return ((number, cells) for number, cells in self._data() if not is_blank(cells))
 
     def _data(self) -> Iterator[tuple[int, list[str]]]:
-        """The rows below the headings, blank ones as they are."""
+        """The rows below the headings, blank ones as they are.
+
+        Programs end rows, or the headings alone, with delimiters too many: such blank cells are dropped, or added.
+        """
         width = len(self.headings)
+        needed = max((k for k, heading in enumerate(self.headings, 1) if heading.strip()), default=0)
         for number, line, cells in islice(self._records(), self.head.last, None):
-            if len(cells) != width and not is_blank(cells):
+            if is_blank(cells):
+                yield number, cells
+                continue
+            if len(cells) < needed or not is_blank(cells[width:]):
+                many = "1 cell" if len(cells) == 1 else f"{len(cells)} cells"
                 raise InputError(
-                    f"{self.path}, row {number} (line {line}): {len(cells)} cells where the heading has {width}. "
+                    f"{self.path}, row {number} (line {line}): {many} where the heading has {width}. "
                     "Correct the row, or export the list again."
                 )
-            yield number, cells
+            yield number, [*cells[:width], *[""] * (width - len(cells))]
 
     def _records(self) -> Iterator[tuple[int, int, list[str]]]:
         return _records(self.path, self.encoding, self.delimiter)
@@ -102,6 +110,7 @@ def open_csv(path: Path, options: ListOptions, findings: Sequence[Finding]) -> C
     records = _records(path, encoding.name, delimiter)
     rows = [cells for _, _, cells in islice(records, first_rows(options.heading_row))]
     head = head_at(rows, find_heading(path, rows, options.heading_row))
+    head.check(path, options.heading_row)
     found = (*findings, *head.findings(options.heading_row), *_confirm(path, encoding, delimiter))
     source = CsvList(
         path, path.suffix.lower() if _is_named_csv(path) else ".csv", head, found, encoding.name, delimiter

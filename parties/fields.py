@@ -156,7 +156,8 @@ def source(opened: ReadableList, name: str, why: str, country: str) -> FieldSour
 def source_of(opened: ReadableList, name: str, found: Sequence[Column], country: str) -> FieldSource:
     """The values of a field from these columns, at least one."""
     context = Context(country, opened.survey.orders.get(found[0].index, ""))
-    findings = tuple(f for column in found for f in opened.survey.findings.get(column.index, ()))
+    kinds = opened.columns.of("id_type") if name == "id_number" else ()
+    findings = tuple(f for column in (*found, *kinds) for f in opened.survey.findings.get(column.index, ()))
     if name == "id_number":
         return replace(_identity(opened.columns, found, context), findings=findings)
     make = _over(found, lambda cells: merged([standard.canonical(name, cell, context) for cell in cells]))

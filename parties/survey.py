@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mpc.replicated import Array
-from parties.columns import Columns
+from parties.columns import ID_TYPES, Columns
 from parties.findings import FIRST_ROWS, Finding, Severity
-from parties.normalise import dates
+from parties.normalise import dates, documents
 from parties.sheet import SourceList
 
 DATE_FIELDS = ("birth_date", "birth_year", "registration_date")
@@ -64,7 +64,7 @@ def survey(source: SourceList, columns: Columns, date_order: str) -> Survey:
     """
     dated = {c.index: _Dates(date_order) for name in DATE_FIELDS for c in columns.of(name)}
     looks: dict[int, _Look] = {c.index: _Numbers() for c in columns.of("id_number")}
-    looks |= dated | {c.index: _Sexes() for c in columns.of("sex")}
+    looks |= dated | {c.index: _Sexes() for c in columns.of("sex")} | {c.index: _Kinds() for c in columns.of("id_type")}
     filled = np.zeros(len(source.headings), np.int64)
     for batch in source.batches():
         for k, column in enumerate(batch.columns.columns):
@@ -171,6 +171,36 @@ class _Numbers:
             "probably took the zero away. Numbers are compared without zeros in front, so they match all the same."
         )
         return self._rows.finding(Severity.WARNING, usual - 1, text)
+
+
+class _Kinds:
+    """Kinds of documents that are none of the standard's."""
+
+    def __init__(self) -> None:
+        self._rows, self._is_known = _Rows(), lru_cache(REMEMBERED)(_is_known_kind)
+
+    def take(self, numbers: Array, cells: pa.StringArray) -> None:
+        encoded = cells.dictionary_encode()
+        known = np.array([self._is_known(cell) for cell in encoded.dictionary.to_pylist()], object)
+        of_row = known[encoded.indices.to_numpy()]
+        for kind in (True, False):
+            self._rows.add(kind, numbers[of_row == kind])
+
+    def finding(self) -> Finding | None:
+        known, unknown = self._rows.count[True], self._rows.count[False]
+        if not unknown:
+            return None
+        text = (
+            "kinds of documents that Matchbit does not know; they match only where others write them the same. Write "
+            f"one of {', '.join(ID_TYPES)}."
+        )
+        return self._rows.finding(Severity.STOP if unknown > known else Severity.WARNING, False, text)
+
+
+def _is_known_kind(cell: str) -> bool | None:
+    """Whether a cell names a kind of document that the standard knows; None where it names none."""
+    values = documents.document_type(cell).values
+    return values[0] in ID_TYPES if values else None
 
 
 class _Sexes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from itertools import islice
 from pathlib import Path
@@ -25,13 +25,16 @@ from parties import columns, xlsxparts
 from parties.errors import InputError
 from parties.findings import FIRST_ROWS, Finding, Severity
 from parties.sheet import Head, ListOptions, SourceList, find_heading, first_rows, head_at, is_blank
-from parties.xlsxparts import Extent
+from parties.xlsxparts import Extent, column_letters
 from parties.xlsxpatch import MAX_COLUMNS, patched
 
 WHOLE = 1e15
 """Excel keeps 15 digits: larger whole numbers are shown as rounded ones."""
 Merge = tuple[tuple[int, int], tuple[int, int]]
 """Row and column of the first and of the last cell, counted from 0."""
+_WITHOUT_VALUE = "has formulas whose results are not in the file; open it in Excel, save it again and use that file"
+_ERRORS = "has errors such as #N/A, which are read as empty; correct the formulas and save again"
+_MERGED = "has cells that are merged with the one above and so are read as empty; unmerge them and fill them"
 
 
 @dataclass(frozen=True)
@@ -50,15 +53,11 @@ class XlsxList(SourceList):
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
         """The rows below the headings, blank ones left out: number, and a cell for each heading."""
-        return (
-            (number, cells)
-            for number, cells in islice(enumerate(_rows(self.sheet), 1), self.head.last, None)
-            if not is_blank(cells)
-        )
+        return _data(self.sheet, self.head)
 
     def _write(self, file: BinaryIO, headings: list[str], cells: Iterator[Sequence[str]]) -> None:
         if self.right + len(headings) > MAX_COLUMNS:
-            raise InputError(f"{self.path} has no room for {len(headings)} columns more: Excel ends at column XFD.")
+            raise InputError(f"{self.path} has no room for the result's columns: Excel ends at column XFD.")
         with xlsxparts.opened(self.path) as archive, ZipFile(file, "w", ZIP_DEFLATED) as out:
             for part in archive.infolist():
                 content = xlsxparts.pieces(archive, part)
@@ -93,17 +92,20 @@ def open_xlsx(path: Path, options: ListOptions, findings: Sequence[Finding]) -> 
     with xlsxparts.opened(path) as archive:
         xlsxparts.check(archive)
         try:
-            chosen, others = _choose(path, archive, load_workbook(path), options.sheet)
+            chosen, told = _choose(path, archive, load_workbook(path), options)
         except CalamineError as error:
             raise InputError(f"{path} is a damaged workbook ({error}). Open it in Excel and save it again.") from None
         suffix = ".xlsm" if xlsxparts.has_macros(archive) else ".xlsx"
     head = _head(path, chosen.sheet, options.heading_row)
+    head.check(path, options.heading_row)
     found = (
         *findings,
-        *_tell_choice(chosen.name, others),
+        *told,
         *head.findings(options.heading_row),
-        *_tell_missing(head, chosen.extent),
-        *_tell_merged(head, chosen.merges),
+        *_by_column(head, Severity.STOP, _WITHOUT_VALUE, chosen.extent.without_value),
+        *_by_column(head, Severity.WARNING, _ERRORS, chosen.extent.errors),
+        *_by_column(head, Severity.WARNING, _MERGED, _covered(chosen, head)),
+        *_tell_hidden(chosen, head),
     )
     right = max([chosen.extent.columns, len(head.headings), *(last + 1 for _, (_, last) in chosen.merges)])
     source = XlsxList(path, suffix, head, found, chosen.sheet, chosen.part, right)
@@ -124,8 +126,8 @@ class _Sheet:
         return _merges(self.sheet)
 
 
-def _choose(path: Path, archive: ZipFile, book: CalamineWorkbook, stated: str) -> tuple[_Sheet, list[str]]:
-    """The stated sheet, else the visible one with most headings that Matchbit knows; and the others' names."""
+def _choose(path: Path, archive: ZipFile, book: CalamineWorkbook, options: ListOptions) -> tuple[_Sheet, list[Finding]]:
+    """The stated sheet, else the visible one with most headings that Matchbit knows; and what to tell of the choice."""
     parts, names = xlsxparts.sheet_parts(archive), book.sheet_names
     if len(parts) != len(names):
         raise BadZipFile("sheets that are told differently")
@@ -134,34 +136,34 @@ def _choose(path: Path, archive: ZipFile, book: CalamineWorkbook, stated: str) -
         extent = xlsxparts.measure(archive, parts[index])  # before the sheet is held in memory
         return _Sheet(names[index], parts[index], extent, book.get_sheet_by_index(index))
 
-    if stated:
-        if stated not in names:
-            raise InputError(f"{path} has no sheet `{stated}`. Its sheets are: {', '.join(names)}.")
-        return read(names.index(stated)), []
-    visible = [
-        index
-        for index, sheet in enumerate(book.sheets_metadata)
-        if sheet.visible == SheetVisibleEnum.Visible and sheet.typ == SheetTypeEnum.WorkSheet
-    ]
-    best, most, others = None, -1, []
-    for sheet in map(read, visible):
+    if options.sheet:
+        if options.sheet not in names:
+            raise InputError(f"{path} has no sheet `{options.sheet}`. Its sheets are: {', '.join(names)}.")
+        return read(names.index(options.sheet)), []
+    lists = [(k, sheet.visible) for k, sheet in enumerate(book.sheets_metadata) if sheet.typ == SheetTypeEnum.WorkSheet]
+    hidden = [names[k] for k, visible in lists if visible != SheetVisibleEnum.Visible]
+    best, known = None, dict[str, int]()
+    for sheet in (read(k) for k, visible in lists if visible == SheetVisibleEnum.Visible):
         if sheet.sheet.end is None:
             continue
-        known = _known_headings(path, sheet.sheet)
-        others.append(sheet.name)
-        if known > most:
-            best, most = sheet, known
-    if best is None:
+        known[sheet.name] = _known_headings(path, sheet.sheet, options.heading_row)
+        if best is None or known[sheet.name] > known[best.name]:
+            best = sheet
+    if best is None or (hidden and known[best.name] < 0):
+        kind = "hidden sheets" if hidden else "sheets"
         raise InputError(
-            f"{path} has no visible sheet with a heading. Its sheets are: {', '.join(names)}. Make the list's sheet "
-            'visible, or state it in the --map file: [list] sheet = "…"'
+            f"{path} has no visible sheet with a heading and rows. Its {kind} are: {', '.join(hidden or names)}. Make "
+            'the list\'s sheet visible, or state it in the --map file: [list] sheet = "…"'
         )
-    return best, [name for name in others if name != best.name]
+    return best, _tell_choice(best.name, known)
 
 
-def _known_headings(path: Path, sheet: CalamineSheet) -> int:
+def _known_headings(path: Path, sheet: CalamineSheet, stated: int) -> int:
+    """How many headings of a sheet Matchbit knows; -1 where it has none, or no row below them."""
     with suppress(InputError):
-        return columns.recognised(_head(path, sheet, 0).headings)
+        head = _head(path, sheet, stated)
+        if next(_data(sheet, head), None):
+            return columns.recognised(head.headings)
     return -1
 
 
@@ -196,40 +198,66 @@ def _merges(sheet: CalamineSheet) -> list[Merge]:
     return sheet.merged_cell_ranges or []
 
 
-def _tell_choice(name: str, others: list[str]) -> list[Finding]:
+def _tell_choice(name: str, known: Mapping[str, int]) -> list[Finding]:
+    """That there are other sheets than the chosen one, by their known headings; a person decides between equals."""
+    *equals, last = [f"`{sheet}`" for sheet, count in known.items() if count == known[name]]
+    if equals and known[name] >= 2:
+        text = (
+            f"{', '.join(equals)} and {last} {'all' if equals[1:] else 'both'} look like the list; state [list] "
+            'sheet = "…" in a --map file, or put them into one sheet.'
+        )
+        return [Finding(Severity.STOP, text)]
+    others = [sheet for sheet in known if sheet != name]
     if not others:
         return []
     text = (
-        f"The list is taken from the sheet `{name}`; there are also: {', '.join(others)}. If it is another one, state "
-        'it in the --map file: [list] sheet = "…"'
+        f"The list is taken from the sheet `{name}`; there are also: {', '.join(others)}. If it is another one, "
+        'state it in the --map file: [list] sheet = "…"'
     )
     return [Finding(Severity.NOTE, text)]
 
 
-def _tell_missing(head: Head, extent: Extent) -> list[Finding]:
-    """Formulas whose results a program has not written: they are read as empty."""
-    text = "has formulas whose results are not in the file; open it in Excel, save it again and use that file"
-    return _by_column(head, Severity.STOP, text, extent.without_value)
-
-
-def _tell_merged(head: Head, merges: list[Merge]) -> list[Finding]:
-    """Merged cells among the data: only the uppermost row has the value."""
+def _covered(chosen: _Sheet, head: Head) -> dict[int, list[int]]:
+    """Column, counted from 1 → rows whose cells are merged with those above, which alone have the value."""
     places: dict[int, list[int]] = {}
-    for (top, left), (low, _) in merges:
+    for (top, left), (low, right) in chosen.merges:
         if low > top >= head.last:
-            places.setdefault(left + 1, []).extend(range(top + 2, low + 2))
-    text = "has cells that are merged with the one above and so are read as empty; unmerge them and fill them"
-    return _by_column(head, Severity.WARNING, text, places)
+            rows = range(top + 2, min(low + 1, chosen.extent.rows) + 1)
+            for column in range(left + 1, min(right + 1, len(head.headings)) + 1):
+                places.setdefault(column, []).extend(rows)
+    return places
+
+
+def _tell_hidden(chosen: _Sheet, head: Head) -> list[Finding]:
+    """Rows of data that are hidden."""
+    hidden = set(chosen.extent.hidden)
+    rows = [number for number, _ in _data(chosen.sheet, head) if number in hidden] if hidden else []
+    text = "hidden rows take part like all others; delete them if they should not."
+    return [Finding(Severity.WARNING, text, "", len(rows), tuple(rows[:FIRST_ROWS]))] if rows else []
 
 
 def _by_column(head: Head, severity: Severity, text: str, places: Mapping[int, Sequence[int]]) -> list[Finding]:
-    """One finding for each column, counted from 1, with rows below the headings."""
-    below = {column: sorted(row for row in rows if row > head.last) for column, rows in sorted(places.items())}
-    return [
-        Finding(severity, text, "".join(head.headings[column - 1 : column]), len(rows), tuple(rows[:FIRST_ROWS]))
-        for column, rows in below.items()
-        if rows
-    ]
+    """One finding for each column, counted from 1, with rows below the headings.
+
+    A column without a heading is named in the sentence; without a tag either, no rule can use it.
+    """
+    findings = []
+    for column, all_rows in sorted(places.items()):
+        rows = sorted(row for row in all_rows if row > head.last)
+        if not rows:
+            continue
+        heading, tag = ("".join(names[column - 1 : column]) for names in (head.headings, head.tags))
+        found = Finding(severity, text, heading, len(rows), tuple(rows[:FIRST_ROWS]))
+        if not heading.strip():
+            grave = severity if tag.strip() else Severity.NOTE
+            found = replace(found, severity=grave, column="", text=f"column {column_letters(column)} {text}")
+        findings.append(found)
+    return findings
+
+
+def _data(sheet: CalamineSheet, head: Head) -> Iterator[tuple[int, list[str]]]:
+    rows = islice(enumerate(_rows(sheet), 1), head.last, None)
+    return ((number, cells) for number, cells in rows if not is_blank(cells))
 
 
 def _rows(sheet: CalamineSheet) -> Iterator[list[str]]:

@@ -43,6 +43,8 @@ _WITHOUT_VALUE = re.compile(
     rb"""<(?:\w+:)?f\b(?:[^>]*/>|[^>]*>[^<]*</(?:\w+:)?f\s*>)\s*"""
     rb"""(?:<(?:\w+:)?v\s*/>\s*|<(?:\w+:)?v\s*></(?:\w+:)?v\s*>\s*)?</(?:\w+:)?c\s*>"""
 )
+_ERROR = re.compile(rb"""<(?:\w+:)?c\b(?=[^>]*\st\s*=\s*["']e["'])([^>]*)>""")
+_HIDDEN = re.compile(rb"""<(?:\w+:)?row\b(?=[^>]*\shidden\s*=\s*["'](?:1|true)["'])[^>]*\sr\s*=\s*["']([0-9]+)["']""")
 _REFERENCE = re.compile(rb"""\br\s*=\s*["']([A-Za-z]+)([0-9]+)["']""")
 _DAMAGE = (
     BadZipFile, EOFError, ExpatError, ElementTree.ParseError, KeyError, NotImplementedError, struct.error, zlib.error
@@ -62,11 +64,15 @@ class Extent:
         columns: at least as many as its cells fill, styled blank ones included.
         rows: the same for rows.
         without_value: column, counted from 1 → numbers of rows where a formula's result is not in the file.
+        errors: the same for errors such as #N/A.
+        hidden: numbers of rows that are hidden, by a filter or by hand.
     """
 
     columns: int = 0
     rows: int = 0
     without_value: dict[int, array[int]] = field(default_factory=dict)
+    errors: dict[int, array[int]] = field(default_factory=dict)
+    hidden: array[int] = field(default_factory=lambda: array("q"))
 
 
 @contextmanager
@@ -250,12 +256,32 @@ def _count(extent: Extent, rows: bytes) -> None:
         some = _ROW_END.split(rows)
         extent.columns += max(len(_CELL.findall(row)) for row in some)
         extent.rows += len(some)
-    extent.columns = max([extent.columns, *(column_number(c.decode()) for c in columns if c)])
-    extent.rows = max([extent.rows, *(int(n) for n in numbers if n)])
+    extent.columns = max([extent.columns, *(_column(c) for c in columns if c)])
+    extent.rows = max([extent.rows, *(_row(n) for n in numbers if n)])
     if b"<f" in rows or b":f" in rows:
-        for cell in _WITHOUT_VALUE.findall(rows):
-            column, number = _REFERENCE.findall(cell)[0] if _REFERENCE.search(cell) else (b"", b"0")
-            extent.without_value.setdefault(column_number(column.decode()), array("q")).append(int(number))
+        _add(extent.without_value, _WITHOUT_VALUE.findall(rows))
+    if b'"e"' in rows or b"'e'" in rows:
+        _add(extent.errors, _ERROR.findall(rows))
+    if b"hidden" in rows:
+        extent.hidden.extend(_row(number) for number in _HIDDEN.findall(rows))
+
+
+def _add(places: dict[int, array[int]], cells: list[bytes]) -> None:
+    """Add cells, by their attributes, to column → rows."""
+    for cell in cells:
+        found = _REFERENCE.search(cell)
+        column, number = found.groups() if found else (b"", b"0")
+        places.setdefault(_column(column), array("q")).append(_row(number))
+
+
+def _column(letters: bytes) -> int:
+    """Number of a column; of any that no sheet has, one that is too large."""
+    return column_number(letters[:9].decode())
+
+
+def _row(digits: bytes) -> int:
+    """The same for a row."""
+    return int(digits.lstrip(b"0")[:9] or b"0")
 
 
 def column_number(letters: str) -> int:

@@ -114,7 +114,8 @@ def _numbers(tokens: list[str], order: str) -> str | Note:
             return _day(first, month, day)
         case [_, _, _], [1 | 2, 1 | 2, 4]:
             return _year_last(tokens, order)
-    return Note.NOT_RECOGNISED
+    is_short = len(tokens) == 3 and max(map(len, tokens)) == 2 and 2 in (len(tokens[0]), len(tokens[2]))
+    return Note.TWO_DIGIT_YEAR if is_short else Note.NOT_RECOGNISED
 
 
 def _year_last(tokens: list[str], order: str) -> str | Note:
@@ -137,6 +138,8 @@ def _with_word(tokens: list[str]) -> str | Note:
     years = [token for token in tokens if token.isdigit() and len(token) == 4]
     days = [token for token in tokens if token.isdigit() and len(token) <= 2]
     words = [token for token in tokens if not token.isdigit()]
+    if len(tokens) == 3 and len(days) == 2 == max(map(len, days)) and words[0] in _MONTHS:
+        return Note.TWO_DIGIT_YEAR
     if len(years) != 1 or len(days) > 1 or len(words) != 1 or len(tokens) != len(days) + 2:
         return Note.NOT_RECOGNISED
     month = _MONTHS.get(words[0])

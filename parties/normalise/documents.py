@@ -19,6 +19,7 @@ UNKNOWN = "-"
 _TABLES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 _TYPES = {words(word): kind for kind, synonyms in _TABLES["types"].items() for word in (kind, *synonyms)}
 _NUMBER_SIGN = re.compile(r"^\s*(?:\N{NUMERO SIGN}|[nN][\N{DEGREE SIGN}\N{MASCULINE ORDINAL INDICATOR}]|[nN][oOrR]\.)")
+_REMARK = re.compile(r"(.+)\((.+)\)")
 _HAS_DIGIT = re.compile("[0-9]").search
 _CHECKED_CHARS = 40
 """Longer numbers are well-formed nowhere."""
@@ -34,12 +35,25 @@ def number(cell: str) -> Normal:
 
 
 def document_type(cell: str) -> Normal:
-    """A document's type: one of eight, such as `passport`, or its own words."""
+    """A document's type: one of eight, such as `passport`, or its own words.
+
+    Behind a known word a country or the same type once more may stand in parentheses: `Passport (UA)`, `CNI (carte
+    nationale)`. Other words there may make it another document: `ID (school)`.
+    """
     value = content(cell)
     if isinstance(value, Note):
         return unusable(value)
     own = words(value)
-    return unusable(Note.PLACEHOLDER) if is_placeholder(own) else Normal((_TYPES.get(own, own),))
+    return unusable(Note.PLACEHOLDER) if is_placeholder(own) else Normal((_TYPES.get(own) or _remarked(value) or own,))
+
+
+def _remarked(value: str) -> str:
+    """The type of a known word with a remark behind it that leaves it what it is; empty where there is none."""
+    found = _REMARK.fullmatch(value)
+    if not found:
+        return ""
+    kind, again = (_TYPES.get(words(part), "") for part in found.groups())
+    return kind if again == kind or codes.country(found[2], Context()).values else ""
 
 
 def identity(number_cell: str, type_cell: str, country_cell: str, context: Context) -> Normal:

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from parties import fields
 from parties.columns import MapFile
 from parties.findings import Severity
 from tests.parties.test_fields import a_list, values
@@ -56,3 +57,19 @@ def test_any_size(tmp_path: Path, rows: int) -> None:
     assert opened.survey.filled == (rows, rows)
     assert opened.survey.orders == {1: "dmy"}
     assert not opened.survey.findings
+
+
+@pytest.mark.parametrize(
+    ("kinds", "severity", "rows"),
+    [
+        (["Passport", "tax number", "n/a", ""], None, ()),
+        (["Passport", "Паспорт", "membership"], Severity.WARNING, (4,)),
+        (["1", "2", "Passport"], Severity.STOP, (2, 3)),
+    ],
+)
+def test_kinds_of_documents_that_nobody_knows(
+    tmp_path: Path, kinds: list[str], severity: Severity | None, rows: tuple[int, ...]
+) -> None:
+    opened = a_list(tmp_path, "id number;id type", *(f"A{k};{kind}" for k, kind in enumerate(kinds)))
+    findings = fields.source(opened, "id_number", "", "UA").findings
+    assert [(f.severity, f.column, f.rows) for f in findings] == ([(severity, "id type", rows)] if severity else [])
