@@ -160,7 +160,7 @@ def make_keys(
     libraries.check()
     sources: dict[str, FieldSource] = {}
     missing: dict[str, str] = {}
-    of_record = _of_record(opened) if record_key else {}  # not what rules derive besides: it differs by session
+    of_record = _of_record(opened, rules) if record_key else {}
     wanted = of_record | fields_of(rules, opened)
     for name, why in wanted.items():
         try:
@@ -191,9 +191,15 @@ def fields_of(rules: Sequence[Rule], opened: ReadableList) -> dict[str, str]:
     return wanted
 
 
-def _of_record(opened: ReadableList) -> dict[str, str]:
-    """The fields of a list that tell its people apart."""
-    return {name: "a digest" for name in RECORD_FIELDS if opened.columns.has(name)}
+def _of_record(opened: ReadableList, rules: Sequence[Rule]) -> dict[str, str]:
+    """The fields of a list that tell its people apart: standard ones, and other columns that rules compare.
+
+    Not what rules derive of standard fields besides, which would be another record's in each session.
+    """
+    other = [use.field for rule in rules for use in rule.uses if use.field not in RECORD_FIELDS]
+    return {
+        name: "a digest" for name in (*RECORD_FIELDS, *other) if opened.columns.has(name) or opened.columns.of(name)
+    }
 
 
 class _Reader:

@@ -10,6 +10,8 @@ from typing import TextIO
 
 log = logging.getLogger("matchbit")
 QUIET_S = 10.0
+_HARMLESS = "\n\t\u200c\u200d\u200e\u200f"
+"""Line breaks and tabs; joiners and marks of direction that scripts need."""
 
 
 class Terminal:
@@ -54,7 +56,8 @@ def line(what: str, done: int, total: int, elapsed_s: float) -> str:
 
 
 def say(text: str, file: TextIO | None = None) -> None:
-    """Print, where a line of progress may have been."""
+    """Print, where a line of progress may have been, without anything that a terminal obeys."""
     if sys.stderr.isatty():
         sys.stderr.write("\r\033[K")
-    print(text, file=file or sys.stdout)
+    shown = "".join(c if c.isprintable() or c in _HARMLESS else "\N{REPLACEMENT CHARACTER}" for c in text)
+    print(shown, file=file or sys.stdout)

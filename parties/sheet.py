@@ -172,7 +172,8 @@ class SourceList(ABC):
         Raises:
             InputError: it is of another format, or its folder does not exist.
         """
-        if out.suffix.lower() != self.suffix:
+        texts = (".csv", ".tsv", ".txt")
+        if out.suffix.lower() not in (texts if self.suffix in texts else (self.suffix,)):
             raise InputError(f"{out} must end in {self.suffix}: the list is written back in its own format.")
         if not out.parent.is_dir():
             raise InputError(f"{out} cannot be written: there is no folder {out.parent}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -269,6 +270,8 @@ def _rows(sheet: CalamineSheet) -> Iterator[list[str]]:
 
 def _number(value: float) -> str:
     """A number without `.0`, or as `1.23E+15` where digits are lost."""
+    if not math.isfinite(value):
+        return repr(value).upper()
     if abs(value) >= WHOLE:
         return np.format_float_scientific(value, trim="-", exp_digits=2).upper()
     return str(int(value)) if value == int(value) else repr(value).upper()

@@ -37,22 +37,25 @@ _NOT_READ = ("customXml/", "docProps/")
 CONTENT_TYPES = "[Content_Types].xml"
 _PIECE = 1 << 20
 _ENCODING = re.compile(rb"""(?:\xef\xbb\xbf)?<\?xml[^>]*?\sencoding\s*=\s*["'](?!utf-8["']|us-ascii["'])""", re.I)
-_CELL = re.compile(rb"""<(?:\w+:)?c(?:\s[^>]*?\br\s*=\s*["']([A-Za-z]+)([0-9]+)["']|[\s/>])""")
+_CELL = re.compile(rb"""<(?:[^\s<>/!?:]+:)?c(?:\s[^<>]*?\br\s*=\s*["']([A-Za-z]+)([0-9]+)["']|[\s/>])""")
 _WITHOUT_VALUE = re.compile(
-    rb"""<(?:\w+:)?c\b(?![^>]*\bt\s*=\s*["']str["'])([^>]*)>\s*"""
-    rb"""<(?:\w+:)?f\b(?:[^>]*/>|[^>]*>[^<]*</(?:\w+:)?f\s*>)\s*"""
-    rb"""(?:<(?:\w+:)?v\s*/>\s*|<(?:\w+:)?v\s*></(?:\w+:)?v\s*>\s*)?</(?:\w+:)?c\s*>"""
+    rb"""<(?:[^\s<>/!?:]+:)?c\b(?![^<>]*\bt\s*=\s*["']str["'])([^<>]*)>\s*"""
+    rb"""<(?:[^\s<>/!?:]+:)?f\b(?:[^<>]*/>|[^<>]*>[^<]*</(?:[^\s<>/!?:]+:)?f\s*>)\s*"""
+    rb"""(?:<(?:[^\s<>/!?:]+:)?v\s*/>\s*|<(?:[^\s<>/!?:]+:)?v\s*></(?:[^\s<>/!?:]+:)?v\s*>\s*)?</(?:[^\s<>/!?:]+:)?c\s*>"""
 )
-_ERROR = re.compile(rb"""<(?:\w+:)?c\b(?=[^>]*\st\s*=\s*["']e["'])([^>]*)>""")
-_HIDDEN = re.compile(rb"""<(?:\w+:)?row\b(?=[^>]*\shidden\s*=\s*["'](?:1|true)["'])[^>]*\sr\s*=\s*["']([0-9]+)["']""")
+_ERROR = re.compile(rb"""<(?:[^\s<>/!?:]+:)?c\b(?=[^<>]*\st\s*=\s*["']e["'])([^<>]*)>""")
+_HIDDEN = re.compile(
+    rb"""<(?:[^\s<>/!?:]+:)?row\b(?=[^<>]*\shidden\s*=\s*["'](?:1|true)["'])[^<>]*\sr\s*=\s*["']([0-9]+)["']"""
+)
+_ROW = re.compile(rb"""<(?:[^\s<>/!?:]+:)?row\s[^<>]*?\br\s*=\s*["']([0-9]+)["']""")
 _REFERENCE = re.compile(rb"""\br\s*=\s*["']([A-Za-z]+)([0-9]+)["']""")
 _DAMAGE = (
     BadZipFile, EOFError, ExpatError, ElementTree.ParseError, KeyError, NotImplementedError, struct.error, zlib.error
 )  # fmt: skip
-_ROW_END = re.compile(rb"</(?:\w+:)?row\s*>")
-_TEXT_END = re.compile(rb"</(?:\w+:)?si\s*>")
+_ROW_END = re.compile(rb"</(?:[^\s<>/!?:]+:)?row\s*>")
+_TEXT_END = re.compile(rb"</(?:[^\s<>/!?:]+:)?si\s*>")
 _SHARED = re.compile(
-    rb"""<(?:\w+:)?c\s(?:[^>]*?\s)?t\s*=\s*["']s["'][^>]*>(?:\s*<(?:\w+:)?v[^>]*>\s*([0-9]{1,9})\s*<)?"""
+    rb"""<(?:[^\s<>/!?:]+:)?c\s(?:[^<>]*?\s)?t\s*=\s*["']s["'][^<>]*>(?:\s*<(?:[^\s<>/!?:]+:)?v[^<>]*>\s*([0-9]{1,9})\s*<)?"""
 )
 
 
@@ -257,7 +260,7 @@ def _count(extent: Extent, rows: bytes) -> None:
         extent.columns += max(len(_CELL.findall(row)) for row in some)
         extent.rows += len(some)
     extent.columns = max([extent.columns, *(_column(c) for c in columns if c)])
-    extent.rows = max([extent.rows, *(_row(n) for n in numbers if n)])
+    extent.rows = max([extent.rows, *(_row(n) for n in numbers | set(_ROW.findall(rows)) if n)])
     if b"<f" in rows or b":f" in rows:
         _add(extent.without_value, _WITHOUT_VALUE.findall(rows))
     if b'"e"' in rows or b"'e'" in rows:

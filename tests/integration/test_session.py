@@ -202,12 +202,12 @@ def _toml(value: object) -> str:
     ("content", "sentence"),
     [
         (b"id_number\n", "has no rows below its heading"),
-        (b"", "has no heading"),
+        (b"", "is empty"),
         (b"number\n1\n", "has no column for `id_number`"),
-        (b"id_number,x\n1\n", "row 2 (line 2): 1 cells where the heading has 2"),
+        (b"id_number,x\n1\n", "row 2 (line 2): 1 cell where the heading has 2"),
         (b"id_number,x\n,1\n ,2\n", "No row of"),
-        (b"PK\x03\x04 and so on", "Excel workbook or a zip"),
-        (b"\xff\xfei\x00d\x00", "is not UTF-8 text"),
+        (b"PK\x03\x04 and so on", "is a damaged workbook"),
+        (b"\xff\xfei\x00d\x00", "has no rows below its heading"),
         (b"id_number\n" + b"1\n" * 101, "has 101 rows; the session allows 100"),
     ],
 )
@@ -224,7 +224,7 @@ def test_lists_that_are_refused(
     assert "Traceback" not in error
     assert path.read_bytes() == content
     assert federation.operator.coordinator.get(record.id)[1] == {}
-    assert not (federation.configs["agency-a"].folder / "lists" / record.id.hex() / "list.csv").exists()
+    assert not (federation.configs["agency-a"].folder / "lists" / record.id.hex() / "list").exists()
 
 
 def test_refusal_ends_a_session(federation: Federation, capsys: pytest.CaptureFixture[str]) -> None:

@@ -268,3 +268,10 @@ def test_the_published_keys(tmp_path: Path, case: dict[str, Any]) -> None:
     opened = open_list(tmp_path / "list.csv", MapFile(date_order="dmy"))
     keys, _ = make_keys(opened, bytes.fromhex(case["session"]), (rule,), case["country"])
     assert [keys.keys[place].tobytes().hex() for place in keys.of_rule[0].places] == case["out"]
+
+
+def test_records_of_a_list_without_standard_fields_differ(tmp_path: Path) -> None:
+    opened = a_list(tmp_path, "K-1,a", "K-2,a", heading="case number,note")
+    keys = made(opened, (Rule("case", ("case number",)),), record_key=b"k" * 32)
+    assert keys.records is not None
+    assert keys.records[0] != keys.records[1]

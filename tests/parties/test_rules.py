@@ -177,3 +177,9 @@ def test_a_maker_makes_the_same_key_again_after_others() -> None:
     first = maker.key(b"x")
     assert maker.key(b"y") != first
     assert maker.key(b"x") == first
+
+
+def test_transforms_that_leave_nothing() -> None:
+    for ending in ("first-word", "last-word", "initials", "sorted"):
+        (use,) = Rule("r", (f"full_name:last2:first1:{ending}",)).uses
+        assert use.apply("ab c") == ""
