@@ -6,7 +6,7 @@ Nothing is guessed silently: what could be two things stays unmapped, with a fin
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field
 from itertools import zip_longest
 from pathlib import Path
@@ -17,6 +17,7 @@ from parties import normalise
 from parties.errors import InputError
 from parties.findings import Finding, Severity
 from parties.headings import MULTIPLE, is_hxl, recognised
+from parties.normalise import Context, Normal, codes, dates, documents
 
 __all__ = [
     "FIELDS",
@@ -126,6 +127,16 @@ class MapFile:
 # The map file
 
 _OPTIONS = ("encoding", "delimiter", "sheet", "heading_row", "date_order")
+_CONSTANTS: Mapping[str, tuple[str, str, Callable[[str, Context], Normal]]] = {
+    "id_country": ("a country", "UA", codes.country),
+    "id_type": ("a kind of document", "passport", lambda value, _: documents.document_type(value)),
+    "birth_date": ("a date", "1980-01-31", dates.date),
+    "birth_year": ("a year", "1980", dates.year),
+    "registration_date": ("a date", "2026-01-31", dates.date),
+    "sex": ("a sex", "F", codes.sex),
+    "amount": ("an amount", "1500.50", codes.amount),
+}
+"""Field whose constant can be unreadable → what it is, an example, and what reads it."""
 
 
 def read_map(toml: Mapping[str, Any], path: Path) -> MapFile:
@@ -141,6 +152,7 @@ def read_map(toml: Mapping[str, Any], path: Path) -> MapFile:
         _require(name in FIELDS, path, f"[constants] `{name}` is no standard field; these are {', '.join(FIELDS)}")
         _require(_is_text(value), path, f'[constants] `{name}` must be a text in quotes, like id_country = "UA"')
         _require(name not in columns, path, f"`{name}` is under [columns] and under [constants]; one must go")
+        _require_readable(name, value, path)
     for name, value in options.items():
         _require(name in _OPTIONS, path, f"[list] `{name}` is unknown; there are {', '.join(_OPTIONS)}")
         number = isinstance(value, int) and not isinstance(value, bool) and value > 0
@@ -166,6 +178,16 @@ def _named(name: str, entry: Any, path: Path) -> tuple[tuple[str, str], ...]:
     twice = len({normalise.text(h) for h, _ in listed}) < len(listed)
     _require(not twice, path, f"`{name}` names the same heading twice")
     return tuple(listed)
+
+
+def _require_readable(name: str, value: str, path: Path) -> None:
+    """Refuse a constant that would be no value, or no known one, in every row."""
+    if name in _CONSTANTS:
+        what, example, read = _CONSTANTS[name]
+        values = read(value, Context()).values
+        written = json.dumps(value, ensure_ascii=False)
+        fault = f"[constants] `{name}` = {written} cannot be read as {what}; write for example {example}"
+        _require(bool(values) and (name != "id_type" or values[0] in ID_TYPES), path, fault)
 
 
 def _table(toml: Mapping[str, Any], name: str, path: Path) -> Mapping[str, Any]:

@@ -19,6 +19,7 @@ from parties import columns, normalise, records
 from parties.columns import Column, Columns, MapFile
 from parties.errors import InputError
 from parties.findings import Finding
+from parties.identity import utc_now
 from parties.normalise import Context, Normal, documents, names, standard
 from parties.normalise.notes import Note, unusable
 from parties.records import Batch, SourceList
@@ -50,7 +51,7 @@ class ReadableList:
     @cached_property
     def survey(self) -> Survey:
         """What its columns show when all of it is read."""
-        return survey(self.source, self.columns, self.map_file.date_order)
+        return survey(self.source, self.columns, self.map_file.date_order, utc_now().date())
 
 
 def open_list(path: Path, map_file: MapFile | None = None) -> ReadableList:
@@ -139,8 +140,8 @@ def source(opened: ReadableList, name: str, why: str, country: str) -> FieldSour
     if len(found) > 1 and name not in columns.MULTIPLE:
         raise InputError(f"{opened.path} has more than one column `{name}`, which {why} needs. Rename all but one.")
     born = opened.columns.of("birth_date")
-    if name == "birth_year" and not found and born:  # a year needs no order of day and month
-        return replace(source_of(opened, name, born, country), findings=())
+    if name == "birth_year" and not found and born:
+        return source_of(opened, name, born, country)
     if name == "full_name" and not found:
         parts = [c for part in NAME_PARTS for c in opened.columns.of(part)]
         if parts:
@@ -156,12 +157,13 @@ def source(opened: ReadableList, name: str, why: str, country: str) -> FieldSour
 def source_of(opened: ReadableList, name: str, found: Sequence[Column], country: str) -> FieldSource:
     """The values of a field from these columns, at least one."""
     context = Context(country, opened.survey.orders.get(found[0].index, ""))
-    kinds = opened.columns.of("id_type") if name == "id_number" else ()
-    findings = tuple(f for column in (*found, *kinds) for f in opened.survey.findings.get(column.index, ()))
     if name == "id_number":
-        return replace(_identity(opened.columns, found, context), findings=findings)
-    make = _over(found, lambda cells: merged([standard.canonical(name, cell, context) for cell in cells]))
-    return replace(make, findings=findings)
+        made = _identity(opened.columns, found, context)
+    else:
+        made = _over(found, lambda cells: merged([standard.canonical(name, cell, context) for cell in cells]))
+    needless = opened.survey.of_order if name == "birth_year" else frozenset()
+    findings = (f for k in made.indices for f in opened.survey.findings.get(k, ()))
+    return replace(made, findings=tuple(f for f in findings if f not in needless))
 
 
 def _whole_name(cells: Sequence[str], context: Context) -> Normal:
@@ -178,7 +180,8 @@ def _over(found: Sequence[Column], make: Callable[[tuple[str, ...]], Normal]) ->
 
 def _identity(mapped: Columns, found: Sequence[Column], context: Context) -> FieldSource:
     """Numbers with their type and country: a column of its own, what the heading says, or the list's constant."""
-    type_of, country_of = (mapped.of(name)[:1] for name in ("id_type", "id_country"))
+    type_of = () if all(c.id_type for c in found) else mapped.of("id_type")[:1]
+    country_of = mapped.of("id_country")[:1]
     usual_type, usual_country = (mapped.constants.get(name, "") for name in ("id_type", "id_country"))
 
     def make(cells: tuple[str, ...]) -> Normal:

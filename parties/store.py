@@ -87,7 +87,7 @@ class Store:
         try:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             self._migrate()
-        except (OSError, sqlite3.DatabaseError) as error:
+        except (OSError, sqlite3.DatabaseError, StorageError) as error:
             raise ConfigError(f"Cannot open the database {path}: {error}.") from None
 
     @property

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import date
 from functools import lru_cache
 from operator import itemgetter
 from typing import Protocol
@@ -16,10 +17,11 @@ import pyarrow.compute as pc
 from mpc.replicated import Array
 from parties.columns import ID_TYPES, Columns
 from parties.findings import FIRST_ROWS, Finding, Severity
-from parties.normalise import dates, documents
+from parties.normalise import Context, dates, documents
 from parties.sheet import SourceList
 
-DATE_FIELDS = ("birth_date", "birth_year", "registration_date")
+DATE_FIELDS = ("birth_date", "registration_date")
+BIRTHS = ("birth_date", "birth_year")
 USUAL = 0.8
 """A length that so many numbers of a column have is the column's usual one."""
 REMEMBERED = 1 << 16
@@ -34,11 +36,13 @@ class Survey:
         filled: for each column the rows that have something in it.
         orders: column of dates → dmy or mdy, where it is known.
         findings: column → what a person should know or decide.
+        of_order: those of them that are about the order of day and month, which a year does without.
     """
 
     filled: tuple[int, ...]
     orders: Mapping[int, str]
     findings: Mapping[int, tuple[Finding, ...]]
+    of_order: frozenset[Finding]
 
 
 class _Look(Protocol):
@@ -51,38 +55,41 @@ class _Look(Protocol):
         """What a person should know."""
 
 
-def survey(source: SourceList, columns: Columns, date_order: str) -> Survey:
+def survey(source: SourceList, columns: Columns, date_order: str, today: date) -> Survey:
     """Read a list once.
 
     Args:
         source: the list.
         columns: what they stand for.
         date_order: what the owner says of its dates: dmy, mdy, or nothing.
+        today: nobody is born later.
 
     Raises:
         InputError: a row cannot be read.
     """
     dated = {c.index: _Dates(date_order) for name in DATE_FIELDS for c in columns.of(name)}
-    looks: dict[int, _Look] = {c.index: _Numbers() for c in columns.of("id_number")}
-    looks |= dated | {c.index: _Sexes() for c in columns.of("sex")} | {c.index: _Kinds() for c in columns.of("id_type")}
+    born = {c.index for name in BIRTHS for c in columns.of(name)}
+    plain: dict[str, Callable[[], _Look]] = {"id_number": _Numbers, "id_type": _Kinds, "sex": _Sexes}
+    looks: list[tuple[int, _Look]] = [
+        *dated.items(),
+        *((k, _Births(today, dated.get(k))) for k in born),
+        *((c.index, look()) for name, look in plain.items() for c in columns.of(name)),
+    ]
     filled = np.zeros(len(source.headings), np.int64)
     for batch in source.batches():
         for k, column in enumerate(batch.columns.columns):
             cells = pc.utf8_trim_whitespace(column)
             filled[k] += pc.sum(pc.not_equal(cells, "")).as_py()
-            if k in looks:
-                looks[k].take(batch.numbers, cells)
-    found = {k: look.finding() for k, look in looks.items()}
-    headings = source.headings
+            for index, look in looks:
+                if index == k:
+                    look.take(batch.numbers, cells)
+    found = [(k, look, replace(f, column=source.headings[k])) for k, look in looks if (f := look.finding())]
     return Survey(
-        tuple(filled.tolist()),
-        {k: dates_.order for k, dates_ in dated.items()},
-        {k: (_under(headings[k], finding),) for k, finding in found.items() if finding},
+        filled=tuple(filled.tolist()),
+        orders={k: dates_.order for k, dates_ in dated.items()},
+        findings={k: tuple(f for at, _, f in found if at == k) for k, _, _ in found},
+        of_order=frozenset(f for _, look, f in found if isinstance(look, _Dates)),
     )
-
-
-def _under(heading: str, finding: Finding) -> Finding:
-    return Finding(finding.severity, finding.text, heading, finding.count, finding.rows)
 
 
 class _Rows:
@@ -99,9 +106,18 @@ class _Rows:
             first = self._first.setdefault(kind, [])
             first += numbers[: FIRST_ROWS - len(first)].tolist()
 
-    def finding(self, severity: Severity, kind: object, text: str) -> Finding:
-        """A finding on the rows of a kind."""
-        return Finding(severity, text, "", self.count[kind], tuple(self._first.get(kind, ())))
+    def finding(self, severity: Severity, text: str, *kinds: object) -> Finding:
+        """A finding on the rows of some kinds."""
+        first = sorted(number for kind in kinds for number in self._first.get(kind, ()))
+        return Finding(severity, text, "", sum(self.count[kind] for kind in kinds), tuple(first[:FIRST_ROWS]))
+
+
+def _each(cells: pa.StringArray, tell: Callable[[str], object]) -> Array:
+    """(rows,) objects: what each cell tells; each distinct one is asked once."""
+    encoded = cells.dictionary_encode()
+    told = np.array([tell(cell) for cell in encoded.dictionary.to_pylist()], object)
+    of_row: Array = told[encoded.indices.to_numpy()]
+    return of_row
 
 
 class _Dates:
@@ -114,9 +130,7 @@ class _Dates:
     def take(self, numbers: Array, cells: pa.StringArray) -> None:
         if self._stated:
             return
-        encoded = cells.dictionary_encode()
-        evidence = np.array([self._evidence(cell) for cell in encoded.dictionary.to_pylist()], object)
-        of_row = evidence[encoded.indices.to_numpy()]
+        of_row = _each(cells, self._evidence)
         for kind in ("dmy", "mdy", "both"):
             self._rows.add(kind, numbers[of_row == kind])
 
@@ -133,16 +147,40 @@ class _Dates:
                 f"some dates have the day first ({dmy:,}), others the month ({mdy:,}): correct the rows, or say "
                 "`date_order` under [list] in a --map file; until then unclear dates are not compared."
             )
-            return self._rows.finding(Severity.STOP, "dmy" if dmy < mdy else "mdy", text)
+            return self._rows.finding(Severity.STOP, text, "dmy" if dmy < mdy else "mdy")
         if both and not dmy and not mdy:
             text = (
                 'no date shows whether the day or the month comes first: say date_order = "dmy" or "mdy" under [list] '
                 "in a --map file; until then these dates are not compared."
             )
-            return self._rows.finding(Severity.STOP, "both", text)
+            return self._rows.finding(Severity.STOP, text, "both")
         words = "the day first" if dmy else "the month first"
         text = f"dates are read with {words}, as {dmy or mdy:,} of them prove."
         return Finding(Severity.NOTE, text) if both else None
+
+
+class _Births:
+    """Births still to come, as their column's order reads them; in either order where it has none."""
+
+    def __init__(self, today: date, dated: _Dates | None) -> None:
+        self._rows, self._today, self._dated = _Rows(), today.isoformat(), dated
+        self._later = lru_cache(REMEMBERED)(self._in_which_order)
+
+    def take(self, numbers: Array, cells: pa.StringArray) -> None:
+        of_row = _each(cells, self._later)
+        for kind in ("dmy", "mdy", "both"):
+            self._rows.add(kind, numbers[of_row == kind])
+
+    def _in_which_order(self, cell: str) -> str:
+        """`dmy`, `mdy` or `both`; nothing where it is no date, or may be past: 2026 is not after 2026-01-31."""
+        read = {order: dates.date(cell, Context("", order)).values for order in ("dmy", "mdy")}
+        later = [order for order, values in read.items() if any(v > self._today[: len(v)] for v in values)]
+        return "both" if len(later) == 2 else "".join(later)
+
+    def finding(self) -> Finding | None:
+        text = "lies in the future: a spreadsheet may have completed a year of two digits."
+        finding = self._rows.finding(Severity.WARNING, text, "both", self._dated.order if self._dated else "")
+        return finding if finding.count else None
 
 
 class _Numbers:
@@ -170,7 +208,7 @@ class _Numbers:
             f"numbers of {usual - 1} digits where almost all have {usual}, some with a 0 in front: a spreadsheet "
             "probably took the zero away. Numbers are compared without zeros in front, so they match all the same."
         )
-        return self._rows.finding(Severity.WARNING, usual - 1, text)
+        return self._rows.finding(Severity.WARNING, text, usual - 1)
 
 
 class _Kinds:
@@ -180,9 +218,7 @@ class _Kinds:
         self._rows, self._is_known = _Rows(), lru_cache(REMEMBERED)(_is_known_kind)
 
     def take(self, numbers: Array, cells: pa.StringArray) -> None:
-        encoded = cells.dictionary_encode()
-        known = np.array([self._is_known(cell) for cell in encoded.dictionary.to_pylist()], object)
-        of_row = known[encoded.indices.to_numpy()]
+        of_row = _each(cells, self._is_known)
         for kind in (True, False):
             self._rows.add(kind, numbers[of_row == kind])
 
@@ -194,7 +230,7 @@ class _Kinds:
             "kinds of documents that Matchbit does not know; they match only where others write them the same. Write "
             f"one of {', '.join(ID_TYPES)}."
         )
-        return self._rows.finding(Severity.STOP if unknown > known else Severity.WARNING, False, text)
+        return self._rows.finding(Severity.STOP if unknown > known else Severity.WARNING, text, False)
 
 
 def _is_known_kind(cell: str) -> bool | None:
@@ -218,4 +254,4 @@ class _Sexes:
         if not (self._rows.count["h"] and self._rows.count["m"]):
             return None
         text = "M stands beside H: if these are hombre and mujer, write mujer instead of M, since M is read as male."
-        return self._rows.finding(Severity.STOP, "m", text)
+        return self._rows.finding(Severity.STOP, text, "m")

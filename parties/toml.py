@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
 
 from parties.errors import ConfigError
+
+_UNQUOTED = re.compile(r"[\u2018-\u201f\u00ab\u00bb]|=\s*\[?\s*(?!(?:true|false)\b)\w*[^\W\d]", re.IGNORECASE)
+"""Quotes of a word processor, or a word where a value begins."""
 
 
 def read(path: Path, hint: str = "") -> dict[str, Any]:
@@ -20,8 +24,19 @@ def read(path: Path, hint: str = "") -> dict[str, Any]:
         ConfigError: it cannot be read; names the file, and the line where it is wrong.
     """
     try:
-        return tomllib.loads(path.read_text("utf-8-sig"))
+        text = path.read_text("utf-8-sig")
     except OSError as error:
         raise ConfigError(f"Cannot read {path}: {error.strerror}. {hint}".strip()) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}.") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is not UTF-8 text: in Notepad choose Save as, encoding UTF-8.") from None
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}.{_remedy(text, str(error))}") from None
+
+
+def _remedy(text: str, error: str) -> str:
+    """What to do where a text is not quoted as TOML wants it, by the line that the error names."""
+    line = re.search(r"at line (\d+)", error)
+    wrong = text.split("\n")[int(line[1]) - 1] if line else text
+    return ' Texts stand in straight quotes, like full_name = "Name".' if _UNQUOTED.search(wrong) else ""

@@ -104,10 +104,8 @@ def _tokens(value: str) -> list[str]:
 def _numbers(tokens: list[str], order: str) -> str | Note:
     """A date of numbers alone."""
     match tokens, [len(token) for token in tokens]:
-        case [only], [8]:
-            return _day(only[:4], only[4:6], only[6:])
-        case [only], [4]:
-            return _day(only, "0", "0")
+        case [only], [4 | 8]:
+            return _day(only[:4], only[4:6] or "0", only[6:] or "0")
         case ([first, month], [4, 1 | 2]) | ([month, first], [1 | 2, 4]):
             return _day(first, month, "0")
         case [first, month, day], [4, 1 | 2, 1 | 2]:

@@ -135,7 +135,7 @@ def test_nodes_that_are_something_else(tmp_path: Path, content: str) -> None:
     assert str(path) in refused(path)
 
 
-@pytest.mark.parametrize("content", [b"[[node]", b"\xff", b"[[node]]\nname = \xe9"])
+@pytest.mark.parametrize("content", [b"[[node]", b"[[node]]\nname = "])
 def test_what_is_not_toml(tmp_path: Path, content: bytes) -> None:
     path = write(tmp_path / "f.toml", content)
     assert f"{path} is not valid TOML" in refused(path)
