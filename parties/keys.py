@@ -160,16 +160,16 @@ def make_keys(
     libraries.check()
     sources: dict[str, FieldSource] = {}
     missing: dict[str, str] = {}
-    of_record = _of_record(opened, rules) if record_key else {}
-    wanted = of_record | fields_of(rules, opened)
-    for name, why in wanted.items():
+    of_rules, of_record = fields_of(rules, opened), _of_record(opened, rules) if record_key else {}
+    for name, why in (of_record | of_rules).items():
         try:
             sources[name] = fields.source(opened, name, why, country)
         except InputError as error:
             missing[name] = str(error)
     is_new = new.source(opened) if new else None
     makers = [None if any(u.field in missing for u in rule.uses) else KeyMaker(session_id, rule) for rule in rules]
-    reader = _Reader(sources, list(zip(makers, rules, strict=True)), is_new, list(of_record), record_key)
+    record_fields = [name for name in of_record if name in sources]
+    reader = _Reader(sources, list(zip(makers, rules, strict=True)), is_new, record_fields, record_key)
     for batch in opened.source.batches():
         reader.take(batch)
         progress(len(reader.numbers))
@@ -178,8 +178,8 @@ def make_keys(
     findings += reader.findings()
     if any(rule.scope == "household" for rule in rules) and "household_id" not in sources:
         findings.append(Finding(Severity.WARNING, ALONE))
-    needed = [s for name, s in sources.items() if name in fields_of(rules, opened)]
-    used = frozenset(opened.source.headings[k] for source in needed for k in source.indices)
+    indices = [k for name in of_rules if name in sources for k in sources[name].indices]
+    used = frozenset(opened.source.headings[k] for k in indices)
     return replace(reader.keys(), used=used, missing=tuple(missing.values())), list(dict.fromkeys(findings))
 
 

@@ -12,10 +12,10 @@ from parties.config import Config
 from parties.errors import InputError
 from parties.identity import certificate_digest
 from parties.manifest import TWO_AGENCIES
+from tests.parties.conftest import ID_RULE
 from tests.parties.samples import JARGON, federate, files, write
 
 ROOT = Path(__file__).resolve().parents[2]
-RULES = '[[rule]]\nname = "id"\nfields = ["id_number"]\n'
 MANIFEST = """
 [session]
 title = "Winter cash"
@@ -98,16 +98,6 @@ def hub(tmp_path: Path) -> Config:
 @pytest.fixture
 def own(hub: Config) -> tuple[str, str]:
     return "--config", str(hub.folder / "node.toml")
-
-
-@pytest.fixture
-def listed(tmp_path: Path) -> Path:
-    return write(tmp_path / "list.csv", "id_number,name\nA-1,Анна\na-1,Anna\n,Olha\nB-2,Ольга\n")
-
-
-@pytest.fixture
-def rules(tmp_path: Path) -> Path:
-    return write(tmp_path / "rules.toml", RULES)
 
 
 # The contract
@@ -227,7 +217,7 @@ def test_a_bad_id(command: str, text: str, own: tuple[str, str], capsys: Capture
 def test_a_bad_duration_is_told_before_anything_is_proposed(
     own: tuple[str, str], tmp_path: Path, capsys: Captured
 ) -> None:
-    path = write(tmp_path / "m.toml", MANIFEST + RULES)
+    path = write(tmp_path / "m.toml", MANIFEST + ID_RULE)
     error = fails(2, capsys, "session", "launch", path, "--wait-approvals", "soon", *own)
     assert "`soon` is not a duration" in error
 
@@ -239,7 +229,7 @@ def test_bad_manifests_are_told_before_anything_is_sent(
     path = tmp_path / "m.toml"
     assert f"Cannot read {path}" in fails(2, capsys, "session", command, path, *own)
     assert f"{path} is not valid TOML" in fails(2, capsys, "session", command, write(path, "["), *own)
-    assert TWO_AGENCIES in fails(2, capsys, "session", command, write(path, MANIFEST + RULES), *own)
+    assert TWO_AGENCIES in fails(2, capsys, "session", command, write(path, MANIFEST + ID_RULE), *own)
 
 
 @pytest.mark.parametrize(
@@ -374,7 +364,7 @@ def test_check_of_what_cannot_be_used(listed: Path, rules: Path, tmp_path: Path,
     assert "Cannot read" in fails(2, capsys, *check, tmp_path / "none.toml")
     assert "is not valid TOML" in fails(2, capsys, *check, listed)
     assert "1 to 32 [[rule]] tables" in fails(2, capsys, *check, write(rules, ""))
-    assert cli.main(["check", str(listed), "--rules", str(write(rules, RULES.replace("id_number", "Phone")))]) == 2
+    assert cli.main(["check", str(listed), "--rules", str(write(rules, ID_RULE.replace("id_number", "Phone")))]) == 2
     assert "has no column for `Phone`" in capsys.readouterr().err
     damaged = write(tmp_path / "list.xlsx", b"PK\x03\x04")
     assert str(damaged) in fails(2, capsys, "check", damaged)

@@ -5,20 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
+from tests.parties.conftest import ID_RULE
 from tests.parties.samples import write
-from tests.parties.test_cli import ROOT, RULES
-
-
-@pytest.fixture
-def listed(tmp_path: Path) -> Path:
-    return write(tmp_path / "list.csv", "id_number,name\nA-1,Анна\na-1,Anna\n,Olha\nB-2,Ольга\n")
-
-
-@pytest.fixture
-def rules(tmp_path: Path) -> Path:
-    return write(tmp_path / "rules.toml", RULES)
+from tests.parties.test_cli import ROOT
 
 
 def test_as_a_program_of_its_own_on_a_terminal_without_the_lists_script(listed: Path, rules: Path) -> None:
@@ -27,7 +16,7 @@ def test_as_a_program_of_its_own_on_a_terminal_without_the_lists_script(listed: 
         command = [sys.executable, "-m", "parties.cli", *map(str, argv)]
         return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
-    write(rules, RULES.replace("id_number", "name"))
+    write(rules, ID_RULE.replace("id_number", "name"))
     good = run("check", listed, "--rules", rules)
     assert (good.returncode, good.stderr) == (0, "")
     assert "????" in good.stdout

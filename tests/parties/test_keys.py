@@ -270,6 +270,14 @@ def test_the_published_keys(tmp_path: Path, case: dict[str, Any]) -> None:
     assert [keys.keys[place].tobytes().hex() for place in keys.of_rule[0].places] == case["out"]
 
 
+def test_a_column_that_is_there_twice_is_in_no_record(tmp_path: Path) -> None:
+    opened = a_list(tmp_path, "A1,a,b", "A2,a,b", heading="id_number,card,card")
+    keys = made(opened, (*ID, Rule("card", ("card",))), record_key=b"k" * 32)
+    assert "more than one column `card`" in keys.missing[0]
+    assert keys.records is not None
+    assert keys.records[0] != keys.records[1]
+
+
 def test_records_of_a_list_without_standard_fields_differ(tmp_path: Path) -> None:
     opened = a_list(tmp_path, "K-1,a", "K-2,a", heading="case number,note")
     keys = made(opened, (Rule("case", ("case number",)),), record_key=b"k" * 32)
