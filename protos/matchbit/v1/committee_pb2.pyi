@@ -7,17 +7,31 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
-class ContributionHeader(_message.Message):
-    __slots__ = ("session_id", "rows", "seed_a", "seed_b")
+class GetUploadRequest(_message.Message):
+    __slots__ = ("session_id", "commitment")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
-    ROWS_FIELD_NUMBER: _ClassVar[int]
+    COMMITMENT_FIELD_NUMBER: _ClassVar[int]
+    session_id: bytes
+    commitment: bytes
+    def __init__(self, session_id: _Optional[bytes] = ..., commitment: _Optional[bytes] = ...) -> None: ...
+
+class GetUploadResponse(_message.Message):
+    __slots__ = ("received_bytes",)
+    RECEIVED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    received_bytes: int
+    def __init__(self, received_bytes: _Optional[int] = ...) -> None: ...
+
+class ContributionHeader(_message.Message):
+    __slots__ = ("commitment", "seed_a", "seed_b", "offset")
+    COMMITMENT_FIELD_NUMBER: _ClassVar[int]
     SEED_A_FIELD_NUMBER: _ClassVar[int]
     SEED_B_FIELD_NUMBER: _ClassVar[int]
-    session_id: bytes
-    rows: int
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    commitment: _session_pb2.Commitment
     seed_a: bytes
     seed_b: bytes
-    def __init__(self, session_id: _Optional[bytes] = ..., rows: _Optional[int] = ..., seed_a: _Optional[bytes] = ..., seed_b: _Optional[bytes] = ...) -> None: ...
+    offset: int
+    def __init__(self, commitment: _Optional[_Union[_session_pb2.Commitment, _Mapping]] = ..., seed_a: _Optional[bytes] = ..., seed_b: _Optional[bytes] = ..., offset: _Optional[int] = ...) -> None: ...
 
 class ContributeRequest(_message.Message):
     __slots__ = ("header", "chunk")
@@ -34,10 +48,12 @@ class ContributeResponse(_message.Message):
     def __init__(self, receipt: _Optional[_Union[_session_pb2.Receipt, _Mapping]] = ...) -> None: ...
 
 class FetchResultRequest(_message.Message):
-    __slots__ = ("session_id",)
+    __slots__ = ("session_id", "completions")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    COMPLETIONS_FIELD_NUMBER: _ClassVar[int]
     session_id: bytes
-    def __init__(self, session_id: _Optional[bytes] = ...) -> None: ...
+    completions: _containers.RepeatedCompositeFieldContainer[_session_pb2.Completion]
+    def __init__(self, session_id: _Optional[bytes] = ..., completions: _Optional[_Iterable[_Union[_session_pb2.Completion, _Mapping]]] = ...) -> None: ...
 
 class FetchResultResponse(_message.Message):
     __slots__ = ("chunk",)
@@ -46,14 +62,14 @@ class FetchResultResponse(_message.Message):
     def __init__(self, chunk: _Optional[bytes] = ...) -> None: ...
 
 class StartRunRequest(_message.Message):
-    __slots__ = ("session_id", "attempt", "receipts")
+    __slots__ = ("session_id", "attempt", "commitments")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
-    RECEIPTS_FIELD_NUMBER: _ClassVar[int]
+    COMMITMENTS_FIELD_NUMBER: _ClassVar[int]
     session_id: bytes
     attempt: int
-    receipts: _containers.RepeatedCompositeFieldContainer[_session_pb2.Receipt]
-    def __init__(self, session_id: _Optional[bytes] = ..., attempt: _Optional[int] = ..., receipts: _Optional[_Iterable[_Union[_session_pb2.Receipt, _Mapping]]] = ...) -> None: ...
+    commitments: _containers.RepeatedCompositeFieldContainer[_session_pb2.Commitment]
+    def __init__(self, session_id: _Optional[bytes] = ..., attempt: _Optional[int] = ..., commitments: _Optional[_Iterable[_Union[_session_pb2.Commitment, _Mapping]]] = ...) -> None: ...
 
 class StartRunResponse(_message.Message):
     __slots__ = ()
@@ -88,20 +104,46 @@ class RunFigures(_message.Message):
     def __init__(self, cpu_s: _Optional[float] = ..., sent_bytes: _Optional[int] = ..., idle_rss_bytes: _Optional[int] = ..., peak_rss_bytes: _Optional[int] = ..., phases: _Optional[_Iterable[_Union[Phase, _Mapping]]] = ...) -> None: ...
 
 class GetRunResponse(_message.Message):
-    __slots__ = ("state", "reason", "attempt", "progress", "figures", "retriable")
+    __slots__ = ("state", "reason", "attempt", "progress", "figures", "retriable", "completion")
     STATE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
     FIGURES_FIELD_NUMBER: _ClassVar[int]
     RETRIABLE_FIELD_NUMBER: _ClassVar[int]
+    COMPLETION_FIELD_NUMBER: _ClassVar[int]
     state: _session_pb2.SessionState
     reason: str
     attempt: int
     progress: _session_pb2.Progress
     figures: RunFigures
     retriable: bool
-    def __init__(self, state: _Optional[_Union[_session_pb2.SessionState, str]] = ..., reason: _Optional[str] = ..., attempt: _Optional[int] = ..., progress: _Optional[_Union[_session_pb2.Progress, _Mapping]] = ..., figures: _Optional[_Union[RunFigures, _Mapping]] = ..., retriable: _Optional[bool] = ...) -> None: ...
+    completion: _session_pb2.Completion
+    def __init__(self, state: _Optional[_Union[_session_pb2.SessionState, str]] = ..., reason: _Optional[str] = ..., attempt: _Optional[int] = ..., progress: _Optional[_Union[_session_pb2.Progress, _Mapping]] = ..., figures: _Optional[_Union[RunFigures, _Mapping]] = ..., retriable: _Optional[bool] = ..., completion: _Optional[_Union[_session_pb2.Completion, _Mapping]] = ...) -> None: ...
+
+class Completions(_message.Message):
+    __slots__ = ("completions",)
+    COMPLETIONS_FIELD_NUMBER: _ClassVar[int]
+    completions: _containers.RepeatedCompositeFieldContainer[_session_pb2.Completion]
+    def __init__(self, completions: _Optional[_Iterable[_Union[_session_pb2.Completion, _Mapping]]] = ...) -> None: ...
+
+class EndRunRequest(_message.Message):
+    __slots__ = ("session_id", "attempt", "completions", "reason")
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    COMPLETIONS_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    session_id: bytes
+    attempt: int
+    completions: Completions
+    reason: str
+    def __init__(self, session_id: _Optional[bytes] = ..., attempt: _Optional[int] = ..., completions: _Optional[_Union[Completions, _Mapping]] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class EndRunResponse(_message.Message):
+    __slots__ = ("state",)
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    state: _session_pb2.SessionState
+    def __init__(self, state: _Optional[_Union[_session_pb2.SessionState, str]] = ...) -> None: ...
 
 class DeleteSessionRequest(_message.Message):
     __slots__ = ("session_id",)

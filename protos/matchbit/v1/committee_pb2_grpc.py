@@ -35,6 +35,11 @@ class ContributionServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.GetUpload = channel.unary_unary(
+                '/matchbit.v1.ContributionService/GetUpload',
+                request_serializer=protos_dot_matchbit_dot_v1_dot_committee__pb2.GetUploadRequest.SerializeToString,
+                response_deserializer=protos_dot_matchbit_dot_v1_dot_committee__pb2.GetUploadResponse.FromString,
+                _registered_method=True)
         self.Contribute = channel.stream_unary(
                 '/matchbit.v1.ContributionService/Contribute',
                 request_serializer=protos_dot_matchbit_dot_v1_dot_committee__pb2.ContributeRequest.SerializeToString,
@@ -51,8 +56,16 @@ class ContributionServiceServicer:
     """What a committee node offers to members: take their shares, give back their shares of the result.
     """
 
+    def GetUpload(self, request, context):
+        """How much of an upload this node holds: where to go on after a lost connection.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Contribute(self, request_iterator, context):
-        """Upload the caller's shares: a header, then chunks. Replaces an earlier contribution of the caller.
+        """Upload the caller's shares: a header, then chunks. Replaces an earlier contribution of the caller, until one is
+        computed on.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -68,6 +81,11 @@ class ContributionServiceServicer:
 
 def add_ContributionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'GetUpload': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUpload,
+                    request_deserializer=protos_dot_matchbit_dot_v1_dot_committee__pb2.GetUploadRequest.FromString,
+                    response_serializer=protos_dot_matchbit_dot_v1_dot_committee__pb2.GetUploadResponse.SerializeToString,
+            ),
             'Contribute': grpc.stream_unary_rpc_method_handler(
                     servicer.Contribute,
                     request_deserializer=protos_dot_matchbit_dot_v1_dot_committee__pb2.ContributeRequest.FromString,
@@ -89,6 +107,33 @@ def add_ContributionServiceServicer_to_server(servicer, server):
 class ContributionService:
     """What a committee node offers to members: take their shares, give back their shares of the result.
     """
+
+    @staticmethod
+    def GetUpload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/matchbit.v1.ContributionService/GetUpload',
+            protos_dot_matchbit_dot_v1_dot_committee__pb2.GetUploadRequest.SerializeToString,
+            protos_dot_matchbit_dot_v1_dot_committee__pb2.GetUploadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def Contribute(request_iterator,
@@ -165,6 +210,11 @@ class RunServiceStub:
                 request_serializer=protos_dot_matchbit_dot_v1_dot_committee__pb2.GetRunRequest.SerializeToString,
                 response_deserializer=protos_dot_matchbit_dot_v1_dot_committee__pb2.GetRunResponse.FromString,
                 _registered_method=True)
+        self.EndRun = channel.unary_unary(
+                '/matchbit.v1.RunService/EndRun',
+                request_serializer=protos_dot_matchbit_dot_v1_dot_committee__pb2.EndRunRequest.SerializeToString,
+                response_deserializer=protos_dot_matchbit_dot_v1_dot_committee__pb2.EndRunResponse.FromString,
+                _registered_method=True)
         self.DeleteSession = channel.unary_unary(
                 '/matchbit.v1.RunService/DeleteSession',
                 request_serializer=protos_dot_matchbit_dot_v1_dot_committee__pb2.DeleteSessionRequest.SerializeToString,
@@ -190,6 +240,13 @@ class RunServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EndRun(self, request, context):
+        """How the attempt ended for all: results are released, or the session is aborted.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteSession(self, request, context):
         """Delete the session's shares and results, and refuse it from here on.
         """
@@ -209,6 +266,11 @@ def add_RunServiceServicer_to_server(servicer, server):
                     servicer.GetRun,
                     request_deserializer=protos_dot_matchbit_dot_v1_dot_committee__pb2.GetRunRequest.FromString,
                     response_serializer=protos_dot_matchbit_dot_v1_dot_committee__pb2.GetRunResponse.SerializeToString,
+            ),
+            'EndRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.EndRun,
+                    request_deserializer=protos_dot_matchbit_dot_v1_dot_committee__pb2.EndRunRequest.FromString,
+                    response_serializer=protos_dot_matchbit_dot_v1_dot_committee__pb2.EndRunResponse.SerializeToString,
             ),
             'DeleteSession': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteSession,
@@ -271,6 +333,33 @@ class RunService:
             '/matchbit.v1.RunService/GetRun',
             protos_dot_matchbit_dot_v1_dot_committee__pb2.GetRunRequest.SerializeToString,
             protos_dot_matchbit_dot_v1_dot_committee__pb2.GetRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EndRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/matchbit.v1.RunService/EndRun',
+            protos_dot_matchbit_dot_v1_dot_committee__pb2.EndRunRequest.SerializeToString,
+            protos_dot_matchbit_dot_v1_dot_committee__pb2.EndRunResponse.FromString,
             options,
             channel_credentials,
             insecure,

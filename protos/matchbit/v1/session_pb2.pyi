@@ -19,6 +19,7 @@ class SessionState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SESSION_STATE_REFUSED: _ClassVar[SessionState]
     SESSION_STATE_EXPIRED: _ClassVar[SessionState]
     SESSION_STATE_CLOSED: _ClassVar[SessionState]
+    SESSION_STATE_COMPUTED: _ClassVar[SessionState]
 SESSION_STATE_UNSPECIFIED: SessionState
 SESSION_STATE_PROPOSED: SessionState
 SESSION_STATE_APPROVED: SessionState
@@ -29,6 +30,7 @@ SESSION_STATE_ABORTED: SessionState
 SESSION_STATE_REFUSED: SessionState
 SESSION_STATE_EXPIRED: SessionState
 SESSION_STATE_CLOSED: SessionState
+SESSION_STATE_COMPUTED: SessionState
 
 class Signature(_message.Message):
     __slots__ = ("name", "signature")
@@ -38,23 +40,65 @@ class Signature(_message.Message):
     signature: bytes
     def __init__(self, name: _Optional[str] = ..., signature: _Optional[bytes] = ...) -> None: ...
 
+class Commitment(_message.Message):
+    __slots__ = ("session_id", "member", "records", "new_records", "keys", "digests", "signature")
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    MEMBER_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    NEW_RECORDS_FIELD_NUMBER: _ClassVar[int]
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    DIGESTS_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    session_id: bytes
+    member: str
+    records: int
+    new_records: int
+    keys: int
+    digests: _containers.RepeatedScalarFieldContainer[bytes]
+    signature: bytes
+    def __init__(self, session_id: _Optional[bytes] = ..., member: _Optional[str] = ..., records: _Optional[int] = ..., new_records: _Optional[int] = ..., keys: _Optional[int] = ..., digests: _Optional[_Iterable[bytes]] = ..., signature: _Optional[bytes] = ...) -> None: ...
+
 class Receipt(_message.Message):
-    __slots__ = ("session_id", "member", "node", "rows", "digest_a", "digest_b", "signature")
+    __slots__ = ("session_id", "member", "node", "commitment", "signature")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     MEMBER_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
-    ROWS_FIELD_NUMBER: _ClassVar[int]
-    DIGEST_A_FIELD_NUMBER: _ClassVar[int]
-    DIGEST_B_FIELD_NUMBER: _ClassVar[int]
+    COMMITMENT_FIELD_NUMBER: _ClassVar[int]
     SIGNATURE_FIELD_NUMBER: _ClassVar[int]
     session_id: bytes
     member: str
     node: str
-    rows: int
-    digest_a: bytes
-    digest_b: bytes
+    commitment: bytes
     signature: bytes
-    def __init__(self, session_id: _Optional[bytes] = ..., member: _Optional[str] = ..., node: _Optional[str] = ..., rows: _Optional[int] = ..., digest_a: _Optional[bytes] = ..., digest_b: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, session_id: _Optional[bytes] = ..., member: _Optional[str] = ..., node: _Optional[str] = ..., commitment: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
+
+class Completion(_message.Message):
+    __slots__ = ("session_id", "node", "attempt", "contributions", "signature")
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    CONTRIBUTIONS_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    session_id: bytes
+    node: str
+    attempt: int
+    contributions: bytes
+    signature: bytes
+    def __init__(self, session_id: _Optional[bytes] = ..., node: _Optional[str] = ..., attempt: _Optional[int] = ..., contributions: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
+
+class Head(_message.Message):
+    __slots__ = ("session_id", "node", "number", "hash", "signature")
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    HASH_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    session_id: bytes
+    node: str
+    number: int
+    hash: bytes
+    signature: bytes
+    def __init__(self, session_id: _Optional[bytes] = ..., node: _Optional[str] = ..., number: _Optional[int] = ..., hash: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
 
 class Progress(_message.Message):
     __slots__ = ("phase", "rows_done", "rows_total")
@@ -66,33 +110,27 @@ class Progress(_message.Message):
     rows_total: int
     def __init__(self, phase: _Optional[str] = ..., rows_done: _Optional[int] = ..., rows_total: _Optional[int] = ...) -> None: ...
 
-class Contribution(_message.Message):
-    __slots__ = ("member", "rows")
-    MEMBER_FIELD_NUMBER: _ClassVar[int]
-    ROWS_FIELD_NUMBER: _ClassVar[int]
-    member: str
-    rows: int
-    def __init__(self, member: _Optional[str] = ..., rows: _Optional[int] = ...) -> None: ...
-
 class Session(_message.Message):
-    __slots__ = ("session_id", "manifest", "state", "reason", "attempt", "signatures", "contributions", "progress")
+    __slots__ = ("session_id", "manifest", "state", "reason", "attempt", "signatures", "commitments", "progress", "completions")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     MANIFEST_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     SIGNATURES_FIELD_NUMBER: _ClassVar[int]
-    CONTRIBUTIONS_FIELD_NUMBER: _ClassVar[int]
+    COMMITMENTS_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    COMPLETIONS_FIELD_NUMBER: _ClassVar[int]
     session_id: bytes
     manifest: bytes
     state: SessionState
     reason: str
     attempt: int
     signatures: _containers.RepeatedCompositeFieldContainer[Signature]
-    contributions: _containers.RepeatedCompositeFieldContainer[Contribution]
+    commitments: _containers.RepeatedCompositeFieldContainer[Commitment]
     progress: Progress
-    def __init__(self, session_id: _Optional[bytes] = ..., manifest: _Optional[bytes] = ..., state: _Optional[_Union[SessionState, str]] = ..., reason: _Optional[str] = ..., attempt: _Optional[int] = ..., signatures: _Optional[_Iterable[_Union[Signature, _Mapping]]] = ..., contributions: _Optional[_Iterable[_Union[Contribution, _Mapping]]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ...) -> None: ...
+    completions: _containers.RepeatedCompositeFieldContainer[Completion]
+    def __init__(self, session_id: _Optional[bytes] = ..., manifest: _Optional[bytes] = ..., state: _Optional[_Union[SessionState, str]] = ..., reason: _Optional[str] = ..., attempt: _Optional[int] = ..., signatures: _Optional[_Iterable[_Union[Signature, _Mapping]]] = ..., commitments: _Optional[_Iterable[_Union[Commitment, _Mapping]]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., completions: _Optional[_Iterable[_Union[Completion, _Mapping]]] = ...) -> None: ...
 
 class ProposeSessionRequest(_message.Message):
     __slots__ = ("manifest",)
@@ -157,12 +195,12 @@ class RefuseSessionResponse(_message.Message):
     def __init__(self, state: _Optional[_Union[SessionState, str]] = ...) -> None: ...
 
 class ReportContributionRequest(_message.Message):
-    __slots__ = ("session_id", "receipts")
-    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("commitment", "receipts")
+    COMMITMENT_FIELD_NUMBER: _ClassVar[int]
     RECEIPTS_FIELD_NUMBER: _ClassVar[int]
-    session_id: bytes
+    commitment: Commitment
     receipts: _containers.RepeatedCompositeFieldContainer[Receipt]
-    def __init__(self, session_id: _Optional[bytes] = ..., receipts: _Optional[_Iterable[_Union[Receipt, _Mapping]]] = ...) -> None: ...
+    def __init__(self, commitment: _Optional[_Union[Commitment, _Mapping]] = ..., receipts: _Optional[_Iterable[_Union[Receipt, _Mapping]]] = ...) -> None: ...
 
 class ReportContributionResponse(_message.Message):
     __slots__ = ("state",)
