@@ -102,7 +102,7 @@ SUBSTITUTE_LAST = _scale(4, EXPAND16, CONTRACT16, AFFINE @ FROM_TOWER % 2)
 """The end of the last round's S-box: 8 planes in AES's basis."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Schedule:
     """The round keys as one party holds them.
 

@@ -2,10 +2,10 @@
 
 Ideal functionality: each member gives a set of 128-bit keys; to it alone goes, for each of its keys, whether another
 member holds it (`flag`), how many others do (`count`) or which (`members`). The committee learns each member's number
-of keys and the multiset of group sizes. Secure against a passive adversary that controls one of the three parties and
-any number of members' inputs.
+of keys and the multiset of group sizes, exactly or through noise (`mpc.dummies`). Secure against a passive adversary
+that controls one of the three parties and any number of members' inputs.
 
-    agree → shuffle → oblivious AES → reveal the tags → group → un-shuffle → done
+    agree → add dummies → shuffle → oblivious AES → reveal the tags → group → un-shuffle → done
 
 Source: the components' own; tagging with an oblivious PRF after a shuffle as in IPA (private-attribution/ipa).
 """
@@ -15,14 +15,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from mpc import aes, bitslice, matching
-from mpc.errors import DealingError, IntegrityError, MpcError
+from mpc.committee import PartyId
+from mpc.dummies import Noise, dummy_rows, secret_digest
+from mpc.errors import DealingError, IntegrityError, MpcError, ShareError
 from mpc.matching import Reveal
-from mpc.replicated import Array, Share
+from mpc.replicated import Array, Share, concatenate
 from mpc.reveal import DIGEST_BYTES, reveal
 from mpc.session import Session
 from mpc.shuffle import shuffle, unshuffle
@@ -34,18 +36,23 @@ Progress = Callable[[str, int, int], None]
 """(phase, rows done, rows in all)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Inputs:
     """What the members gave one party.
 
     Attributes:
         terms: 32 bytes, public and the same at all parties: a digest of the session's agreed terms.
-        counts: keys of each member, in the members' agreed order.
+        counts: keys of each member, in the members' agreed order; zero of one that is absent.
         digests: for each member (32,) uint8 digests of its components a and b, as dealt to this party; keyed, so that
             whoever lacks a component cannot check a guess of it.
         rows: Share of (sum of counts, 2) uint64: all keys, member after member.
         reveal: what members learn.
+        noise: the dummy groups that the terms ask for, if they do.
+        secrets: with noise, `dummies.pair_secret` of components a and b; the same in every attempt of a session.
         chunk_rows: rows that go through the cipher together; the same at all parties.
+
+    Raises:
+        ShareError: noise without secrets, or for another number of members.
     """
 
     terms: bytes
@@ -53,16 +60,23 @@ class Inputs:
     digests: tuple[tuple[Array, Array], ...]
     rows: Share
     reveal: Reveal
+    noise: Noise | None = None
+    secrets: tuple[bytes, bytes] = field(default=(b"", b""), repr=False)
     chunk_rows: int = CHUNK_ROWS
 
+    def __post_init__(self) -> None:
+        if self.noise is not None and (self.noise.members != len(self.counts) or not all(self.secrets)):
+            raise ShareError(f"noise for {self.noise.members} members, {len(self.counts)} counts, or no secrets")
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Outputs:
     """What one party holds at the end.
 
     Attributes:
         parts: for each member its rows' additive shares, in its order, at P0 and P1; None at P2.
-        group_sizes: at index s the number of distinct keys that s members hold: all that the committee learned.
+        group_sizes: at index s the number of distinct keys that s members hold, dummies included: all that the
+            committee learned.
     """
 
     parts: tuple[Array, ...] | None
@@ -75,11 +89,11 @@ def run(
     progress: Progress,
     lanes: int = LANES,
 ) -> Outputs:
-    """Find the matches.
+    """Find the matches; dummies are rows among the rows, for the cost as well.
 
     Args:
         session: fresh keys, nothing sent yet.
-        inputs: at least one row in all.
+        inputs: at least one row in all, dummies included.
         progress: told of every phase and chunk, from any thread.
         lanes: chunks in flight.
 
@@ -91,36 +105,53 @@ def run(
     Raises: PeerError, IntegrityError, DealingError.
     """
     agree(session.at("agree"), inputs)
-    progress("shuffle", 0, len(inputs.rows.a))
-    rows = inputs.rows
-    if inputs.reveal is Reveal.MEMBERS:
-        masks = matching.member_masks(session.party, inputs.counts)
-        rows = Share(np.hstack([rows.a, masks.a]), np.hstack([rows.b, masks.b]))
+    rows = gather(session.party, inputs)
+    total = rows.shape[0]
+    progress("shuffle", 0, total)
     rows, order = shuffle(session.at("shuffle"), rows)
     tags = tag(session.at("tag"), rows[:, :2], progress, lanes, inputs.chunk_rows)
-    progress("match", 0, len(tags))
+    progress("match", 0, total)
     groups = matching.group(tags)
     del tags
     values = matching.other_members(session.party, groups, rows[:, 2:], inputs.reveal)
     part = unshuffle(session.at("unshuffle"), order, values)
     finish(session.at("finish"))
-    progress("done", len(inputs.rows.a), len(inputs.rows.a))
+    progress("done", total, total)
     return Outputs(
-        None if part is None else tuple(np.split(part, np.cumsum(inputs.counts)[:-1])),
+        None if part is None else tuple(np.split(part, np.cumsum(inputs.counts))[:-1]),  # the last are dummies
         tuple(np.bincount(groups.sizes).tolist()),
     )
+
+
+def gather(party: PartyId, inputs: Inputs) -> Share:
+    """What is shuffled: the members' rows, then dummies; in mode `members` each with its member's mask. Local.
+
+    Returns:
+        Share of (n, 2) uint64, or (n, 2 + words) with masks.
+    """
+    rows = inputs.rows
+    if inputs.noise is not None:
+        rows = concatenate([rows, dummy_rows(party, inputs.noise, inputs.secrets)])
+    if inputs.reveal is Reveal.MEMBERS:
+        rows = concatenate([rows, matching.member_masks(party, inputs.counts, rows.shape[0])], axis=1)
+    return rows
 
 
 def agree(session: Session, inputs: Inputs) -> None:
     """Check that all parties compute on the same terms, and that every member dealt the same to both holders.
 
+    With noise, the pairs' dummies are checked like one member more.
+
     Cost: 1 round; 192 B and 96 B for each member in all.
-    Reveals: to the parties, digests of terms and of shares that both already hold.
-    Raises: PeerError; IntegrityError for other terms; DealingError, naming the first member at fault.
+    Reveals: to the parties, digests of terms, and of shares and secrets that both already hold.
+    Raises: PeerError; IntegrityError for other terms or dummies; DealingError, naming the first member at fault.
     """
-    public = repr((inputs.terms, inputs.counts, inputs.reveal, inputs.chunk_rows)).encode()
+    public = repr((inputs.terms, inputs.counts, inputs.reveal, inputs.noise, inputs.chunk_rows)).encode()
     terms = np.frombuffer(hashlib.blake2b(public, digest_size=DIGEST_BYTES).digest(), np.uint8)
-    a, b = (np.stack(digests) for digests in zip(*inputs.digests, strict=True))
+    dealt = [*inputs.digests]
+    if inputs.noise is not None:
+        dealt.append((secret_digest(inputs.secrets[0]), secret_digest(inputs.secrets[1])))
+    a, b = (np.stack(digests) for digests in zip(*dealt, strict=True))
     party, here = session.party, session.at("terms")
     for peer in (party.next, party.previous):
         here.send(peer, terms)
@@ -132,6 +163,8 @@ def agree(session: Session, inputs: Inputs) -> None:
     for member in range(len(inputs.counts)):
         if not np.array_equal(theirs[member], b[member]):
             raise DealingError(member)
+    if not np.array_equal(theirs, b):
+        raise IntegrityError(session.step, f"party {party.next} adds other dummies")
 
 
 def tag(session: Session, rows: Share, progress: Progress, lanes: int, chunk_rows: int) -> Array:

@@ -1,8 +1,8 @@
 """From opened tags to what each row's owner is to learn.
 
 Equal tags are equal keys, so the rows of one tag are one person's rows at different members (a member's own keys are
-distinct). The tags are pseudo-random and in an order that nobody knows: they tell the committee the group sizes and
-nothing else. What follows is local, or linear on shares.
+distinct) or dummies. The tags are pseudo-random and in an order that nobody knows: they tell the committee the group
+sizes and nothing else. What follows is local, or linear on shares.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Reveal(Enum):
     """Which other members hold it, bit m of word m // 64 for member m; (ceil(members / 64),) uint64."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Groups:
     """Rows sorted so that equal tags are neighbours.
 
@@ -71,18 +71,19 @@ def group(tags: Array) -> Groups:
     return Groups(order, starts, np.diff(starts, append=len(tags)))
 
 
-def member_masks(party: PartyId, counts: tuple[int, ...]) -> Share:
+def member_masks(party: PartyId, counts: tuple[int, ...], rows: int) -> Share:
     """For every row a sharing of a mask with its member's bit set; public until the rows are shuffled.
 
     Args:
         party: who I am.
         counts: rows of each member, in the rows' order.
+        rows: in all; those after the members' are dummies, whose masks are zero.
 
     Returns:
-        Share of (n, ceil(members / 64)) uint64.
+        Share of (rows, ceil(members / 64)) uint64.
     """
     member = np.repeat(np.arange(len(counts)), counts)
-    masks = np.zeros((len(member), -(-len(counts) // 64)), np.uint64)
+    masks = np.zeros((rows, -(-len(counts) // 64)), np.uint64)
     masks[np.arange(len(member)), member // 64] = np.uint64(1) << (member % 64).astype(np.uint64)
     return public(party, masks)
 

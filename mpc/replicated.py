@@ -11,7 +11,7 @@ Rindal, "ABY3", CCS 2018, section 3).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,7 @@ from mpc.errors import ShareError
 Array = npt.NDArray[Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Share:
     """One party's part of a shared array.
 
@@ -83,6 +83,11 @@ def public(party: PartyId, value: Array) -> Share:
     """A sharing of a public array: the value is component 0, the others are zero. Local."""
     zero = np.zeros_like(value)
     return Share(value if party == PartyId.P0 else zero, value if party.next == PartyId.P0 else zero)
+
+
+def concatenate(parts: Sequence[Share], axis: int = 0) -> Share:
+    """Shared arrays of one dtype joined along an axis. Local."""
+    return Share(np.concatenate([p.a for p in parts], axis), np.concatenate([p.b for p in parts], axis))
 
 
 def reconstruct(shares: tuple[Share, Share, Share]) -> Array:

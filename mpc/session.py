@@ -29,7 +29,7 @@ from mpc.replicated import Array
 TAG_BYTES = 16
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Session:
     """What protocols are given.
 

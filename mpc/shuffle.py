@@ -24,7 +24,7 @@ from mpc.replicated import Array, Share
 from mpc.session import Session
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Order:
     """One party's two of the three permutations, in the order in which the shuffle applied them.
 

@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import grpc
-from cryptography.exceptions import InvalidSignature
 
 from mpc.channel import MAX_MESSAGE_BYTES
+from parties import heads
+from parties.audit import Head
 from parties.config import Config
 from parties.contribution import Dealing
-from parties.errors import InputError, ResultError
+from parties.errors import PeerUnavailable, ResultError
 from parties.federation import Federation, Node
+from parties.heads import MAX_HEADS
 from parties.manifest import Manifest
-from parties.store import Receipt, SessionRecord
+from parties.statements import Commitment, Completion, Receipt
+from parties.store import Store
 from parties.transport import CALL_TIMEOUT_S, UPLOAD_TIMEOUT_S, calling, dial
-from parties.wire import receipt_of, receipt_to_pb, session_of
-from protos.matchbit.v1 import committee_pb2, session_pb2
+from parties.wire import (
+    Answer,
+    View,
+    answer_of,
+    commitment_to_pb,
+    completion_to_pb,
+    head_of,
+    head_to_pb,
+    receipt_of,
+    receipt_to_pb,
+    view_of,
+)
+from protos.matchbit.v1 import committee_pb2, node_pb2, session_pb2
 from protos.matchbit.v1.committee_pb2_grpc import ContributionServiceStub, RunServiceStub
+from protos.matchbit.v1.node_pb2_grpc import NodeServiceStub
 from protos.matchbit.v1.session_pb2_grpc import SessionServiceStub
 
-SignedReceipt = session_pb2.Receipt
-"""A receipt as its node sent it."""
-SessionView = tuple[SessionRecord, dict[str, int], tuple[str, int, int]]
-"""A session as the coordinator tells it: record, keys that members contributed, (phase, rows done, rows in all)."""
+UPLOAD_PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
+"""Between the tries of an upload whose connection is lost."""
 
 
 @contextmanager
@@ -61,13 +75,13 @@ class Coordinator:
             service.ProposeSession(request, timeout=CALL_TIMEOUT_S)
         return manifest.session_id
 
-    def sessions(self) -> list[SessionView]:
+    def sessions(self) -> list[View]:
         """The sessions that this node is part of, newest first."""
         with self._service() as service:
             response = service.ListSessions(session_pb2.ListSessionsRequest(), timeout=CALL_TIMEOUT_S)
-        return [session_of(s) for s in response.sessions]
+        return [view_of(s) for s in response.sessions]
 
-    def get(self, session_id: bytes) -> SessionView:
+    def get(self, session_id: bytes) -> View:
         """One session; an id may be shortened to its first bytes.
 
         Raises:
@@ -76,8 +90,8 @@ class Coordinator:
         with self._service() as service:
             request = session_pb2.GetSessionRequest(session_id=session_id)
             response = service.GetSession(request, timeout=CALL_TIMEOUT_S)
-        view = session_of(response.session)
-        if not view[0].id.startswith(session_id):
+        view = view_of(response.session)
+        if not view.record.id.startswith(session_id):
             raise ResultError(f"{self._node.name} answered with another session than was asked for.")
         return view
 
@@ -93,11 +107,16 @@ class Coordinator:
             request = session_pb2.RefuseSessionRequest(session_id=session_id, reason=reason)
             service.RefuseSession(request, timeout=CALL_TIMEOUT_S)
 
-    def report(self, session_id: bytes, receipts: list[SignedReceipt]) -> None:
-        """Show the committee's receipts."""
+    def report(self, commitment: Commitment, receipts: Sequence[Receipt]) -> None:
+        """Show a contribution's commitment and the committee's receipts."""
         with self._service() as service:
-            request = session_pb2.ReportContributionRequest(session_id=session_id, receipts=receipts)
+            shown = [receipt_to_pb(r) for r in receipts]
+            request = session_pb2.ReportContributionRequest(commitment=commitment_to_pb(commitment), receipts=shown)
             service.ReportContribution(request, timeout=CALL_TIMEOUT_S)
+
+    def exchange_heads(self, session_id: bytes, heads: Sequence[Head]) -> list[Head]:
+        """Tell how audit logs of a session stand, and hear what the coordinator knows of them; signatures unchecked."""
+        return exchange_heads(self._config, self._node, session_id, heads)
 
     def run(self, session_id: bytes) -> None:
         """Queue for computing."""
@@ -110,71 +129,84 @@ class Coordinator:
             service.CloseSession(session_pb2.CloseSessionRequest(session_id=session_id), timeout=4 * CALL_TIMEOUT_S)
 
 
+def exchange_heads(config: Config, node: Node, session_id: bytes, heads: Sequence[Head]) -> list[Head]:
+    """Tell a node how audit logs of a session stand, and hear what it knows of them; signatures unchecked."""
+    with connected(config, node) as connection:
+        request = node_pb2.ExchangeHeadsRequest(session_id=session_id, heads=map(head_to_pb, heads))
+        response = NodeServiceStub(connection).ExchangeHeads(request, timeout=CALL_TIMEOUT_S)
+    return [head_of(head) for head in response.heads[:MAX_HEADS]]
+
+
 def contribute(
-    config: Config, node: Node, session_id: bytes, dealing: Dealing, progress: Callable[[int], None]
-) -> SignedReceipt:
-    """Upload what one committee node is dealt; returns its receipt, checked against what was sent.
+    config: Config, node: Node, commitment: Commitment, dealing: Dealing, progress: Callable[[int], None]
+) -> Receipt:
+    """Upload what one committee node is dealt, from where an earlier try was cut off; returns its checked receipt.
 
     Raises:
+        PeerUnavailable: the connection was lost more often than makes sense.
         ResultError: the receipt is not for what was sent, or not signed by the node.
     """
-
-    def requests() -> Iterator[committee_pb2.ContributeRequest]:
-        seed_a, seed_b = dealing.seeds
-        head = committee_pb2.ContributionHeader(session_id=session_id, rows=dealing.rows, seed_a=seed_a, seed_b=seed_b)
-        yield committee_pb2.ContributeRequest(header=head)
-        body = b"" if dealing.whole is None else dealing.whole.tobytes()
-        for start in range(0, len(body), MAX_MESSAGE_BYTES):
-            yield committee_pb2.ContributeRequest(chunk=body[start : start + MAX_MESSAGE_BYTES])
-            progress(min(start + MAX_MESSAGE_BYTES, len(body)))
-
-    response: committee_pb2.ContributeResponse
-    with connected(config, node) as connection:
-        response = ContributionServiceStub(connection).Contribute(requests(), timeout=UPLOAD_TIMEOUT_S)
-    receipt = receipt_of(response.receipt)
-    expected = Receipt(session_id, config.name, node.name, dealing.rows, dealing.digests)
-    check_receipt(node, receipt)
+    receipt = _upload(config, node, commitment, dealing, progress)
+    expected = Receipt(commitment.session_id, node.name, member=config.name, commitment=commitment.digest)
+    receipt.check(node.verifier())
     if receipt.signed_bytes() != expected.signed_bytes():
         raise ResultError(
             f"{node.name} confirmed something else than was uploaded; ask its operator, then contribute again."
         )
-    return response.receipt
+    return receipt
 
 
-def check_receipt(node: Node, receipt: Receipt) -> None:
-    """Check that a receipt is signed by the node it names.
+def _upload(
+    config: Config, node: Node, commitment: Commitment, dealing: Dealing, progress: Callable[[int], None]
+) -> Receipt:
+    """Send what the node does not have yet, and again after a lost connection."""
+    pauses, begun = iter(UPLOAD_PAUSES_S), False
+    while True:
+        try:
+            with connected(config, node) as connection:
+                service = ContributionServiceStub(connection)
+                asked = committee_pb2.GetUploadRequest(session_id=commitment.session_id, commitment=commitment.digest)
+                offset = service.GetUpload(asked, timeout=CALL_TIMEOUT_S).received_bytes
+                begun = True
+                requests = _upload_requests(commitment, dealing, offset, progress)
+                return receipt_of(service.Contribute(requests, timeout=UPLOAD_TIMEOUT_S).receipt)
+        except PeerUnavailable:
+            pause_s = next(pauses, None)
+            if pause_s is None or not begun:  # a node that is down is for its operator
+                raise
+            time.sleep(pause_s)
 
-    Raises:
-        InputError: it is not.
-    """
-    try:
-        node.verifier().verify(receipt.signature, receipt.signed_bytes())
-    except InvalidSignature:
-        raise InputError(f"A receipt of {node.name} is not signed by it.") from None
+
+def _upload_requests(
+    commitment: Commitment, dealing: Dealing, offset: int, progress: Callable[[int], None]
+) -> Iterator[committee_pb2.ContributeRequest]:
+    header = committee_pb2.ContributionHeader(
+        commitment=commitment_to_pb(commitment), seed_a=dealing.seeds[0], seed_b=dealing.seeds[1], offset=offset
+    )
+    yield committee_pb2.ContributeRequest(header=header)
+    body = memoryview(b"" if dealing.whole is None else dealing.whole.tobytes())
+    for start in range(offset, len(body), MAX_MESSAGE_BYTES):
+        yield committee_pb2.ContributeRequest(chunk=bytes(body[start : start + MAX_MESSAGE_BYTES]))
+        progress(min(start + MAX_MESSAGE_BYTES, len(body)))
 
 
-def fetch_result(config: Config, node: Node, session_id: bytes, limit_bytes: int) -> bytes:
+def fetch_result(
+    config: Config, node: Node, session_id: bytes, completions: Sequence[Completion], limit_bytes: int
+) -> bytes:
     """A committee node's part of this member's result, at most so long.
 
     Raises:
         ResultError: the node sends more.
     """
     parts: list[bytes] = []
+    shown = [completion_to_pb(c) for c in completions]
     with connected(config, node) as connection:
-        request = committee_pb2.FetchResultRequest(session_id=session_id)
+        request = committee_pb2.FetchResultRequest(session_id=session_id, completions=shown)
         for response in ContributionServiceStub(connection).FetchResult(request, timeout=UPLOAD_TIMEOUT_S):
             parts.append(response.chunk)
             if sum(map(len, parts)) > limit_bytes:
                 raise ResultError(f"{node.name} sends a longer result than is due; ask its operator.")
     return b"".join(parts)
-
-
-def start_run(config: Config, node: Node, attempt: int, receipts: Sequence[Receipt], timeout_s: float) -> None:
-    """Let a committee node begin an attempt on the contributions of these receipts; waits for its turn."""
-    shown = [receipt_to_pb(r) for r in receipts if r.node == node.name]
-    with connected(config, node) as connection:
-        request = committee_pb2.StartRunRequest(session_id=receipts[0].session_id, attempt=attempt, receipts=shown)
-        RunServiceStub(connection).StartRun(request, timeout=timeout_s)
 
 
 def get_run(config: Config, node: Node, session_id: bytes) -> committee_pb2.GetRunResponse:
@@ -185,8 +217,54 @@ def get_run(config: Config, node: Node, session_id: bytes) -> committee_pb2.GetR
     return response
 
 
-def delete_session(config: Config, node: Node, session_id: bytes) -> None:
-    """Let a committee node delete a session's shares and results."""
-    with connected(config, node) as connection:
-        request = committee_pb2.DeleteSessionRequest(session_id=session_id)
-        RunServiceStub(connection).DeleteSession(request, timeout=CALL_TIMEOUT_S)
+class Committee:
+    """Committee nodes, called as the coordinator; see `runner.Committee`.
+
+    Args:
+        config: of the coordinator.
+        store: of the coordinator, for the heads of audit logs.
+    """
+
+    def __init__(self, config: Config, store: Store) -> None:
+        self._config, self._store = config, store
+
+    @contextmanager
+    def _service(self, name: str) -> Iterator[RunServiceStub]:
+        with connected(self._config, self._config.federation()[name]) as connection:
+            yield RunServiceStub(connection)
+
+    def look(self, name: str, session_id: bytes) -> Answer:
+        """How the newest attempt goes."""
+        return answer_of(get_run(self._config, self._config.federation()[name], session_id))
+
+    def start(self, name: str, session_id: bytes, attempt: int, commitments: Sequence[Commitment]) -> None:
+        """Begin an attempt; waits for its turn."""
+        shown = [commitment_to_pb(c) for c in commitments]
+        with self._service(name) as service:
+            request = committee_pb2.StartRunRequest(session_id=session_id, attempt=attempt, commitments=shown)
+            service.StartRun(request, timeout=self._config.start_timeout_s)
+
+    def release(self, name: str, session_id: bytes, attempt: int, completions: Sequence[Completion]) -> None:
+        """Tell that results are released."""
+        shown = committee_pb2.Completions(completions=[completion_to_pb(c) for c in completions])
+        with self._service(name) as service:
+            request = committee_pb2.EndRunRequest(session_id=session_id, attempt=attempt, completions=shown)
+            service.EndRun(request, timeout=CALL_TIMEOUT_S)
+
+    def abort(self, name: str, session_id: bytes, attempt: int, reason: str) -> None:
+        """Tell that the session is aborted."""
+        with self._service(name) as service:
+            request = committee_pb2.EndRunRequest(session_id=session_id, attempt=attempt, reason=reason)
+            service.EndRun(request, timeout=CALL_TIMEOUT_S)
+
+    def delete(self, name: str, session_id: bytes) -> None:
+        """Let a node delete a session's shares and results."""
+        with self._service(name) as service:
+            request = committee_pb2.DeleteSessionRequest(session_id=session_id)
+            service.DeleteSession(request, timeout=CALL_TIMEOUT_S)
+
+    def exchange_heads(self, name: str, session_id: bytes) -> None:
+        """Exchange how the audit logs stand."""
+        federation = self._config.federation()
+        told = exchange_heads(self._config, federation[name], session_id, self._store.latest_heads(session_id))
+        heads.receive(self._store, federation, self._store.get(session_id).manifest, told)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mpc.errors import MpcError
-from parties import config, coordinator, errors, node
+from parties import config, coordinator, errors, node, nodecommands, secrecy
 from parties.errors import InputError, ServiceError
 from parties.progress import say
 
@@ -31,6 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 done; 2 wrong usage or unreadable input; 3 refused; 4 a peer failed; 5 integrity failure.
     """
+    if DEBUG not in os.environ:
+        secrecy.forbid_dumps()
     arguments = parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
     for stream in (sys.stdout, sys.stderr):
@@ -70,8 +72,9 @@ def coordinator_serve(a: argparse.Namespace) -> None:
 
 
 def command(name: str, arguments: argparse.Namespace) -> None:
-    """Run a function of `parties.commands`, which daemons do without: it brings all that lists need."""
-    getattr(import_module("parties.commands"), name)(arguments)
+    """Run a function of `parties.commands`, or of the module that is named: daemons do without what these bring."""
+    module, _, function = name.rpartition(".")
+    getattr(import_module(f"parties.{module or 'commands'}"), function)(arguments)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -86,6 +89,7 @@ def parser() -> argparse.ArgumentParser:
     _add_lists(commands)
     _add_sessions(_group(commands, "session", "Propose, see, approve, run and close sessions."))
     _add_reviews(_group(commands, "review", "Decide on the matches of your result. Nothing leaves your computer."))
+    _add_audit(_group(commands, "audit", "Check what was logged in sessions, and show it in plain words."))
     _add_nodes(_group(commands, "node", "Make a node, and run it."))
     coordinators = _group(commands, "coordinator", "Run the coordinator.")
     _add(coordinators, "serve", coordinator_serve, "Run the coordinator until it is stopped.")
@@ -208,16 +212,39 @@ def _add_reviews(reviews: Commands) -> None:
     c.add_argument("--before", required=True, metavar="2026-01-31", help="decisions of earlier days are deleted")
 
 
+def _add_audit(audit: Commands) -> None:
+    text = "Check that logs are as their nodes wrote them: your own, or files that were exported, also by others."
+    c = _add(audit, "verify", "auditcommands.verify", text)
+    c.add_argument("files", type=Path, nargs="*", metavar="FILE", help="exported logs (default: your node's own log)")
+    text = "check your own log by itself; do not ask the coordinator what it holds of it"
+    c.add_argument("--offline", action="store_true", help=text)
+    text = "Show what your node logged of a session: who approved it, what was revealed to whom, what was deleted when."
+    c = _add(audit, "export", "auditcommands.export", text, as_json=True)
+    c.add_argument("id", metavar="ID", help=f"{ID}; or `node`, for what happened to the node itself")
+    c.add_argument("--out", type=Path, metavar="FILE.jsonl", help="write the log, for others to check")
+    c.add_argument("--page", type=Path, metavar="FILE.html", help="write a page to read in a browser or to print")
+
+
 def _add_nodes(nodes: Commands) -> None:
     text = "Make a node: its keys, its settings, and its entry for the others."
-    c = _add(nodes, "init", "node_init", text, own=False)
+    c = _add(nodes, "init", nodecommands.node_init, text, own=False)
     c.add_argument("name", metavar="NAME", help="small letters, digits and hyphens, for example agency-a")
     c.add_argument("--dir", type=Path, required=True, help="a new folder for the node")
     c.add_argument(
         "--address", metavar="HOST:PORT", help="where others reach it; not needed by a member without a port"
     )
     c.add_argument("--coordinator", action="store_true", help="this node is the coordinator")
+    c.add_argument("--passphrase", action="store_true", help="ask for what opens its storage, in place of a key file")
     _add(nodes, "serve", node_serve, "Run a node of a committee until it is stopped.")
+    c = _add(nodes, "show", nodecommands.node_show, "Show a node's fingerprint, to compare by telephone.")
+    c.add_argument("name", metavar="NAME", nargs="?", help="a node of your federation.toml (default: your own)")
+    text = "Say what opens your node's storage: a passphrase or a key file. Seals the keys of earlier versions."
+    c = _add(nodes, "protect", nodecommands.node_protect, text)
+    only = c.add_mutually_exclusive_group()
+    only.add_argument("--passphrase", action="store_true", help="ask for a new passphrase")
+    only.add_argument("--key-file", type=Path, metavar="FILE", help="a key file; made if it is not there")
+    c = _add(nodes, "rotate", nodecommands.node_rotate, "Replace your node's certificate without stopping anything.")
+    c.add_argument("--finish", action="store_true", help="all others have the new entry: show the new certificate")
 
 
 if __name__ == "__main__":

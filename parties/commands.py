@@ -17,9 +17,9 @@ from parties.columns import MapFile
 from parties.config import Config
 from parties.errors import InputError
 from parties.fields import NewRows
-from parties.identity import certificate_digest
 from parties.lifecycle import MEANING, State
-from parties.manifest import is_country, rules_file
+from parties.manifest import is_country
+from parties.manifestfile import rules_file
 from parties.member import Member, check_page_target, kept_list, write_page
 from parties.page import check_page
 from parties.progress import Terminal, say
@@ -27,21 +27,8 @@ from parties.report import MAX_SHOWN, bench_text, check_text, demo_json, demo_te
 from parties.review import Decision, Reviews, Verdict
 from parties.reviewfile import cells_of, read_verdicts, write_queue
 from parties.rules import Rule
-from parties.store import Store
 
 DURATION_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-# Nodes
-
-
-def node_init(a: argparse.Namespace) -> None:
-    """Make a node."""
-    made = config.create(a.name, a.dir, a.address or "", a.coordinator)
-    say(f"Node {made.name} is in {made.folder}. Keep that folder private and back it up.")
-    say(f"Certificate: {_groups(certificate_digest(made.identity().certificate))}")
-    say(f"Next: send {made.folder / 'entry.toml'} to the other nodes' operators, put all entries together into")
-    say(f"{made.federation_path}, and compare the certificates' digits by telephone.")
 
 
 # Lists
@@ -96,7 +83,7 @@ def review_show(a: argparse.Namespace) -> None:
         say(json.dumps(shown, ensure_ascii=False))
         return
     shown_items = reviews.open_items(session_id)[:MAX_SHOWN]
-    opened = kept_list(own, session_id)
+    opened = kept_list(own, own.store(), session_id)
     order = fields.telling(opened) if opened else []
     found = cells_of(opened.source if opened else None, {item.row for item in shown_items})
     cells = {row: [of_row[k] for k in order if of_row[k].strip()] for row, of_row in found.items()}
@@ -118,7 +105,7 @@ def review_export(a: argparse.Namespace) -> None:
     if not items:
         say("Nothing is left to review: every match of this session is judged distinct. No file was written.")
         return
-    opened = kept_list(own, session_id)
+    opened = kept_list(own, own.store(), session_id)
     write_queue(a.out, session_id, items, opened.source if opened else None)
     say(f"{len(items):,} rows are in {a.out}. Fill in decision ({', '.join(d.value for d in Decision)}), note and")
     say("reviewer, save it, and run `matchbit review import`. It holds personal data: delete it afterwards.")
@@ -134,14 +121,18 @@ def review_import(a: argparse.Namespace) -> None:
 
 def review_forget(a: argparse.Namespace) -> None:
     """Delete old decisions."""
-    pairs = Reviews(Store(config.load(a.config).database)).forget(_day(a.before))
+    pairs = _own_reviews(config.load(a.config)).forget(_day(a.before))
     say(f"Decisions on {pairs:,} pairs from before {a.before} are deleted.")
 
 
 def _reviews(own: Config, text: str) -> tuple[Reviews, bytes]:
     """A node's decisions, and a session with matches there."""
-    reviews = Reviews(Store(own.database))
+    reviews = _own_reviews(own)
     return reviews, reviews.session(_session_id(text))
+
+
+def _own_reviews(own: Config) -> Reviews:
+    return Reviews(own.store(), own.vault())
 
 
 def _day(text: str) -> date:
@@ -173,7 +164,7 @@ def _propose(operator: launch.Operator, path: Path) -> bytes:
 def session_list(a: argparse.Namespace) -> None:
     """Show one's sessions."""
     views = Member(config.load(a.config)).coordinator.sessions()
-    rows = [(r.id.hex(), r.state.value, r.manifest.title) for r, _, _ in views]
+    rows = [(r.id.hex(), r.state.value, r.manifest.title) for r in (view.record for view in views)]
     if a.json:
         shown = [dict(zip(("id", "state", "title"), row, strict=True)) for row in rows]
         say(json.dumps({"sessions": shown}, ensure_ascii=False))
@@ -188,12 +179,14 @@ def session_show(a: argparse.Namespace) -> None:
     """Show one session's terms and state."""
     own = config.load(a.config)
     view = Member(own).coordinator.get(_session_id(a.id))
-    report = session_text(*view)
+    report = session_text(view)
     if a.json:
-        record, contributed, _ = view
+        record = view.record
         shown = json.loads(record.manifest.to_bytes()) | {"id": record.id.hex(), "state": record.state.value}
         shown |= {"reason": record.reason, "attempt": record.attempt, "approved": sorted(record.signatures)}
-        shown |= {"contributed": contributed}
+        contributed = view.commitments.values()
+        shown |= {"contributed": {c.name: c.keys for c in contributed}}
+        shown |= {"records": {c.name: {"all": c.records, "new": c.new_records} for c in contributed}}
         report = json.dumps(shown, ensure_ascii=False)
     say(report)
 
@@ -208,7 +201,7 @@ def session_approve(a: argparse.Namespace) -> None:
 def session_refuse(a: argparse.Namespace) -> None:
     """Refuse a session's terms."""
     member = Member(config.load(a.config))
-    record = member.coordinator.get(_session_id(a.id))[0]
+    record = member.coordinator.get(_session_id(a.id)).record
     member.coordinator.refuse(record.id, a.reason)
     say(f"{member.config.name} refused '{record.manifest.title}'.")
 
@@ -216,7 +209,7 @@ def session_refuse(a: argparse.Namespace) -> None:
 def session_run(a: argparse.Namespace) -> None:
     """Have a session computed, and wait for it."""
     operator = launch.Operator(config.load(a.config), _progress())
-    record = operator.run(operator.coordinator.get(_session_id(a.id))[0].id)
+    record = operator.run(operator.coordinator.get(_session_id(a.id)).record.id)
     say(f"'{record.manifest.title}' {MEANING[record.state]}.")
 
 
@@ -224,7 +217,7 @@ def session_close(a: argparse.Namespace) -> None:
     """Close a session everywhere, or forget one's own copy of the list."""
     own = config.load(a.config)
     member = Member(own)
-    record = member.coordinator.get(_session_id(a.id))[0]
+    record = member.coordinator.get(_session_id(a.id)).record
     if own.name == record.manifest.coordinator:
         member.coordinator.close(record.id)
         say(f"'{record.manifest.title}' is closed: all committee nodes deleted shares and results.")
@@ -246,7 +239,7 @@ def session_launch(a: argparse.Namespace) -> None:
     report = {
         "session": session_id.hex(),
         "state": record.state.value,
-        "keys": operator.coordinator.get(session_id)[1],
+        "keys": {c.name: c.keys for c in operator.coordinator.get(session_id).commitments.values()},
         "committee": operator.figures(record),
     }
     say(json.dumps(report) if a.json else f"{session_id.hex()}\n'{record.manifest.title}' {MEANING[record.state]}.")
@@ -327,7 +320,3 @@ def _seconds(text: str) -> float:
 
 def _progress() -> Terminal:
     return Terminal(sys.stderr)
-
-
-def _groups(digits: str) -> str:
-    return " ".join(digits[k : k + 4] for k in range(0, len(digits), 4))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,17 +19,22 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from mpc import engine
 from mpc.channel import Mailbox
 from mpc.committee import PARTIES, PartyId
+from mpc.dummies import Noise, pair_secret
 from mpc.engine import Inputs, Outputs
 from mpc.errors import MpcError, PeerError
 from mpc.matching import Reveal
-from mpc.replicated import Share
+from mpc.replicated import Array, Share
+from mpc.reveal import DIGEST_BYTES
 from mpc.session import open_session
-from parties import errors
+from parties import errors, metrics
 from parties.config import Config
-from parties.contribution import expand_share
-from parties.errors import PeerUnavailable, SessionRefused
-from parties.lifecycle import Event
-from parties.store import SessionRecord, Store
+from parties.contribution import expand_share, held_by
+from parties.errors import PeerUnavailable, StorageError
+from parties.guard import Guard
+from parties.lifecycle import State
+from parties.service import Service
+from parties.statements import Commitment
+from parties.store import SessionRecord
 from parties.transport import ExchangeChannel, Mailboxes
 
 log = logging.getLogger("matchbit")
@@ -55,6 +62,7 @@ class Run:
     marks: list[tuple[str, float]] = field(default_factory=list)
     figures: Figures = field(default_factory=Figures)
     retriable: bool = False
+    failure: str = ""
 
     def mark(self, phase: str, done: int, total: int) -> None:
         """Take note of progress, and of when a phase began."""
@@ -73,12 +81,13 @@ class Runs:
 
     Args:
         config: of this node.
-        store: of this node.
+        guard: decides.
         mailboxes: where the exchange servicer delivers.
+        service: of this node; a run is not cut off when it is asked to stop.
     """
 
-    def __init__(self, config: Config, store: Store, mailboxes: Mailboxes) -> None:
-        self._config, self._store, self._mailboxes = config, store, mailboxes
+    def __init__(self, config: Config, guard: Guard, mailboxes: Mailboxes, service: Service) -> None:
+        self._config, self._guard, self._mailboxes, self._service = config, guard, mailboxes, service
         self._turn = threading.Condition()
         self._queue: deque[object] = deque()
         self._runs: dict[bytes, Run] = {}
@@ -89,26 +98,41 @@ class Runs:
 
     def start(
         self,
-        record: SessionRecord,
+        caller: str,
+        session_id: bytes,
         attempt: int,
-        reported: Mapping[str, tuple[bytes, bytes]],
+        commitments: Sequence[Commitment],
         is_waited_for: Callable[[], bool],
     ) -> None:
         """Wait for this node's turn, then begin an attempt in a thread of its own.
 
         Args:
-            record: of a session whose terms have been checked.
+            caller: who asks.
+            session_id: 32 bytes.
             attempt: its number.
-            reported: for each member the digests of the contribution that it reported.
+            commitments: what it is to be computed on.
             is_waited_for: whether the coordinator still waits.
 
         Raises:
             SessionRefused: the attempt cannot begin.
-            PeerUnavailable: the coordinator gave up waiting.
+            PeerUnavailable: the coordinator gave up waiting, or the node is being stopped.
         """
-        older = self._runs.get(record.id)
-        if older is not None and older.attempt < attempt:
-            older.mailbox.abort(MpcError(f"attempt {attempt} replaces it"))
+        self._guard.by_coordinator(self._guard.served(session_id), caller)
+        self.abort(session_id, attempt - 1, f"attempt {attempt} replaces it")
+        with ExitStack() as at_its_end:
+            at_its_end.enter_context(self._service.working())
+            self._wait(is_waited_for)
+            at_its_end.callback(self._next)
+            if self._guard.begin(caller, session_id, attempt, commitments):
+                record = self._guard.store.get(session_id)
+                run = Run(self._guard.party(record.manifest), attempt, Mailbox(self._config.start_timeout_s))
+                self._runs[session_id] = run
+                self._mailboxes.open(session_id, attempt, run.mailbox)
+                at_its_end.callback(self._mailboxes.close, session_id, attempt)
+                args = (record, commitments, run, at_its_end.pop_all())
+                threading.Thread(target=self._compute, args=args, name="compute", daemon=True).start()
+
+    def _wait(self, is_waited_for: Callable[[], bool]) -> None:
         ticket = object()
         with self._turn:
             self._queue.append(ticket)
@@ -117,69 +141,68 @@ class Runs:
             if self._queue[0] is not ticket:
                 self._queue.remove(ticket)
                 raise PeerUnavailable("The coordinator stopped waiting for its turn.")
-        try:
-            self._store.set_attempt(record.id, attempt)
-            self._check_contributions(record, reported)
-            party = PartyId(record.manifest.committee.index(self._config.name))
-            run = self._runs[record.id] = Run(party, attempt, Mailbox(self._config.start_timeout_s))
-            self._mailboxes.open(record.id, attempt, run.mailbox)
-            thread = threading.Thread(target=self._compute, args=(record, run), name="compute", daemon=True)
-        except BaseException:
-            self._next()
-            raise
-        thread.start()
-
-    def _check_contributions(self, record: SessionRecord, reported: Mapping[str, tuple[bytes, bytes]]) -> None:
-        """Hold what is stored, which nobody can change while the session runs, against what members reported."""
-        held = self._store.contributions(record.id)
-        other = [m for m in record.manifest.members if m not in held or held[m].digests != reported.get(m)]
-        if other:
-            reason = f"{', '.join(other)} did not finish contributing and must contribute again."
-            self._store.change(record.id, Event.ABORT, reason)
-            raise SessionRefused(reason)
-
-    def stop(self) -> None:
-        """End every run: the node is being stopped, and the session can be run again when it is back."""
-        for run in list(self._runs.values()):
-            run.mailbox.abort(PeerError(run.party, "channel", "disconnected", "its operator stopped it"))
 
     def _next(self) -> None:
         with self._turn:
             self._queue.popleft()
             self._turn.notify_all()
 
-    def _compute(self, record: SessionRecord, run: Run) -> None:
-        title = f"session {record.id[:8].hex()}, attempt {run.attempt}"
-        log.info("%s: started", title)
-        try:
-            outputs = self._attempt(record, run)
-            parts = {} if outputs.parts is None else dict(zip(record.manifest.members, outputs.parts, strict=True))
-            learned = ", ".join(f"{n} keys at {s}" for s, n in enumerate(outputs.group_sizes) if n)
-            event = f"attempt {run.attempt} is done; this node learned how many members hold a key: {learned}"
-            self._store.add_results(record.id, run.attempt, {m: p.tobytes() for m, p in parts.items()}, event)
-            log.info("%s: done", title)
-        except Exception as error:
-            self._fail(record, run, error, title)
-        finally:
-            self._mailboxes.close(record.id, run.attempt)
-            self._next()
+    def abort(self, session_id: bytes, attempt: int, reason: str) -> None:
+        """End a session's run, if it is of this attempt or an earlier one."""
+        run = self._runs.get(session_id)
+        if run is not None and run.attempt <= attempt:
+            run.mailbox.abort(MpcError(reason))
 
-    def _fail(self, record: SessionRecord, run: Run, error: Exception, title: str) -> None:
+    def stop(self) -> None:
+        """End every run: the node is being stopped, and the session can be run again when it is back."""
+        for run in list(self._runs.values()):
+            run.mailbox.abort(PeerError(run.party, "channel", "disconnected", "its operator stopped it"))
+
+    def _compute(
+        self, record: SessionRecord, commitments: Sequence[Commitment], run: Run, at_its_end: ExitStack
+    ) -> None:
+        told = {"session": record.id[:8].hex(), "attempt": run.attempt}
+        log.info("session %s, attempt %d: started", *told.values(), extra=told)
+        with at_its_end:
+            try:
+                outputs = self._attempt(record, commitments, run)
+                parts = {} if outputs.parts is None else dict(zip(record.manifest.members, outputs.parts, strict=True))
+                shown = {c.name: parts[c.name].tobytes() for c in commitments if parts}
+                phases = dict(run.figures.phases)
+                self._guard.computed(record, shown, list(outputs.group_sizes[1:]), phases)
+                metrics.add_rows(sum(c.keys for c in commitments))
+                _measure(State.COMPUTED, run.figures)
+                log.info("session %s, attempt %d: computed", *told.values(), extra=told)
+            except Exception as error:
+                self._fail(record, run, error, told)
+
+    def _fail(self, record: SessionRecord, run: Run, error: Exception, told: dict[str, object]) -> None:
         reason = errors.sentence(error, record.manifest.committee, record.manifest.members)
         known = isinstance(error, MpcError | errors.ServiceError)
-        log.error("%s: %s", title, reason, exc_info=None if known else error)
+        details = None if known else error
+        log.error("session %s, attempt %d: %s", *told.values(), reason, exc_info=details, extra=told)
         silent = isinstance(error, PeerError) and error.reason in ("timeout", "disconnected")
-        run.retriable = silent or isinstance(error, PeerUnavailable)
-        if self._store.get(record.id).attempt == run.attempt:
-            self._store.change(record.id, Event.ABORT, reason)
+        run.retriable = silent or isinstance(error, PeerUnavailable | StorageError)
+        _measure(State.ABORTED, run.figures)
+        run.failure = reason
+        self.settle(record.id)
 
-    def _attempt(self, record: SessionRecord, run: Run) -> Outputs:
+    def settle(self, session_id: bytes) -> None:
+        """Write down that a run has failed, also where the disk was full when it did."""
+        run = self._runs.get(session_id)
+        if run is not None and run.failure:
+            try:
+                self._guard.failed(session_id, run.attempt, run.failure)
+            except StorageError as full:  # the coordinator hears of the failure all the same
+                log.error("session %s: %s", session_id[:8].hex(), full)
+
+    def _attempt(self, record: SessionRecord, commitments: Sequence[Commitment], run: Run) -> Outputs:
         manifest, federation, identity = record.manifest, self._config.federation(), self._config.identity()
         party = run.party
         nodes = {p: federation[manifest.committee[p]] for p in PARTIES if p != party}
         started, idle = time.process_time(), memory()[0]
         run.mark("load", 0, 0)
-        inputs = load_inputs(self._store, record, party)
+        inputs = load_inputs(self._guard, record, commitments)
         channel = ExchangeChannel(run.mailbox, record.id, run.attempt, nodes, identity)
         done = False
         try:
@@ -187,13 +210,7 @@ class Runs:
             run.mark("waiting for the others", 0, len(inputs.rows.a))
             session = open_session(party, channel, X25519PrivateKey.generate(), context)
             run.mailbox.timeout_s = self._config.step_timeout_s
-
-            def progress(phase: str, rows: int, total: int) -> None:
-                if phase == "shuffle":
-                    self._store.seal(record.id)
-                run.mark(phase, rows, total)
-
-            outputs = engine.run(session, inputs, progress, self._config.lanes)
+            outputs = engine.run(session, inputs, run.mark, self._config.lanes)
             done = True
         finally:
             channel.close(done=done)
@@ -202,22 +219,39 @@ class Runs:
         return outputs
 
 
-def load_inputs(store: Store, record: SessionRecord, party: PartyId) -> Inputs:
-    """Everything that this node holds for a session, in the members' order."""
-    held = store.contributions(record.id)
-    contributions = [held[m] for m in record.manifest.members]
-    counts = tuple(c.rows for c in contributions)
+def _measure(outcome: State, figures: Figures) -> None:
+    metrics.run_ended(outcome)
+    metrics.sent(figures.sent_bytes)
+    for name, seconds in figures.phases:
+        metrics.phase(name, seconds)
+
+
+def load_inputs(guard: Guard, record: SessionRecord, commitments: Sequence[Commitment]) -> Inputs:
+    """Everything that this node computes an attempt on, in the members' order; those that are absent have no rows."""
+    manifest, party = record.manifest, guard.party(record.manifest)
+    held = guard.shares.uploads(record.id)
+    committed = {c.name: c for c in commitments}
+    counts = tuple(committed[m].keys if m in committed else 0 for m in manifest.members)
     a, b = (np.empty((sum(counts), 2), np.uint64) for _ in "ab")
     start = 0
-    for c in contributions:
-        body = b"".join(store.chunks(c.upload))
-        whole = np.frombuffer(body, np.uint64).reshape(-1, 2) if body else None
-        share = expand_share(party, c.rows, c.seeds, whole)
-        a[start : start + c.rows], b[start : start + c.rows] = share.a, share.b
-        start += c.rows
-    dealt = [[np.frombuffer(digest, np.uint8) for digest in c.digests] for c in contributions]
-    digests = tuple((of_a, of_b) for of_a, of_b in dealt)
-    return Inputs(record.id, counts, digests, Share(a, b), Reveal(record.manifest.reveal))
+    for member, rows in zip(manifest.members, counts, strict=True):
+        if rows:
+            share = expand_share(party, rows, held[member].seeds, guard.whole(held[member]))
+            a[start : start + rows], b[start : start + rows] = share.a, share.b
+            start += rows
+    assert record.contributions is not None  # noqa: S101 - set when the attempt began
+    terms = hashlib.sha256(record.id + record.contributions).digest()
+    seeds = zip(*(held[m].seeds for m in manifest.members if m in committed), strict=True)
+    of_a, of_b = (pair_secret(dealt, terms) for dealt in seeds)
+    noise = None if manifest.dummies is None else Noise(manifest.dummies, len(manifest.rules), len(manifest.members))
+    digests = tuple(_digests(committed.get(m), held_by(party)) for m in manifest.members)
+    return Inputs(terms, counts, digests, Share(a, b), Reveal(manifest.reveal), noise, (of_a, of_b))
+
+
+def _digests(commitment: Commitment | None, components: tuple[int, int]) -> tuple[Array, Array]:
+    """(32,) uint8 each: what a member committed to of two components; zeros for one that is absent."""
+    of_a, of_b = (commitment.digests[c] if commitment else bytes(DIGEST_BYTES) for c in components)
+    return np.frombuffer(of_a, np.uint8), np.frombuffer(of_b, np.uint8)
 
 
 def memory() -> tuple[int, int]:

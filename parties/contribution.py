@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from mpc.committee import PARTIES, PartyId
 from mpc.prss import derive, expand
@@ -14,11 +15,12 @@ from mpc.replicated import Array, Share, share
 from mpc.reveal import DIGEST_BYTES
 
 SEED_BYTES = 16
+SECRET_BYTES = 32
 WHOLE = 2
 """The component that travels whole; the others are expanded from seeds."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Dealing:
     """What one committee node is sent, and what it must acknowledge.
 
@@ -30,21 +32,27 @@ class Dealing:
     """
 
     rows: int
-    seeds: tuple[bytes, bytes]
-    whole: Array | None
+    seeds: tuple[bytes, bytes] = field(repr=False)
+    whole: Array | None = field(repr=False)
     digests: tuple[bytes, bytes]
 
 
-def deal_keys(keys: Array) -> list[Dealing]:
-    """Split keys into shares with fresh randomness of the operating system.
+def deal_keys(keys: Array, secret: bytes) -> list[Dealing]:
+    """Split keys into shares.
+
+    The same keys under the same secret are dealt in the same way, so that an upload can be continued after a restart.
+    Other keys are dealt independently: two lists that shared their randomness would show in what they differ.
 
     Args:
         keys: (n, 2) uint64.
+        secret: 32 random bytes of the member's own, fresh for each session.
 
     Returns:
         What P0, P1 and P2 get. Any one of them alone, with the digests of all three, is independent of the keys.
     """
-    seeds = [os.urandom(SEED_BYTES) for _ in PARTIES]
+    info = b"matchbit.v1 dealing" + hashlib.sha256(np.ascontiguousarray(keys).view(np.uint8).data).digest()
+    drawn = HKDF(hashes.SHA256(), SEED_BYTES * len(PARTIES), None, info).derive(secret)
+    seeds = [drawn[SEED_BYTES * c : SEED_BYTES * (c + 1)] for c in range(len(PARTIES))]
     components = share(keys, *(_expand(seed, len(keys)) for seed in seeds[:WHOLE]))
     digests = [dealt_digest(seed, c) for seed, c in zip(seeds, components, strict=True)]
     dealings = []
@@ -53,6 +61,11 @@ def deal_keys(keys: Array) -> list[Dealing]:
         whole = components[WHOLE] if WHOLE in (a, b) else None
         dealings.append(Dealing(len(keys), (seeds[a], seeds[b]), whole, (digests[a], digests[b])))
     return dealings
+
+
+def all_digests(dealings: list[Dealing]) -> tuple[bytes, bytes, bytes]:
+    """The digests of components 0, 1 and 2."""
+    return (*dealings[0].digests, dealings[1].digests[1])
 
 
 def held_by(party: PartyId) -> tuple[int, int]:

@@ -41,6 +41,10 @@ class ResultError(ServiceError):
     """Two parties' statements contradict each other: nobody may use the result."""
 
 
+class AuditError(ServiceError):
+    """A log is not what its node wrote and signed: whoever answers for the session must ask that node's operator."""
+
+
 TABLE: dict[type[Exception], tuple[str, int]] = {
     ConfigError: ("INVALID_ARGUMENT", 2),
     InputError: ("INVALID_ARGUMENT", 2),
@@ -53,6 +57,7 @@ TABLE: dict[type[Exception], tuple[str, int]] = {
     PeerError: ("ABORTED", 4),
     IntegrityError: ("DATA_LOSS", 5),
     ResultError: ("DATA_LOSS", 5),
+    AuditError: ("DATA_LOSS", 5),
 }
 """Error → (name of the gRPC status, exit code of the command line); the first entry that fits counts."""
 

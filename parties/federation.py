@@ -1,21 +1,32 @@
-"""Who is who: every node's name, address, certificate and signing key, exchanged out of band and pinned in a file."""
+"""Who is who: every node's name, address, signing key and certificates, exchanged out of band and pinned in a file.
+
+The signing key is what people compare and what sessions pin. It signs the node's certificates, so that they can be
+replaced without comparing anything again: an entry with a certificate that its key does not vouch for is refused.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import re
+import stat
+import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from parties import toml
 from parties.errors import ConfigError, PeerIdentityError, SessionRefused
-from parties.identity import Identity, certificate_digest
+from parties.identity import Identity, certificate_digest, certificate_pem, certificate_subject
 from parties.manifest import NAME, Manifest, verify
+from parties.secrecy import write_private
+
+_QUOTES = '"""'
 
 
 @dataclass(frozen=True)
@@ -26,26 +37,46 @@ class Node:
         name: small letters, digits and hyphens.
         address: HOST:PORT where it listens; empty for a member without a port.
         coordinator: whether it is the coordinator.
+        signing_key: 32 bytes, Ed25519 public key: the node's identity.
         certificate: PEM, pinned.
-        signing_key: 32 bytes, Ed25519 public key.
+        next_certificate: PEM, pinned beside it while the node rotates; else empty.
+        signature: by the signing key, over name and certificates.
     """
 
     name: str
     address: str
     coordinator: bool
-    certificate: bytes
     signing_key: bytes
+    certificate: bytes
+    next_certificate: bytes = b""
+    signature: bytes = b""
 
     @cached_property
-    def certificate_digest(self) -> str:
-        """Hex SHA-256 of the pinned certificate."""
-        return certificate_digest(self.certificate)
+    def certificates(self) -> tuple[bytes, ...]:
+        """PEM: those that the node may show."""
+        return (self.certificate, self.next_certificate) if self.next_certificate else (self.certificate,)
 
-    @property
+    @cached_property
+    def certificate_digests(self) -> tuple[str, ...]:
+        """Hex SHA-256 of each.
+
+        Raises:
+            ConfigError: one is damaged.
+        """
+        return tuple(map(certificate_digest, self.certificates))
+
+    @cached_property
     def digest(self) -> str:
-        """Hex SHA-256 over certificate and signing key: what a manifest says of the node."""
-        parts = self.certificate_digest, self.signing_key.hex()
-        return hashlib.sha256(" ".join(parts).encode()).hexdigest()
+        """Hex SHA-256 over name and signing key: what a manifest says of the node, and what people compare."""
+        return hashlib.sha256(b"matchbit node\0" + self.name.encode() + b"\0" + self.signing_key).hexdigest()
+
+    def signed_bytes(self) -> bytes:
+        """What the signature is over.
+
+        Raises:
+            ConfigError: a certificate is damaged.
+        """
+        return " ".join(["matchbit entry", self.name, *self.certificate_digests]).encode()
 
     def verifier(self) -> Ed25519PublicKey:
         """The key that checks the node's signatures."""
@@ -56,8 +87,10 @@ class Node:
         lines = ["[[node]]", f'name = "{self.name}"']
         lines += [f'address = "{self.address}"'] if self.address else []
         lines += ["coordinator = true"] if self.coordinator else []
-        lines += [f'signing_key = "{self.signing_key.hex()}"']
-        return "\n".join([*lines, f'certificate = """\n{self.certificate.decode()}"""', ""])
+        lines += [f'signing_key = "{self.signing_key.hex()}"', f'signature = "{self.signature.hex()}"']
+        lines += [f'certificate = """\n{self.certificate.decode()}"""']
+        lines += [f'next_certificate = """\n{self.next_certificate.decode()}"""'] if self.next_certificate else []
+        return "\n".join([*lines, ""])
 
 
 @dataclass(frozen=True)
@@ -70,6 +103,10 @@ class Federation:
         if name not in self.nodes:
             raise ConfigError(f"{name} is not in federation.toml; add its entry.toml or correct the name.")
         return self.nodes[name]
+
+    @cached_property
+    def _owners(self) -> dict[str, Node]:
+        return {digest: node for node in self.nodes.values() for digest in node.certificate_digests}
 
     @property
     def coordinator(self) -> Node:
@@ -85,11 +122,14 @@ class Federation:
         Raises:
             PeerIdentityError: it is nobody's.
         """
-        digest = certificate_digest(pem)
-        for node in self.nodes.values():
-            if node.certificate_digest == digest:
-                return node
-        raise PeerIdentityError("The caller's certificate is not in this node's federation.toml.")
+        owner = self._owners.get(certificate_digest(pem))
+        if owner is None:
+            raise PeerIdentityError("The caller's certificate is not in this node's federation.toml.")
+        return owner
+
+    def with_own(self, own: Node) -> Federation:
+        """The same with this entry in place of the one of the same name."""
+        return Federation({**self.nodes, own.name: own})
 
     def check_approved(self, manifest: Manifest, signatures: Mapping[str, bytes], now: datetime) -> None:
         """Check for oneself that a session may go on: same nodes, not expired, signed by every participant.
@@ -112,7 +152,7 @@ class Federation:
         """Check that a manifest means the same nodes as this federation, and was not created in the future.
 
         Raises:
-            PeerIdentityError: it pins another certificate or key for a name than we do.
+            PeerIdentityError: it pins another key for a name than we do.
             SessionRefused: its time of creation is ahead of our clock.
         """
         if manifest.is_ahead(now):
@@ -125,10 +165,11 @@ class Federation:
 
 
 def entry_of(identity: Identity, address: str, coordinator: bool) -> Node:
-    """The entry of one's own node."""
-    return Node(
-        identity.name, address, coordinator, identity.certificate, identity.signing_key.public_key().public_bytes_raw()
-    )
+    """The entry of one's own node, signed."""
+    key = identity.signing_key
+    certificates = identity.certificate, identity.next_certificate
+    node = Node(identity.name, address, coordinator, key.public_key().public_bytes_raw(), *certificates)
+    return replace(node, signature=key.sign(node.signed_bytes()))
 
 
 def load(path: Path) -> Federation:
@@ -137,30 +178,71 @@ def load(path: Path) -> Federation:
     Raises:
         ConfigError: one sentence that names the file and what is wrong with it.
     """
-    tables = toml.read(path, "It holds all nodes' entry.toml, one after the other.").get("node", [])
+    return _of(toml.read(path, "It holds all nodes' entry.toml, one after the other."), path)
+
+
+def replace_entry(path: Path, own: Node) -> bool:
+    """Put a node's new entry in place of its old one in federation.toml, and leave all else as it was.
+
+    Returns:
+        Whether it was done; not where the file is arranged in a way that a person must look at.
+
+    Raises:
+        OSError: the file cannot be read or written.
+    """
+    text = path.read_bytes().decode("utf-8-sig")
+    pieces = re.split(r"(?m)^(?=\[\[node\]\])", text)
+    for number, piece in enumerate(pieces):
+        if re.search(rf'(?m)^name *= *"{own.name}"', piece):
+            pieces[number] = own.entry().rstrip("\n") + (piece.rpartition(_QUOTES)[2] or "\n")
+    changed = "".join(pieces)
+    try:
+        if _of(tomllib.loads(changed), path).nodes != load(path).with_own(own).nodes:
+            return False
+    except (ConfigError, tomllib.TOMLDecodeError):
+        return False
+    write_private(path, changed.encode(), stat.S_IMODE(path.stat().st_mode))
+    return True
+
+
+def _of(found: Mapping[str, Any], path: Path) -> Federation:
+    tables = found.get("node", [])
     if not isinstance(tables, list):
         raise ConfigError(f"{path} must consist of [[node]] tables; see entry.toml.")
     nodes: dict[str, Node] = {}
+    owners: dict[str, str] = {}
     for number, table in enumerate(tables, 1):
         node = _node(table, f"{path}, node {number}")
         if node.name in nodes:
             raise ConfigError(f"{path} has two entries for {node.name}; keep the right one.")
         nodes[node.name] = node
-    certificates = {n.certificate_digest for n in nodes.values()}
-    if len(certificates) != len(nodes):
-        raise ConfigError(f"{path} gives two nodes the same certificate.")
+        for subject in map(certificate_subject, node.certificates):  # TLS would take one for the other
+            if subject in owners:
+                raise ConfigError(f"{path}: certificates of {owners[subject]} and {node.name} cannot be told apart.")
+            owners[subject] = node.name
     return Federation(nodes)
 
 
 def _node(table: Any, where: str) -> Node:
     try:
         name, address, coordinator = table["name"], table.get("address", ""), table.get("coordinator", False)
-        signing_key = bytes.fromhex(table["signing_key"])
-        certificate = table["certificate"].strip().encode() + b"\n"
+        signing_key, signature = bytes.fromhex(table["signing_key"]), bytes.fromhex(table["signature"])
+        certificate, following = table["certificate"].encode(), table.get("next_certificate", "").encode()
     except (KeyError, TypeError, ValueError, AttributeError):
-        raise ConfigError(f"{where}: `name`, `signing_key` and `certificate` must be as in its entry.toml.") from None
+        wanted = "`name`, `signing_key`, `signature` and `certificate`"
+        raise ConfigError(f"{where}: {wanted} must be as in the node's newest entry.toml.") from None
     if not (isinstance(name, str) and NAME.fullmatch(name)) or len(signing_key) != 32:
         raise ConfigError(f"{where}: the name or the signing key is malformed.")
     if not isinstance(address, str) or not isinstance(coordinator, bool):
         raise ConfigError(f'{where}: `address` must be like "HOST:PORT" and `coordinator` true or false.')
-    return Node(name, address, coordinator, certificate, signing_key)
+    try:
+        certificates = certificate_pem(certificate), certificate_pem(following) if following else b""
+        node = Node(name, address, coordinator, signing_key, *certificates, signature)
+        node.verifier().verify(signature, node.signed_bytes())
+    except ConfigError as error:
+        raise ConfigError(f"{where}, {name}: {error}") from None
+    except InvalidSignature:
+        raise ConfigError(
+            f"{where}: {name}'s signing key does not vouch for this entry; ask its operator for its entry.toml."
+        ) from None
+    return node

@@ -37,7 +37,7 @@ COUNTED = ("phone", "id_number")
 """Fields whose values should be of one person or household."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RuleKeys:
     """A rule's keys.
 
@@ -50,7 +50,7 @@ class RuleKeys:
     places: Array
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Keys:
     """A list's keys in one session; secret.
 

@@ -6,15 +6,16 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from parties import calls, manifest
+from parties import calls, manifestfile
 from parties.config import Config
-from parties.coordinator import missing_parts
 from parties.errors import PeerUnavailable, SessionAborted, SessionRefused
 from parties.identity import utc_now
 from parties.lifecycle import State
 from parties.manifest import Manifest
 from parties.member import Progress
+from parties.registry import missing_parts
 from parties.store import SessionRecord
+from parties.wire import View
 
 POLL_S = (0.02, 0.25)
 OVER = {State.REFUSED, State.EXPIRED, State.CLOSED}
@@ -36,7 +37,7 @@ class Operator:
     def propose(self, terms: Mapping[str, Any]) -> Manifest:
         """Publish the session that a manifest file describes."""
         digests = {name: node.digest for name, node in self.federation.nodes.items()}
-        proposed = manifest.from_toml(terms, self.config.name, digests, utc_now())
+        proposed = manifestfile.from_toml(terms, self.config.name, digests, utc_now())
         self.coordinator.propose(proposed)
         return proposed
 
@@ -52,13 +53,14 @@ class Operator:
         heard = time.monotonic()
         while True:
             try:
-                record, contributed, progress = self.coordinator.get(session_id)
+                view = self.coordinator.get(session_id)
                 heard = time.monotonic()
             except PeerUnavailable:  # it may be restarting
                 if time.monotonic() > min(until, heard + self.config.step_timeout_s):
                     raise
                 time.sleep(POLL_S[1])
                 continue
+            record = view.record
             if record.state in order and order.index(record.state) >= order.index(wanted):
                 return record
             if record.state is State.ABORTED and wanted is State.DONE:
@@ -66,23 +68,24 @@ class Operator:
             if record.state in OVER:
                 raise SessionRefused(f"The session is {record.state.value}. {record.reason}".strip())
             if time.monotonic() > until:
-                raise SessionRefused(f"Waited {timeout_s:g} s in vain. {missing_parts(record, contributed)}")
-            self._tell(record, len(contributed), progress)
+                raise SessionRefused(f"Waited {timeout_s:g} s in vain. {missing_parts(record, view.commitments)}")
+            self._tell(view)
             time.sleep(min(pause, max(0.0, until - time.monotonic()) + 0.001))
             pause = min(pause * 1.2, POLL_S[1])
 
-    def _tell(self, record: SessionRecord, contributed: int, progress: tuple[str, int, int]) -> None:
-        match record.state:
+    def _tell(self, view: View) -> None:
+        manifest = view.record.manifest
+        match view.record.state:
             case State.PROPOSED:
-                self._progress("approvals", len(record.signatures), len(record.manifest.participants))
+                self._progress("approvals", len(view.record.signatures), len(manifest.participants))
             case State.APPROVED:
-                self._progress("contributions", contributed, len(record.manifest.members))
+                self._progress("contributions", len(view.commitments), len(manifest.members))
             case _:
-                self._progress(*progress)
+                self._progress(*view.progress)
 
     def run(self, session_id: bytes) -> SessionRecord:
         """Have a session computed, and wait for its end."""
-        if self.coordinator.get(session_id)[0].state is not State.RUNNING:
+        if self.coordinator.get(session_id).record.state is not State.RUNNING:
             self.coordinator.run(session_id)
         return self.wait(session_id, State.DONE, float("inf"))
 

@@ -14,6 +14,7 @@ class State(Enum):
     APPROVED = "approved"
     READY = "ready"
     RUNNING = "running"
+    COMPUTED = "computed"
     DONE = "done"
     ABORTED = "aborted"
     REFUSED = "refused"
@@ -26,38 +27,40 @@ class Event(Enum):
 
     ALL_APPROVED = "every member and committee node signed"
     ALL_CONTRIBUTED = "every member contributed"
-    RUN = "run"
-    RETRY = "run again with fresh randomness"
-    FINISH = "all committee nodes are done"
+    BEGIN = "an attempt begins, with fresh randomness"
+    COMPUTE = "this node has computed"
+    RELEASE = "all committee nodes have computed"
     ABORT = "the run failed"
     REFUSE = "refuse"
     EXPIRE = "expire"
     CLOSE = "close"
 
 
+_WAITING = (State.PROPOSED, State.APPROVED, State.READY)
 TABLE: dict[tuple[State, Event], State] = {
     (State.PROPOSED, Event.ALL_APPROVED): State.APPROVED,
     (State.APPROVED, Event.ALL_CONTRIBUTED): State.READY,
-    (State.READY, Event.RUN): State.RUNNING,
-    (State.ABORTED, Event.RUN): State.RUNNING,
-    (State.RUNNING, Event.RETRY): State.RUNNING,
-    (State.RUNNING, Event.FINISH): State.DONE,
-    (State.RUNNING, Event.ABORT): State.ABORTED,
-    (State.PROPOSED, Event.REFUSE): State.REFUSED,
-    (State.APPROVED, Event.REFUSE): State.REFUSED,
-    (State.READY, Event.REFUSE): State.REFUSED,
-    (State.PROPOSED, Event.EXPIRE): State.EXPIRED,
-    (State.APPROVED, Event.EXPIRE): State.EXPIRED,
-    (State.READY, Event.EXPIRE): State.EXPIRED,
-    (State.ABORTED, Event.EXPIRE): State.EXPIRED,
+    # A node that has computed may be asked to once more, as long as not all three have: nothing has been released.
+    **{
+        (state, Event.BEGIN): State.RUNNING
+        for state in (State.APPROVED, State.READY, State.RUNNING, State.COMPUTED, State.ABORTED)
+    },
+    (State.RUNNING, Event.COMPUTE): State.COMPUTED,
+    (State.RUNNING, Event.RELEASE): State.DONE,  # at the coordinator, which does not compute
+    (State.COMPUTED, Event.RELEASE): State.DONE,
+    **{(state, Event.ABORT): State.ABORTED for state in (State.APPROVED, State.RUNNING, State.COMPUTED, State.ABORTED)},
+    **{(state, Event.REFUSE): State.REFUSED for state in _WAITING},
+    **{(state, Event.EXPIRE): State.EXPIRED for state in (*_WAITING, State.ABORTED)},
     **{(state, Event.CLOSE): State.CLOSED for state in State if state is not State.RUNNING},
 }
+"""Nothing leads out of DONE but its end: what has been released is never computed again."""
 
 MEANING = {
     State.PROPOSED: "waits for approvals",
     State.APPROVED: "waits for contributions",
     State.READY: "waits to be run",
     State.RUNNING: "is being computed",
+    State.COMPUTED: "has been computed here; its results are released when all committee nodes say so",
     State.DONE: "has results to fetch",
     State.ABORTED: "was stopped by a failure and can be run again",
     State.REFUSED: "was refused",

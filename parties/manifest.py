@@ -13,13 +13,14 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from datetime import MAXYEAR, UTC, datetime, timedelta
+from datetime import MAXYEAR, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from mpc.dummies import DELTAS, EPSILONS, MOST_ROWS, Dummies, Noise
 from mpc.matching import Reveal
 from parties import normalise
 from parties.errors import ConfigError
@@ -32,6 +33,8 @@ MAX_MEMBERS = 1000
 MAX_RULES = 32
 MAX_RECORDS = 50_000_000
 MAX_RETENTION_DAYS = 90
+MAX_SESSIONS = 1000
+MAX_PERIOD_DAYS = 366
 CLOCKS_DIFFER = timedelta(days=1)
 """By how much nodes' clocks may differ."""
 COUNTRY_WANTED = "`country` must be a country's two capital letters, such as UA, or be left out"
@@ -51,6 +54,7 @@ class Manifest:
     Attributes:
         title: for people.
         purpose: why the data may be compared; for people and for the record.
+        legal_basis: what allows it, for the record; empty where it is not stated.
         coordinator: the node that keeps the session.
         members: names of the nodes that bring records, in the order that numbers them.
         committee: names of the three computing nodes: P0, P1, P2.
@@ -60,6 +64,12 @@ class Manifest:
         country: ISO 3166 alpha-2 in capitals, or empty: of national phone numbers and of documents that name none.
         reveal: flag, count or members.
         max_records: rows that a member may bring.
+        min_records: rows that a member must bring: whoever is compared with hides among so many.
+        max_new_records: of these, rows that may be new since the member's last session; its first is all new.
+        min_members: how many must contribute before anything is computed.
+        max_sessions: results that a member may have within `period_days`, this session's included.
+        period_days: the days that these are counted in.
+        dummies: how well dummy groups hide the group sizes from the committee; None where they do not.
         created: UTC, ISO 8601 to the microsecond; makes two sessions on the same terms two.
         expires: UTC, ISO 8601: nothing runs after it.
         retention_days: shares and results are deleted so long after the session's creation at the latest.
@@ -67,6 +77,7 @@ class Manifest:
 
     title: str
     purpose: str
+    legal_basis: str
     coordinator: str
     members: tuple[str, ...]
     committee: tuple[str, ...]
@@ -76,6 +87,12 @@ class Manifest:
     country: str
     reveal: str
     max_records: int
+    min_records: int
+    max_new_records: int
+    min_members: int
+    max_sessions: int
+    period_days: int
+    dummies: Dummies | None
     created: str
     expires: str
     retention_days: int
@@ -117,6 +134,7 @@ class Manifest:
         """The canonical bytes."""
         terms = {f.name: getattr(self, f.name) for f in fields(self)} | {"format": FORMAT}
         terms["rules"] = [asdict(rule) for rule in self.rules]
+        terms["dummies"] = None if self.dummies is None else asdict(self.dummies)
         return json.dumps(terms, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
 
 
@@ -134,7 +152,8 @@ def from_bytes(data: bytes) -> Manifest:
             raise ConfigError("The manifest is of another version of Matchbit; all nodes must run the same one.")
         rules = tuple(Rule(r["name"], tuple(r["fields"]), r["scope"]) for r in terms.pop("rules"))
         members, committee = tuple(terms.pop("members")), tuple(terms.pop("committee"))
-        manifest = Manifest(rules=rules, members=members, committee=committee, **terms)
+        dummies = None if (hidden := terms.pop("dummies")) is None else Dummies(**hidden)
+        manifest = Manifest(rules=rules, members=members, committee=committee, dummies=dummies, **terms)
         if manifest.to_bytes() != data:
             raise ConfigError("The manifest is not in canonical form.")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -143,140 +162,80 @@ def from_bytes(data: bytes) -> Manifest:
     return manifest
 
 
-def from_toml(toml: Mapping[str, Any], coordinator: str, nodes: Mapping[str, str], now: datetime) -> Manifest:
-    """The manifest that a coordinator's TOML file describes.
-
-    Args:
-        toml: the parsed file: a `[session]` table and `[[rule]]` tables.
-        coordinator: name of the coordinator.
-        nodes: name → digest of every node of the federation.
-        now: time of proposal.
-
-    Raises:
-        ConfigError: says which entry is missing or wrong.
-    """
-    session = toml.get("session", {})
-    _require(isinstance(session, Mapping), "[session] must be a table")
-    unknown = set(toml) - {"session", "rule"} | set(session) - _SESSION_KEYS
-    if unknown:
-        raise ConfigError(f"The manifest has entries that Matchbit does not know: {', '.join(sorted(unknown))}.")
-    missing = {"title", "purpose", "members", "committee", "max_records", "expires"} - set(session)
-    members = _names(session.get("members", []), "members")
-    committee = _names(session.get("committee", []), "committee")
-    if len(set(members)) == 2 and len(set(committee)) < 3:
-        raise ConfigError(TWO_AGENCIES)
-    if missing:
-        raise ConfigError(f"The manifest's [session] table lacks: {', '.join(sorted(missing))}.")
-    participants = dict.fromkeys((*members, *committee))
-    strangers = [name for name in (*participants, coordinator) if name not in nodes]
-    if strangers:
-        raise ConfigError(f"Not in federation.toml: {', '.join(strangers)}. Add their entries or correct the names.")
-    manifest = Manifest(
-        title=session["title"],
-        purpose=session["purpose"],
-        coordinator=coordinator,
-        members=members,
-        committee=committee,
-        nodes={name: nodes[name] for name in (*participants, coordinator)},
-        rules=rules_from_toml(toml),
-        normalisation=normalise.VERSION,
-        country=session.get("country", ""),
-        reveal=session.get("reveal", Reveal.FLAG.value),
-        max_records=session["max_records"],
-        created=_utc(now, "created"),
-        expires=_utc(session["expires"], "expires"),
-        retention_days=session.get("retention_days", 7),
-    )
-    check(manifest)
-    if manifest.is_past(now):
-        raise ConfigError(f"The manifest expired on {manifest.expires}; set a later `expires`.")
-    return manifest
-
-
-_SESSION_KEYS = {
-    "title", "purpose", "members", "committee", "country", "reveal", "max_records", "expires", "retention_days",
-}  # fmt: skip
-
-
-def rules_from_toml(toml: Mapping[str, Any]) -> tuple[Rule, ...]:
-    """The `[[rule]]` tables of a manifest or of a rules file.
-
-    Raises:
-        ConfigError: no rule, or one without name or fields.
-    """
-    rules = []
-    tables = toml.get("rule", [])
-    _require(isinstance(tables, list), "rules must be [[rule]] tables")
-    for number, table in enumerate(tables, 1):
-        if not isinstance(table, Mapping) or not {"name", "fields"} <= set(table) <= {"name", "fields", "scope"}:
-            raise ConfigError(f"Rule {number} must have `name` and `fields`, may have `scope`, and nothing else.")
-        named = table["fields"]
-        if not isinstance(named, list | tuple):
-            raise ConfigError(f"Rule {number}: `fields` must be a list of fields or headings.")
-        rules.append(Rule(table["name"], tuple(named), table.get("scope", "person")))
-    _check_rules(rules)
-    return tuple(rules)
-
-
-def rules_file(toml: Mapping[str, Any]) -> tuple[tuple[Rule, ...], str]:
-    """A rules file: `[[rule]]` tables, and before them perhaps `country`; or a whole manifest.
-
-    Raises:
-        ConfigError: it is something else.
-    """
-    session = toml.get("session", {})
-    country = toml.get("country", session.get("country", "") if isinstance(session, Mapping) else "")
-    _require(is_country(country), COUNTRY_WANTED)
-    return rules_from_toml(toml), country
-
-
 def check(manifest: Manifest) -> None:
     """Refuse terms that no session may have.
 
     Raises:
         ConfigError: one sentence that says what is wrong.
     """
-    _names(manifest.members, "members")
-    _names(manifest.committee, "committee")
+    names_of(manifest.members, "members")
+    names_of(manifest.committee, "committee")
     named = isinstance(manifest.coordinator, str) and NAME.fullmatch(manifest.coordinator)
-    _require(bool(named), "`coordinator` must be a node's name")
-    for field, text in (("title", manifest.title), ("purpose", manifest.purpose)):
-        _require(_is_text(text, 1000), f"`{field}` must be one line of 1 to 1000 printable characters")
+    require(bool(named), "`coordinator` must be a node's name")
+    texts = [("title", manifest.title), ("purpose", manifest.purpose)]
+    texts += [] if manifest.legal_basis == "" else [("legal_basis", manifest.legal_basis)]
+    for field, text in texts:
+        require(_is_text(text, 1000), f"`{field}` must be one line of 1 to 1000 printable characters")
     if len(manifest.members) == 2 and len(set(manifest.committee)) < 3:
         raise ConfigError(TWO_AGENCIES)
-    _require(2 <= len(manifest.members) <= MAX_MEMBERS, f"`members` must name 2 to {MAX_MEMBERS} nodes")
-    _require(len(manifest.committee) == 3, "`committee` must name exactly three nodes")
-    _require(manifest.coordinator not in manifest.participants, "the coordinator cannot take part in its own session")
+    require(2 <= len(manifest.members) <= MAX_MEMBERS, f"`members` must name 2 to {MAX_MEMBERS} nodes")
+    require(len(manifest.committee) == 3, "`committee` must name exactly three nodes")
+    require(manifest.coordinator not in manifest.participants, "the coordinator cannot take part in its own session")
     expected = {*manifest.participants, manifest.coordinator}
-    _require(
+    require(
         isinstance(manifest.nodes, Mapping)
         and set(manifest.nodes) == expected
         and all(isinstance(d, str) and len(d) == 64 for d in manifest.nodes.values()),
         "`nodes` must hold one digest for each participant",
     )
-    _require(manifest.reveal in [r.value for r in Reveal], "`reveal` must be flag, count or members")
-    _integer(manifest.max_records, "max_records", MAX_RECORDS)
+    require(manifest.reveal in [r.value for r in Reveal], "`reveal` must be flag, count or members")
+    _check_limits(manifest)
     _integer(manifest.retention_days, "retention_days", MAX_RETENTION_DAYS)
     for name in ("created", "expires"):
-        _require(_is_utc(getattr(manifest, name)), f"`{name}` must be a date and time in UTC")
-    _require(is_country(manifest.country), COUNTRY_WANTED)
-    _check_rules(manifest.rules)
+        require(_is_utc(getattr(manifest, name)), f"`{name}` must be a date and time in UTC")
+    require(is_country(manifest.country), COUNTRY_WANTED)
+    check_rules(manifest.rules)
     if manifest.normalisation != normalise.VERSION:
         raise ConfigError(
             f"The session normalises by {manifest.normalisation}, this node by {normalise.VERSION}: update the older."
         )
 
 
-def _check_rules(rules: Sequence[Rule]) -> None:
-    _require(0 < len(rules) <= MAX_RULES, f"there must be 1 to {MAX_RULES} [[rule]] tables")
+def _check_limits(manifest: Manifest) -> None:
+    _integer(manifest.max_records, "max_records", MAX_RECORDS)
+    _integer(manifest.min_records, "min_records", manifest.max_records)
+    _integer(manifest.max_new_records, "max_new_records", manifest.max_records)
+    _integer(manifest.min_members, "min_members", len(manifest.members), smallest=2)
+    _integer(manifest.max_sessions, "max_sessions", MAX_SESSIONS)
+    _integer(manifest.period_days, "period_days", MAX_PERIOD_DAYS)
+    if manifest.dummies is not None:
+        _check_dummies(manifest.dummies, len(manifest.rules), len(manifest.members))
+
+
+def _check_dummies(dummies: Dummies, rules: int, members: int) -> None:
+    bounds = ((dummies.epsilon, EPSILONS), (dummies.delta, DELTAS))
+    good = all(isinstance(value, float) and low <= value <= high for value, (low, high) in bounds)
+    within = "an epsilon from {} to {} and a delta from {} to {}".format(*EPSILONS, *DELTAS)
+    require(good, f"`dummies` must have {within}")
+    rows = Noise(dummies, rules, members).rows
+    require(rows <= MOST_ROWS, f"`dummies` would add {rows:,} rows, of {MOST_ROWS:,} that a session may have")
+
+
+def check_rules(rules: Sequence[Rule]) -> None:
+    """Refuse rules that no session may have.
+
+    Raises:
+        ConfigError: one sentence that says what is wrong.
+    """
+    require(0 < len(rules) <= MAX_RULES, f"there must be 1 to {MAX_RULES} [[rule]] tables")
     for rule in rules:
         named = _is_text(rule.name, 100) and rule.name[0].isalnum()
-        _require(named, "every rule needs a printable name that begins with a letter or a digit")
+        require(named, "every rule needs a printable name that begins with a letter or a digit")
         good = all(_is_text(f, 200) for f in rule.fields)
-        _require(good and 0 < len(rule.fields) <= MAX_FIELDS, f"rule {rule.name} must have 1 to {MAX_FIELDS} fields")
-        _require(rule.scope in SCOPES, f"`scope` of rule {rule.name} must be {' or '.join(SCOPES)}")
+        require(good and 0 < len(rule.fields) <= MAX_FIELDS, f"rule {rule.name} must have 1 to {MAX_FIELDS} fields")
+        require(rule.scope in SCOPES, f"`scope` of rule {rule.name} must be {' or '.join(SCOPES)}")
         _ = rule.uses  # raises where a transform is unknown
-    _require(len({r.name for r in rules}) == len(rules), "two rules have the same name")
+    require(len({r.name for r in rules}) == len(rules), "two rules have the same name")
 
 
 def is_country(value: Any) -> bool:
@@ -289,32 +248,32 @@ def _is_text(value: Any, longest: int) -> bool:
     return isinstance(value, str) and 0 < len(value) <= longest and value.isprintable()
 
 
-def _require(condition: bool, text: str) -> None:
+def require(condition: bool, text: str) -> None:
+    """Refuse terms unless a condition holds.
+
+    Raises:
+        ConfigError: what the manifest must be.
+    """
     if not condition:
         raise ConfigError(f"The manifest is wrong: {text}.")
 
 
-def _integer(value: Any, name: str, largest: int) -> None:
-    good = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= largest
-    _require(good, f"`{name}` must be a whole number from 1 to {largest}")
+def _integer(value: Any, name: str, largest: int, smallest: int = 1) -> None:
+    good = isinstance(value, int) and not isinstance(value, bool) and smallest <= value <= largest
+    require(good, f"`{name}` must be a whole number from {smallest} to {largest}")
 
 
-def _names(names: Any, field: str) -> tuple[str, ...]:
+def names_of(names: Any, field: str) -> tuple[str, ...]:
+    """Distinct names of nodes.
+
+    Raises:
+        ConfigError: they are not.
+    """
     good = isinstance(names, list | tuple) and all(isinstance(n, str) and NAME.fullmatch(n) for n in names)
-    _require(good, f"`{field}` must be a list of node names (small letters, digits and hyphens)")
+    require(good, f"`{field}` must be a list of node names (small letters, digits and hyphens)")
     twice = {name for name, times in Counter(names).items() if times > 1}
-    _require(not twice, f"`{field}` names {', '.join(sorted(twice))} twice")
+    require(not twice, f"`{field}` names {', '.join(sorted(twice))} twice")
     return tuple(names)
-
-
-def _utc(value: Any, name: str) -> str:
-    try:
-        at = value.astimezone(UTC) if isinstance(value, datetime) and value.tzinfo is not None else None
-    except OverflowError:  # at an end of the calendar
-        at = None
-    if at is None:
-        raise ConfigError(f"The manifest is wrong: `{name}` must be like 2026-12-31T00:00:00Z.")
-    return at.isoformat()
 
 
 def _is_utc(value: Any) -> bool:

@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
 
 import numpy as np
 
-from parties import calls, fields, results
+from parties import audit, calls, fields, heads, policy, results
 from parties.check import MIN_ROWS, MOST, judged
 from parties.columns import MapFile
 from parties.config import Config
-from parties.contribution import deal_keys
-from parties.errors import InputError, SessionRefused
+from parties.contribution import SECRET_BYTES, Dealing, all_digests, deal_keys
+from parties.copies import Copies
+from parties.errors import InputError, PeerUnavailable, ResultError, SessionRefused
 from parties.fields import NewRows, ReadableList
 from parties.findings import Finding, Severity
+from parties.guard import check_completions
 from parties.identity import utc_now
 from parties.keys import Keys, make_keys
+from parties.known import KnownRecords
 from parties.lifecycle import MEANING, State
 from parties.manifest import Manifest, sign
 from parties.page import result_page
+from parties.policy import Policy
 from parties.review import Reviews
 from parties.sheet import appearing
+from parties.statements import Commitment, Receipt, contributions
 from parties.store import SessionRecord, Store
+from parties.wire import View
 
-CLOSED = "the private copy of the list and the queue of matches were deleted"
 Progress = Callable[[str, int, int], None]
 """(what, done, in all)."""
 
@@ -50,13 +53,17 @@ class Member:
         self.config, self._progress = config, progress
         self.federation = config.federation()
         self.coordinator = calls.Coordinator(config, self.federation)
+        self.store = config.store()
 
     def approve(self, session_id: bytes) -> SessionRecord:
-        """Sign a session's terms, after checking that they mean the nodes that we know."""
-        record, _, _ = self.coordinator.get(session_id)
+        """Sign a session's terms, after checking that they mean the nodes that we know, and our policy allows them."""
+        record = self.coordinator.get(session_id).record
         self.federation.check(record.manifest, utc_now())
+        self._policy().refuse(record.manifest, self.config.name)
         signature = sign(self.config.identity().signing_key, record.id, self.config.name)
         self.coordinator.approve(record.id, signature)
+        self.store.log(record.id, audit.Event.APPROVED, name=self.config.name)
+        self.exchange_heads(record)
         return record
 
     def contribute(
@@ -69,6 +76,8 @@ class Member:
         accept: bool = False,
     ) -> tuple[Keys, tuple[Finding, ...]]:
         """Read a list, keep a private copy of it, and give the committee its shares.
+
+        The same list can be contributed again after anything was cut off; what has been uploaded is not sent again.
 
         Args:
             session_id: the id, or its first bytes.
@@ -85,33 +94,31 @@ class Member:
             SessionRefused: the session does not take contributions, or the list looks wrong; nothing has been sent.
         """
         record = self._approved(session_id)
-        if record.state not in (State.APPROVED, State.READY, State.ABORTED):
+        if record.state not in (State.APPROVED, State.READY):
             raise SessionRefused(f"The session {MEANING[record.state]}; contributions are closed.")
         before = path.stat() if path.is_file() else None
         opened = fields.open_list(path, map_file)
-        keys, found = self._keys(record, opened, new)
+        vault = self.config.vault()
+        known, copies = KnownRecords(self.store, vault), Copies(self.config, record.id)
+        keys, found = self._keys(record, opened, new, Reviews(self.store, vault).record_key())
         check_limits(record.manifest, keys, path)
         findings = judged(opened, keys, found, keys.rows * (len(record.manifest.members) - 1))
         if not accept:
             _stop(path, findings)
-        copy = self._copy(record.id)
-        copy.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with private(copy / "new") as target, path.open("rb") as original:
-            shutil.copyfileobj(original, target)
-        after = path.stat()
-        if before is None or (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
+        assert keys.records is not None  # noqa: S101 - they were asked for
+        dealings = deal_keys(keys.keys, copies.secret(vault))
+        commitment = self._commitment(record, dealings, keys.rows, known.count_new(keys.records))
+        if before is None or before.st_mtime_ns != path.stat().st_mtime_ns:
             raise InputError(f"{path} was changed while it was read; save it, close it, and contribute again.")
-        receipts = self._upload(record, keys.keys)
         # Only what is reported is computed on, so the copy must be in place before: a result is read with it.
-        (copy / "list").unlink(missing_ok=True)
-        with private(copy / "reading.json") as target:
-            target.write(json.dumps(_kept(path, map_file, new)).encode())
-        (copy / "new").replace(copy / "list")
-        self.coordinator.report(record.id, receipts)
+        copies.keep(commitment.digest, path, map_file, new)
+        known.keep(record.id, keys.records)
+        self._contribute(record, commitment, dealings)
+        copies.drop_others(commitment.digest)
         return keys, findings
 
     def _keys(
-        self, record: SessionRecord, opened: ReadableList, new: NewRows, record_key: bytes = b""
+        self, record: SessionRecord, opened: ReadableList, new: NewRows, record_key: bytes
     ) -> tuple[Keys, list[Finding]]:
         """A list's keys in a session."""
         m = record.manifest
@@ -123,25 +130,46 @@ class Member:
 
     def contribute_keys(self, record: SessionRecord, keys: np.typing.NDArray[np.uint64]) -> None:
         """Contribute keys, (n, 2) uint64, that were made elsewhere."""
-        self.coordinator.report(record.id, self._upload(record, keys))
+        record = self._approved(record.id)
+        dealings = deal_keys(keys, os.urandom(SECRET_BYTES))
+        self._contribute(record, self._commitment(record, dealings, len(keys), len(keys)), dealings)
 
-    def _upload(self, record: SessionRecord, keys: np.typing.NDArray[np.uint64]) -> list[calls.SignedReceipt]:
-        """Split keys and upload the shares to the three nodes at once; returns their receipts."""
-        dealings = deal_keys(keys)
+    def _commitment(self, record: SessionRecord, dealings: list[Dealing], records: int, new_records: int) -> Commitment:
+        """What this member signs on its contribution."""
+        commitment = Commitment(
+            record.id,
+            self.config.name,
+            records=records,
+            new_records=new_records,
+            keys=dealings[0].rows,
+            digests=all_digests(dealings),
+        )
+        return commitment.signed(self.config.identity().signing_key)
+
+    def _contribute(self, record: SessionRecord, commitment: Commitment, dealings: list[Dealing]) -> None:
+        """Upload the shares to the three nodes at once, and show the receipts."""
         total = sum(d.whole.nbytes for d in dealings if d.whole is not None)
         done: dict[str, int] = {}
 
-        def upload(party: int) -> calls.SignedReceipt:
+        def upload(party: int) -> Receipt:
             name = record.manifest.committee[party]
 
             def note(sent: int) -> None:
                 done[name] = sent
                 self._progress("uploading bytes", sum(done.values()), total)
 
-            return calls.contribute(self.config, self.federation[name], record.id, dealings[party], note)
+            return calls.contribute(self.config, self.federation[name], commitment, dealings[party], note)
 
         with ThreadPoolExecutor(3) as pool:
-            return list(pool.map(upload, range(3)))
+            receipts = list(pool.map(upload, range(3)))
+        self.coordinator.report(commitment, receipts)
+        if self.store.session(record.id) is None:
+            self.store.add_session(record.manifest, State.APPROVED, record.signatures)
+        self.store.add_statement(commitment)
+        counts = {"records": commitment.records, "new_records": commitment.new_records, "keys": commitment.keys}
+        digest = commitment.digest.hex()
+        self.store.log(record.id, audit.Event.CONTRIBUTED, member=self.config.name, commitment=digest, **counts)
+        self.exchange_heads(record)
 
     def results(self, session_id: bytes, out: Path, page: Path, *, accept: bool = False) -> results.Summary:
         """Fetch and recombine this member's result, and write its sheet and a page that sums it up.
@@ -156,21 +184,23 @@ class Member:
             SessionRefused: there is none (yet), or it looks wrong; nothing has been written.
             ResultError: the nodes' parts do not fit.
         """
-        record, _, _ = self.coordinator.get(session_id)
-        copy = self._copy(record.id)
-        self._check_done(record)
-        store = Store(self.config.database)
-        if not (copy / "list").exists():
-            raise SessionRefused(self._no_copy(store, record.id))
-        path, map_file, new = _read_again(json.loads((copy / "reading.json").read_bytes()))
-        opened = fields.open_list(copy / "list", map_file)
+        view = self.coordinator.get(session_id)
+        record = view.record
+        commitment = self._computed(view)
+        copy = Copies(self.config, record.id).find(commitment.digest)
+        if copy is None:
+            raise SessionRefused(self._no_copy(record.id))
+        opened = copy.open()
         opened.source.check_target(out)
-        check_page_target(page, path, out)
-        if out.resolve() == path:
+        check_page_target(page, copy.original, out)
+        if out.resolve() == copy.original:
             raise InputError(f"{out} is the list itself; give --out another name.")
-        reviews = Reviews(store)
-        keys, _ = self._keys(record, opened, new, reviews.record_key())
-        result = results.Result(record.manifest, self.config.name, keys, self.fetch(record, len(keys.keys)))
+        reviews = Reviews(self.store, self.config.vault())
+        keys, _ = self._keys(record, opened, copy.new, reviews.record_key())
+        result = results.Result(record.manifest, self.config.name, keys, self.fetch(view, len(keys.keys)))
+        KnownRecords(self.store, self.config.vault()).release(record.id)
+        self.store.log(record.id, audit.Event.GOT_RESULT, rows=keys.rows)
+        self.exchange_heads(record)
         if not accept:
             _stop_result(result.summary())
         result.reviews = reviews.raise_matches(result)
@@ -179,18 +209,37 @@ class Member:
         write_page(page, result_page(summary, record.manifest))
         return summary
 
-    def fetch(self, record: SessionRecord, keys: int) -> np.typing.NDArray[np.generic]:
+    def fetch(self, view: View, keys: int) -> np.typing.NDArray[np.generic]:
         """The values of this member's keys, recombined from two committee nodes' parts."""
-        self._check_done(record)
+        record = view.record
+        self._computed(view)
         dtype, shape = results.value_type(record.manifest.reveal, len(record.manifest.members))
         limit = keys * int(np.prod(shape, dtype=int)) * dtype.itemsize
         nodes = [self.federation[name] for name in record.manifest.committee[:2]]
-        parts = [calls.fetch_result(self.config, node, record.id, limit) for node in nodes]
+        parts = [calls.fetch_result(self.config, node, record.id, view.completions, limit) for node in nodes]
         return results.recombine(record.manifest, self.config.name, parts, keys)
 
-    def _check_done(self, record: SessionRecord) -> None:
+    def _computed(self, view: View) -> Commitment:
+        """This member's commitment, if the whole committee says that it has computed on it.
+
+        Raises:
+            SessionRefused: there are no results.
+            ResultError: the committee computed on something else than the coordinator shows, or not on our list.
+        """
+        record = view.record
         if record.state is not State.DONE:
             raise SessionRefused(f"There are no results: the session {MEANING[record.state]}.{_why(record)}")
+        own = view.commitments.get(self.config.name)
+        if own is None:
+            raise SessionRefused(self._no_copy(record.id))
+        check_completions(self.federation, record.manifest, view.completions)
+        for commitment in view.commitments.values():
+            commitment.check(self.federation[commitment.name].verifier())
+        if contributions(view.commitments.values()) != view.completions[0].contributions:
+            raise ResultError(
+                "The committee computed on other contributions than the coordinator shows; its operator must act."
+            )
+        return own
 
     def forget(self, session_id: bytes) -> int:
         """Delete the private copy of the list that was contributed, and the queue of its matches.
@@ -201,44 +250,47 @@ class Member:
         Raises:
             SessionRefused: there is none.
         """
-        store = Store(self.config.database)
-        if not self._copy(session_id).exists():
-            raise SessionRefused(self._no_copy(store, session_id))
-        reviews = Reviews(store)
+        reviews = Reviews(self.store, self.config.vault())
         undecided = sum(item.judgement is None for item in reviews.items(session_id))
-        shutil.rmtree(self._copy(session_id))
+        if not Copies(self.config, session_id).drop():
+            raise SessionRefused(self._no_copy(session_id))
         reviews.drop_queue(session_id)
-        store.log(session_id, CLOSED)
+        self.store.log(session_id, audit.Event.FORGOT)
         return undecided
 
-    def _no_copy(self, store: Store, session_id: bytes) -> str:
+    def exchange_heads(self, record: SessionRecord) -> None:
+        """Exchange with the coordinator how the audit logs stand; another time if it cannot be reached."""
+        with suppress(PeerUnavailable):
+            told = self.coordinator.exchange_heads(record.id, self.store.latest_heads(record.id))
+            heads.receive(self.store, self.federation, record.manifest, told)
+
+    def _policy(self) -> Policy:
+        return policy.read(self.config.policy_path)
+
+    def _no_copy(self, session_id: bytes) -> str:
         """Why there is no private copy of a list."""
-        closed = [at for at, event in store.events(session_id) if event == CLOSED]
-        if closed:
-            return f"{self.config.name} deleted its copy of the list and its matches on {closed[-1][:10]}."
+        forgot = [e.at for e in self.store.entries(session_id) if e.event == audit.Event.FORGOT.code]
+        if forgot:
+            return f"{self.config.name} deleted its copy of the list and its matches on {forgot[-1][:10]}."
         return f"{self.config.name} has not contributed to this session from this computer."
 
     def _approved(self, session_id: bytes) -> SessionRecord:
         """A session whose signatures we have checked ourselves."""
-        record, _, _ = self.coordinator.get(session_id)
+        record = self.coordinator.get(session_id).record
         if self.config.name not in record.manifest.members:
             raise SessionRefused(f"{self.config.name} is not a member of this session; it has nothing to contribute.")
         if record.state is State.REFUSED:
             raise SessionRefused(f"The session was refused. {record.reason}")
         self.federation.check_approved(record.manifest, record.signatures, utc_now())
+        self._policy().refuse(record.manifest, self.config.name)
         return record
 
-    def _copy(self, session_id: bytes) -> Path:
-        return self.config.folder / "lists" / session_id.hex()
 
-
-def kept_list(own: Config, session_id: bytes) -> ReadableList | None:
+def kept_list(own: Config, store: Store, session_id: bytes) -> ReadableList | None:
     """A node's private copy of the list that it contributed; None where there is none any more."""
-    copy = own.folder / "lists" / session_id.hex()
-    if not (copy / "list").exists():
-        return None
-    _, map_file, _ = _read_again(json.loads((copy / "reading.json").read_bytes()))
-    return fields.open_list(copy / "list", map_file)
+    commitment = store.commitments(session_id).get(own.name)
+    copy = Copies(own, session_id).find(commitment.digest) if commitment else None
+    return copy.open() if copy else None
 
 
 def check_limits(manifest: Manifest, keys: Keys, path: Path) -> None:
@@ -262,6 +314,11 @@ def check_limits(manifest: Manifest, keys: Keys, path: Path) -> None:
     if len(keys.keys) == 0:
         needed = "; ".join(f"{r.name}: {r.shown}" for r in manifest.rules)
         raise InputError(f"No row of {path} has all fields of any rule ({needed}); there is nothing to compare.")
+    if min(keys.rows, len(keys.keys)) < manifest.min_records:
+        raise InputError(
+            f"{path} has {keys.rows} rows that make {len(keys.keys)} distinct keys; the session asks for at least "
+            f"{manifest.min_records} of both, so that no one is singled out."
+        )
 
 
 def _stop(path: Path, findings: Sequence[Finding]) -> None:
@@ -302,20 +359,5 @@ def write_page(path: Path, text: str) -> None:
         target.write(text.encode("utf-8", "replace"))
 
 
-def private(path: Path) -> BinaryIO:
-    """A file to write that its owner alone can read."""
-    return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
-
-
 def _why(record: SessionRecord) -> str:
     return f" {record.reason}" if record.reason else ""
-
-
-def _kept(path: Path, map_file: MapFile, new: NewRows) -> dict[str, Any]:
-    """What must be kept with a private copy of a list to read it again in the same way."""
-    return {"path": str(path.resolve()), "map": map_file.to_json(), "new": {"since": new.since, "column": new.column}}
-
-
-def _read_again(kept: Mapping[str, Any]) -> tuple[Path, MapFile, NewRows]:
-    """The way back from `_kept`."""
-    return Path(kept["path"]), MapFile.from_json(kept["map"]), NewRows(**kept["new"])

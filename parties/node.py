@@ -1,201 +1,163 @@
-"""A committee node's daemon: takes shares, computes with its two peers, gives members their parts of the result."""
+"""A committee node's daemon: takes shares, computes with its two peers, gives members their parts of the result.
+
+What the servicers allow is decided in `guard`; here are only messages and streams.
+"""
 
 from __future__ import annotations
 
 import logging
-import os
-import signal
-import threading
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
 
 import grpc
-import numpy as np
 
-from mpc.channel import MAX_MESSAGE_BYTES
-from mpc.committee import PARTIES, PartyId
+from mpc.committee import PARTIES
 from mpc.errors import MpcError, PeerError
-from parties import calls
+from parties import audit, calls, metrics, policy, protocols
+from parties.approvals import Approvals
 from parties.compute import Figures, Runs
 from parties.config import Config
-from parties.contribution import SEED_BYTES, WHOLE, dealt_digest, expand_share, held_by
-from parties.errors import InputError, ServiceError, SessionRefused
-from parties.federation import Federation
-from parties.identity import utc_now
-from parties.lifecycle import Event, State
-from parties.manifest import Manifest
-from parties.rules import KEY_BYTES
-from parties.store import Receipt, SessionRecord, Store, StoredContribution
-from parties.transport import Caller, Mailboxes, guarded, listen, refuse
-from parties.wire import SESSION_ID_BYTES, receipt_of, receipt_to_pb, sized, state_to_pb
+from parties.contribution import SEED_BYTES
+from parties.errors import PeerUnavailable, SessionRefused
+from parties.guard import Guard, Surroundings
+from parties.lifecycle import State
+from parties.service import NodeServicer, Service
+from parties.shares import Shares
+from parties.store import Store
+from parties.transport import Caller, Mailboxes, guarded, refuse
+from parties.wire import (
+    DIGEST_BYTES,
+    SESSION_ID_BYTES,
+    commitment_of,
+    completion_of,
+    completion_to_pb,
+    reason_of,
+    receipt_to_pb,
+    sized,
+    state_to_pb,
+)
 from protos.matchbit.v1 import committee_pb2 as pb
 from protos.matchbit.v1 import committee_pb2_grpc as services
+from protos.matchbit.v1.node_pb2_grpc import add_NodeServiceServicer_to_server
 from protos.matchbit.v1.session_pb2 import Progress
 
 log = logging.getLogger("matchbit")
-HOUSEKEEPING_S = 600.0
-
-
-class Sessions:
-    """The sessions that this node serves, each checked by the node itself before it does anything for it.
-
-    Args:
-        config: of this node.
-        store: of this node.
-    """
-
-    def __init__(self, config: Config, store: Store) -> None:
-        self._config, self._store = config, store
-        self.federation: Federation = config.federation()
-
-    def served(self, session_id: bytes) -> SessionRecord:
-        """A session on whose committee this node is, with every signature checked.
-
-        Fetched from the coordinator when it is not known here yet.
-
-        Raises:
-            SessionRefused: unknown, expired, over, not signed by all, or not this node's.
-        """
-        record = self._store.session(sized(session_id, SESSION_ID_BYTES, "session_id"))
-        if record is None:
-            record, _, _ = calls.Coordinator(self._config, self.federation).get(session_id)
-        if self._config.name not in record.manifest.committee:
-            raise SessionRefused(f"{self._config.name} is not on the committee of this session.")
-        self.federation.check_approved(record.manifest, record.signatures, utc_now())
-        if self._store.session(session_id) is None:
-            self._store.add_session(record.manifest, State.APPROVED, record.signatures)
-        return self._store.get(session_id)
-
-    def caller(self, context: grpc.ServicerContext) -> str:
-        """Who is calling."""
-        return Caller(self.federation, context).name
-
-    def coordinator_only(self, context: grpc.ServicerContext, manifest: Manifest) -> None:
-        """Let only the session's coordinator go on."""
-        if self.caller(context) != manifest.coordinator:
-            raise SessionRefused("Only the session's coordinator may do this.")
+HOUSEKEEPING_S = 30.0
 
 
 class ContributionServicer(services.ContributionServiceServicer):
     """Takes members' shares and gives them their parts of the result."""
 
-    def __init__(self, config: Config, store: Store, sessions: Sessions) -> None:
-        self._config, self._store, self._sessions = config, store, sessions
-        self._signing_key = config.identity().signing_key
+    def __init__(self, config: Config, guard: Guard, service: Service) -> None:
+        self._config, self._guard, self._service = config, guard, service
+
+    def _caller(self, context: grpc.ServicerContext) -> str:
+        return Caller(self._config.federation(), context).name
 
     @guarded
-    def Contribute(  # noqa: N802 - named by the contract
+    def GetUpload(self, request: pb.GetUploadRequest, context: grpc.ServicerContext) -> pb.GetUploadResponse:  # noqa: N802 - named by the contract
+        """Tell how much of an upload is here."""
+        session_id = sized(request.session_id, SESSION_ID_BYTES, "session_id")
+        commitment = sized(request.commitment, DIGEST_BYTES, "commitment")
+        received = self._guard.received_bytes(self._caller(context), session_id, commitment)
+        return pb.GetUploadResponse(received_bytes=received)
+
+    @guarded
+    def Contribute(  # noqa: N802
         self, request_iterator: Iterator[pb.ContributeRequest], context: grpc.ServicerContext
     ) -> pb.ContributeResponse:
-        """Store an upload, and confirm what was stored with a signature."""
+        """Store an upload, or the rest of it, and confirm what is stored with a signature."""
         header = next(request_iterator, pb.ContributeRequest()).header
-        record = self._sessions.served(header.session_id)
-        member = self._sessions.caller(context)
-        party = self._check(record, member, header)
-        upload = os.urandom(16)
-        try:
-            self._receive(upload, header.rows * KEY_BYTES if WHOLE in held_by(party) else 0, request_iterator)
-            contribution = self._finished(party, member, upload, header)
-            self._store.add_contribution(record.id, contribution)
-        except BaseException:
-            self._store.drop_chunks(upload)
-            raise
-        receipt = Receipt(record.id, member, self._config.name, header.rows, contribution.digests)
-        signed = receipt.with_signature(self._signing_key.sign(receipt.signed_bytes()))
-        log.info("session %s: %d keys of %s", record.id[:8].hex(), header.rows, member)
-        return pb.ContributeResponse(receipt=receipt_to_pb(signed))
+        commitment = commitment_of(header.commitment)
+        seeds = sized(header.seed_a, SEED_BYTES, "seed"), sized(header.seed_b, SEED_BYTES, "seed")
+        member = self._caller(context)
+        with self._service.working():
+            receipt = self._guard.receive(member, commitment, seeds, header.offset, _chunks(request_iterator))
+        told = {"session": commitment.session_id[:8].hex(), "member": member}
+        log.info("session %s: %d keys of %s", told["session"], commitment.keys, member, extra=told)
+        return pb.ContributeResponse(receipt=receipt_to_pb(receipt))
 
-    def _check(self, record: SessionRecord, member: str, header: pb.ContributionHeader) -> PartyId:
-        """Which party this node is, if the upload may begin."""
-        manifest = record.manifest
-        if member not in manifest.members:
-            raise SessionRefused(f"{member} is not a member of this session.")
-        if record.state not in (State.APPROVED, State.ABORTED):
-            raise SessionRefused("The session is being computed or over; contributions are closed.")
-        if not 1 <= header.rows <= manifest.max_keys:
-            raise SessionRefused(f"{header.rows} keys are outside the session's limit of 1 to {manifest.max_keys}.")
-        for seed in (header.seed_a, header.seed_b):
-            sized(seed, SEED_BYTES, "seed")
-        return PartyId(manifest.committee.index(self._config.name))
-
-    def _receive(self, upload: bytes, missing: int, requests: Iterator[pb.ContributeRequest]) -> None:
-        """Keep the chunks of the component that travels whole, exactly as many bytes as are due."""
-        for part, request in enumerate(requests):
-            missing -= len(request.chunk)
-            if missing < 0 or not 0 < len(request.chunk) <= MAX_MESSAGE_BYTES:
-                raise InputError("The upload has more or other bytes than it announced.")
-            self._store.add_chunk(upload, part, request.chunk)
-        if missing:
-            raise InputError(f"The upload ended {missing} bytes early; contribute again.")
-
-    def _finished(
-        self, party: PartyId, member: str, upload: bytes, header: pb.ContributionHeader
-    ) -> StoredContribution:
-        body = b"".join(self._store.chunks(upload))
-        whole = np.frombuffer(body, np.uint64).reshape(-1, 2) if body else None
-        seeds = header.seed_a, header.seed_b
-        share = expand_share(party, header.rows, seeds, whole)
-        digests = dealt_digest(seeds[0], share.a), dealt_digest(seeds[1], share.b)
-        return StoredContribution(member, upload, header.rows, seeds, digests)
-
-    def FetchResult(  # noqa: N802 - named by the contract
+    def FetchResult(  # noqa: N802
         self, request: pb.FetchResultRequest, context: grpc.ServicerContext
     ) -> Iterator[pb.FetchResultResponse]:
         """Send this node's part of the caller's result."""
         try:
-            record = self._store.get(sized(request.session_id, SESSION_ID_BYTES, "session_id"))
-            chunks = self._store.result(record.id, self._sessions.caller(context))
-            if utc_now() >= record.manifest.retained_until():
-                raise SessionRefused("The agreed retention has ended; results are no longer given out.")
-            if record.state is not State.DONE or chunks is None:
-                raise SessionRefused("This node has no result of this session for the caller.")
-            self._store.log(record.id, f"{self._sessions.caller(context)} fetched its part of the result")
-            for chunk in chunks:
+            session_id = sized(request.session_id, SESSION_ID_BYTES, "session_id")
+            completions = [completion_of(c) for c in request.completions[: len(PARTIES) + 1]]
+            for chunk in self._guard.result(self._caller(context), session_id, completions):
+                metrics.sent(len(chunk))
                 yield pb.FetchResultResponse(chunk=chunk)
         except Exception as error:
             refuse(context, error)
 
 
+def _chunks(requests: Iterator[pb.ContributeRequest]) -> Iterator[bytes]:
+    for request in requests:
+        metrics.received(len(request.chunk))
+        yield request.chunk
+
+
 class RunServicer(services.RunServiceServicer):
     """Runs sessions for the coordinator."""
 
-    def __init__(self, store: Store, sessions: Sessions, runs: Runs) -> None:
-        self._store, self._sessions, self._runs = store, sessions, runs
+    def __init__(self, config: Config, guard: Guard, runs: Runs) -> None:
+        self._config, self._guard, self._runs = config, guard, runs
+
+    def _caller(self, context: grpc.ServicerContext) -> str:
+        return Caller(self._config.federation(), context).name
 
     @guarded
     def StartRun(self, request: pb.StartRunRequest, context: grpc.ServicerContext) -> pb.StartRunResponse:  # noqa: N802
         """Begin an attempt when it is this session's turn."""
-        record = self._sessions.served(request.session_id)
-        self._sessions.coordinator_only(context, record.manifest)
-        reported = {r.member: r.digests for r in map(receipt_of, request.receipts)}
-        self._runs.start(record, request.attempt, reported, context.is_active)
+        session_id = sized(request.session_id, SESSION_ID_BYTES, "session_id")
+        commitments = [commitment_of(c) for c in request.commitments]
+        self._runs.start(self._caller(context), session_id, request.attempt, commitments, context.is_active)
         return pb.StartRunResponse()
 
     @guarded
     def GetRun(self, request: pb.GetRunRequest, context: grpc.ServicerContext) -> pb.GetRunResponse:  # noqa: N802
-        """Tell how the newest attempt goes."""
-        record = self._store.get(sized(request.session_id, SESSION_ID_BYTES, "session_id"))
-        self._sessions.coordinator_only(context, record.manifest)
+        """Tell how the newest attempt goes; a session that is not known yet is one without attempts."""
+        session_id = sized(request.session_id, SESSION_ID_BYTES, "session_id")
+        self._runs.settle(session_id)
+        record = self._guard.store.session(session_id) or self._guard.served(session_id)
+        self._guard.by_coordinator(record, self._caller(context))
         run = self._runs.get(record.id)
+        failed = run is not None and run.failure and record.state is State.RUNNING  # and the disk is full
+        state, reason = (State.ABORTED, run.failure) if run and failed else (record.state, record.reason)
         phase, done, total = run.progress if run else ("", 0, 0)
+        completion = [completion_to_pb(c) for c in self._guard.store.completions(record.id)]
         return pb.GetRunResponse(
-            state=state_to_pb(record.state),
-            reason=record.reason,
+            state=state_to_pb(state),
+            reason=reason,
             attempt=record.attempt,
             progress=Progress(phase=phase, rows_done=done, rows_total=total),
             figures=_figures_to_pb(run.figures if run else Figures()),
-            retriable=record.state is State.ABORTED and (run is None or run.retriable),
+            retriable=state is State.ABORTED and (run is None or run.retriable),
+            completion=completion[0] if completion else None,
         )
 
     @guarded
-    def DeleteSession(  # noqa: N802 - named by the contract
+    def EndRun(self, request: pb.EndRunRequest, context: grpc.ServicerContext) -> pb.EndRunResponse:  # noqa: N802
+        """Release results, or give the session up."""
+        session_id, caller = sized(request.session_id, SESSION_ID_BYTES, "session_id"), self._caller(context)
+        if request.WhichOneof("outcome") == "completions":
+            record = self._guard.store.get(session_id)
+            self._guard.by_coordinator(record, caller)
+            completions = [completion_of(c) for c in request.completions.completions[: len(PARTIES) + 1]]
+            state = self._guard.release(record, completions)
+        else:
+            reason = reason_of(request.reason)
+            state = self._guard.abort(caller, session_id, request.attempt, reason)
+            self._runs.abort(session_id, request.attempt, reason)
+        return pb.EndRunResponse(state=state_to_pb(state))
+
+    @guarded
+    def DeleteSession(  # noqa: N802
         self, request: pb.DeleteSessionRequest, context: grpc.ServicerContext
     ) -> pb.DeleteSessionResponse:
         """Delete shares and results."""
-        record = self._store.session(sized(request.session_id, SESSION_ID_BYTES, "session_id"))
-        if record is not None and record.state is not State.CLOSED:
-            self._sessions.coordinator_only(context, record.manifest)
-            self._store.delete_shares(record.id, Event.CLOSE, "the session was closed")
+        session_id = sized(request.session_id, SESSION_ID_BYTES, "session_id")
+        self._guard.delete(self._caller(context), session_id)
         return pb.DeleteSessionResponse()
 
 
@@ -212,23 +174,22 @@ def _figures_to_pb(figures: Figures) -> pb.RunFigures:
 class ExchangeServicer(services.ExchangeServiceServicer):
     """Delivers a peer's frames to the attempt that they belong to."""
 
-    def __init__(self, config: Config, sessions: Sessions, mailboxes: Mailboxes) -> None:
-        self._config, self._sessions, self._mailboxes = config, sessions, mailboxes
+    def __init__(self, config: Config, guard: Guard, mailboxes: Mailboxes) -> None:
+        self._config, self._guard, self._mailboxes = config, guard, mailboxes
 
     @guarded
-    def Exchange(  # noqa: N802 - named by the contract
+    def Exchange(  # noqa: N802
         self, request_iterator: Iterator[pb.ExchangeRequest], context: grpc.ServicerContext
     ) -> pb.ExchangeResponse:
         """Read the peer's stream to its end."""
         header = next(request_iterator, pb.ExchangeRequest()).header
-        committee = self._sessions.served(header.session_id).manifest.committee
-        caller = self._sessions.caller(context)
+        session_id = sized(header.session_id, SESSION_ID_BYTES, "session_id")
+        committee = self._guard.served(session_id).manifest.committee
+        caller = Caller(self._config.federation(), context).name
         if caller not in committee or caller == self._config.name:
             raise SessionRefused(f"{caller} is not a peer of this node in this session.")
         peer = PARTIES[committee.index(caller)]
-        mailbox = self._mailboxes.find(
-            header.session_id, header.attempt, self._config.start_timeout_s, context.is_active
-        )
+        mailbox = self._mailboxes.find(session_id, header.attempt, self._config.start_timeout_s, context.is_active)
         try:
             for request in request_iterator:
                 mailbox.put(peer, request.frame.step, request.frame.payload)
@@ -241,50 +202,48 @@ class ExchangeServicer(services.ExchangeServiceServicer):
         return pb.ExchangeResponse()
 
 
-def serve(config: Config, stopped: threading.Event | None = None) -> None:
+def guard_of(config: Config, store: Store) -> Guard:
+    """The guard of a node, with its real surroundings."""
+    around = Surroundings(
+        name=config.name,
+        key=config.identity().signing_key,
+        federation=config.federation,
+        policy=lambda: policy.read(config.policy_path),
+        fetch=lambda session_id: calls.Coordinator(config, config.federation()).get(session_id).record,
+    )
+    return Guard(store, Shares(store, config.vault()), around)
+
+
+def serve(config: Config, service: Service | None = None) -> None:
     """Serve until the process is told to stop.
 
     Raises:
         ConfigError: the node cannot start.
     """
-    stopped = stopped or stop_on_signal()
-    store = Store(config.database)
-    store.recover("the node was restarted while it computed")
-    sessions, mailboxes = Sessions(config, store), Mailboxes()
-    runs = Runs(config, store, mailboxes)
+    service = service or Service.until_signal(config, "node")
+    store = config.store()
+    guard, mailboxes = guard_of(config, store), Mailboxes()
+    store.log(audit.NODE, audit.Event.STARTED, version=protocols.program())
+    guard.recover()
+    runs, approvals = Runs(config, guard, mailboxes, service), Approvals(config, store)
+    metrics.ask_sessions(lambda: Counter(store.get(session_id).state for session_id in store.session_ids()))
 
     def add(server: grpc.Server) -> None:
-        services.add_ContributionServiceServicer_to_server(ContributionServicer(config, store, sessions), server)
-        services.add_RunServiceServicer_to_server(RunServicer(store, sessions, runs), server)
-        services.add_ExchangeServiceServicer_to_server(ExchangeServicer(config, sessions, mailboxes), server)
+        services.add_ContributionServiceServicer_to_server(ContributionServicer(config, guard, service), server)
+        services.add_RunServiceServicer_to_server(RunServicer(config, guard, runs), server)
+        services.add_ExchangeServiceServicer_to_server(ExchangeServicer(config, guard, mailboxes), server)
+        add_NodeServiceServicer_to_server(NodeServicer(config, "node", store), server)
 
-    server = listen(config, add)
-    log.info("node %s listens on %s", config.name, config.listen)
-    while True:
+    def keep_house() -> None:
+        guard.delete_overdue()
         try:
-            delete_overdue(store)
-        except ServiceError:
-            log.exception("could not delete what is overdue; trying again in %g s", HOUSEKEEPING_S)
-        if stopped.wait(HOUSEKEEPING_S):
-            break
-    runs.stop()
-    mailboxes.stop()
-    server.stop(grace=1.0).wait()
+            approvals.act()
+        except PeerUnavailable as error:
+            log.warning("proposals were not looked at: %s", error)
 
+    def cut() -> None:
+        runs.stop()
+        mailboxes.stop()
 
-def delete_overdue(store: Store) -> None:
-    """Delete the shares and results of sessions that are past their retention."""
-    for session_id in store.session_ids():
-        record = store.get(session_id)
-        over = record.state in (State.CLOSED, State.RUNNING)
-        if not over and utc_now() >= record.manifest.retained_until():
-            with suppress(SessionRefused):  # it has just begun to run: next time
-                store.delete_shares(session_id, Event.CLOSE, "the agreed retention ended")
-
-
-def stop_on_signal() -> threading.Event:
-    """An event that is set when the process is asked to stop."""
-    stopped = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
-    return stopped
+    service.run(add, keep_house, HOUSEKEEPING_S, cut)
+    store.log(audit.NODE, audit.Event.STOPPED)

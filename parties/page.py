@@ -1,6 +1,7 @@
-"""One page for a browser: a result, or a look at a list. Self-contained, without scripts; prints and reads aloud well.
+"""One page for a browser: a result, a look at a list, a session's story.
 
-Pages are well-formed XML too. Whatever is not `Markup` is escaped where it is put in.
+Pages are self-contained and without scripts; they print and read aloud well, and are well-formed XML too. Whatever is
+not `Markup` is escaped where it is put in.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from parties.check import ListCheck
 from parties.findings import Finding
 from parties.manifest import Manifest
 from parties.results import LEARNS, REVIEW, TRUST, Summary
+from parties.story import Story
 
 MAX_CELL_CHARS = 120
 """Of a cell or a heading so much is shown."""
@@ -125,6 +127,19 @@ def check_page(check: ListCheck) -> str:
             rules,
         ),
     )
+
+
+def story_page(story: Story) -> str:
+    """What a node's log tells of a session.
+
+    Returns:
+        An HTML page.
+    """
+    tables = [
+        _join((_tag("h2", s.title), _table(s.headings, [(first, _tag("bdi", second)) for first, second in s.rows])))
+        for s in story.sections
+    ]
+    return _page(story.title, _tag("p", story.whose, class_="quiet"), *tables)
 
 
 def _page(title: str, *body: Markup) -> str:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from parties.check import ListCheck
 from parties.findings import Severity
 from parties.lifecycle import MEANING
-from parties.results import LEARNS, REVIEW, TRUST
+from parties.results import LEARNS, REVIEW, TRUST, committee_learns
 from parties.review import Item
-from parties.store import SessionRecord
 from parties.trial import MemberResult, Outcome
+from parties.wire import View
 
 MAX_SHOWN = 50
 """Rows of a queue that the terminal shows."""
@@ -40,34 +41,43 @@ def check_text(check: ListCheck) -> str:
     return "\n".join(lines).rstrip()
 
 
-def session_text(record: SessionRecord, contributed: Mapping[str, int], progress: tuple[str, int, int]) -> str:
+def session_text(view: View) -> str:
     """A session's terms and state on one page."""
-    m = record.manifest
-    approvals = [(n, "yes" if n in record.signatures else "not yet") for n in m.participants]
+    record, m = view.record, view.record.manifest
+    phase = f" ({view.progress[0]})" if view.progress[0] else ""
     lines = [
         m.title,
         f"  id           {record.id.hex()}",
-        f"  state        {MEANING[record.state]}" + (f" ({progress[0]})" if progress[0] else ""),
+        f"  state        {MEANING[record.state]}{phase}",
         f"  purpose      {m.purpose}",
+        f"  legal basis  {m.legal_basis or 'not stated'}",
         f"  coordinator  {m.coordinator}",
         f"  committee    {', '.join(m.committee)}",
         f"  members      {', '.join(m.members)}",
         *(f"  rule         {r.name}: {r.shown}" for r in m.rules),
         *(f"  warning      {text}" for text in m.warnings()),
         f"  compared as  {m.normalisation}, national numbers of {m.country or 'no country'}",
-        f"  limit        {m.max_records:,} records per member",
+        f"  limit        {m.min_records:,} to {m.max_records:,} records per member, at most {m.max_new_records:,} new",
+        f"  limit        {m.max_sessions:,} sessions per member in {m.period_days} days; computed when at least "
+        f"{m.min_members} members have contributed",
         f"  expires      {m.expires}; shares are deleted {m.retention_days} days after proposal at the latest",
         f"  each member learns {LEARNS[m.reveal]}.",
-        "  the committee learns each member's number of keys, and how many keys are held by 1, 2, 3 … members.",
+        f"  the committee learns each member's number of keys, and {committee_learns(m)}.",
         f"  {TRUST}",
         *([f"  reason       {record.reason}"] if record.reason else []),
         "",
-        table(
-            ("name", "approved", "keys"),
-            [(n, yes, contributed.get(n, "not yet") if n in m.members else "-") for n, yes in approvals],
-        ),
+        table(("name", "approved", "records", "new", "keys"), map(partial(_party, view), m.participants)),
     ]
     return "\n".join(lines)
+
+
+def _party(view: View, name: str) -> tuple[object, ...]:
+    """A participant's line in a session's table."""
+    approved = "yes" if name in view.record.signatures else "not yet"
+    if name not in view.record.manifest.members:
+        return (name, approved, "-", "-", "-")
+    c = view.commitments.get(name)
+    return (name, approved, *((c.records, c.new_records, c.keys) if c else ("not yet", "", "")))
 
 
 def demo_json(outcome: Outcome, results: dict[str, MemberResult]) -> dict[str, Any]:

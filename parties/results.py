@@ -26,6 +26,17 @@ REVIEW = "A match is a reason to look, never by itself a reason to exclude anyon
 TOO_LITTLE = "too little is known for any rule"
 
 
+def committee_learns(manifest: Manifest) -> str:
+    """What a session's terms let the committee learn of the lists, besides how long they are."""
+    sizes = "how many keys are held by 1, 2, 3 … members"
+    if manifest.dummies is None:
+        return sizes
+    return (
+        f"roughly {sizes}: dummy groups hide any one record with ε = {manifest.dummies.epsilon:g} and "
+        f"δ = {manifest.dummies.delta:g}"
+    )
+
+
 def value_type(reveal: str, members: int) -> tuple[np.dtype[np.uint8 | np.uint16 | np.uint64], tuple[int, ...]]:
     """The dtype and shape of one key's value, as the committee nodes send their parts of it."""
     match Reveal(reveal):

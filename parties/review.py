@@ -25,11 +25,13 @@ from parties.errors import InputError, SessionRefused
 from parties.identity import utc_now
 from parties.results import Result
 from parties.store import Store
+from parties.vault import Vault
 
 OWN_LIST = "own list"
 """Stands for a rule where two rows of one list are a pair."""
 MAX_REVIEWER_CHARS, MAX_NOTE_CHARS = 100, 1000
 _DIGEST_BYTES = 16
+_RECORD_KEY = b"record key"
 _JOINERS = "\u200c\u200d\u200e\u200f"
 """Not printable by themselves, but Arabic and Persian are written with them."""
 _QUEUE = """
@@ -133,17 +135,19 @@ class Reviews:
 
     Args:
         store: its node's database.
+        vault: what the node's secrets are sealed with.
     """
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, vault: Vault) -> None:
+        self._store, self._vault = store, vault
 
     def record_key(self) -> bytes:
         """32 random bytes, made once for the node, that its digests of records are made with."""
         with self._store.transaction() as db:
-            db.execute("INSERT OR IGNORE INTO secrets VALUES ('record key', ?)", (os.urandom(32),))
-        key: bytes = self._store.read("SELECT value FROM secrets WHERE name = 'record key'")[0][0]
-        return key
+            sealed = self._vault.seal(os.urandom(32), _RECORD_KEY)
+            db.execute("INSERT OR IGNORE INTO secrets VALUES ('record key', ?)", (sealed,))
+            (sealed,) = db.execute("SELECT value FROM secrets WHERE name = 'record key'").fetchone()
+            return self._vault.open(sealed, _RECORD_KEY)
 
     def raise_matches(self, result: Result) -> dict[int, str]:
         """Make a result's matches and duplicates inside the list the session's queue, in place of an earlier one.

@@ -42,5 +42,41 @@ MIGRATIONS = (
         session BLOB NOT NULL
     ) STRICT;
     """,
+    """
+    ALTER TABLE audit RENAME TO unsigned_audit;
+    DROP TABLE receipts;
+    DROP TABLE contributions;
+    DELETE FROM results;
+    DELETE FROM chunks;
+    ALTER TABLE sessions DROP COLUMN sealed;
+    ALTER TABLE sessions ADD COLUMN contributions BLOB;
+    ALTER TABLE sessions ADD COLUMN ended TEXT;
+    CREATE TABLE uploads (
+        id BLOB PRIMARY KEY, session BLOB NOT NULL REFERENCES sessions(id), member TEXT NOT NULL,
+        commitment BLOB NOT NULL, statement TEXT NOT NULL, seeds BLOB NOT NULL, complete INTEGER NOT NULL DEFAULT 0,
+        UNIQUE (session, member, commitment)
+    ) STRICT;
+    CREATE TABLE statements (
+        session BLOB NOT NULL REFERENCES sessions(id), kind TEXT NOT NULL, name TEXT NOT NULL, member TEXT NOT NULL,
+        statement TEXT NOT NULL, PRIMARY KEY (session, kind, name, member)
+    ) STRICT;
+    CREATE TABLE told (
+        session BLOB NOT NULL REFERENCES sessions(id), name TEXT NOT NULL, PRIMARY KEY (session, name)
+    ) STRICT;
+    CREATE TABLE consents (
+        session BLOB NOT NULL, person TEXT NOT NULL, at TEXT NOT NULL, PRIMARY KEY (session, person)
+    ) STRICT;
+    CREATE TABLE known_records (
+        session BLOB PRIMARY KEY, digests BLOB NOT NULL, at TEXT NOT NULL, released INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+    CREATE TABLE entries (
+        session BLOB NOT NULL, number INTEGER NOT NULL, at TEXT NOT NULL, event TEXT NOT NULL, facts TEXT NOT NULL,
+        previous BLOB NOT NULL, signature BLOB NOT NULL, PRIMARY KEY (session, number)
+    ) STRICT;
+    CREATE TABLE heads (
+        session BLOB NOT NULL, node TEXT NOT NULL, number INTEGER NOT NULL, hash BLOB NOT NULL,
+        signature BLOB NOT NULL, PRIMARY KEY (session, node, number, hash)
+    ) STRICT;
+    """,
 )
 """Entry k brings a database from version k to k + 1."""

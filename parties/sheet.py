@@ -52,7 +52,7 @@ class ListOptions:
     heading_row: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Batch:
     """Some rows of a list, in their order.
 

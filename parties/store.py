@@ -1,37 +1,45 @@
-"""A node's state in SQLite: sessions, signatures, receipts, shares waiting to be computed, results not yet fetched.
-
-Write-ahead logging, one connection for each thread, migrations by version number. Deleted pages are overwritten.
-"""
+"""A node's state: sessions, what was signed in them, who has consented, and the audit log. Shares are in `shares`."""
 
 from __future__ import annotations
 
-import os
-import sqlite3
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
-from mpc.channel import MAX_MESSAGE_BYTES
-from parties.errors import ConfigError, SessionRefused, StorageError
+from parties import audit
+from parties.audit import Entry, Head, Log
+from parties.database import Database
+from parties.errors import SessionRefused
 from parties.identity import utc_now
-from parties.lifecycle import MEANING, Event, State, after
+from parties.lifecycle import Event, State, after
 from parties.manifest import Manifest, from_bytes
-from parties.schema import MIGRATIONS
+from parties.statements import Commitment, Completion, Receipt, Statement
+
+AnyStatement = TypeVar("AnyStatement", bound=Statement)
 
 
 @dataclass(frozen=True)
 class SessionRecord:
-    """A session as this node knows it."""
+    """A session as this node knows it.
+
+    Attributes:
+        manifest: its terms.
+        state: where it is.
+        reason: why it was refused or aborted.
+        attempt: number of the newest attempt.
+        signatures: approvals by name.
+        contributions: what stands for the commitments that were computed on first, and always will be; None before.
+    """
 
     manifest: Manifest
     state: State
     reason: str
     attempt: int
     signatures: dict[str, bytes]
+    contributions: bytes | None = None
 
     @property
     def id(self) -> bytes:
@@ -39,100 +47,21 @@ class SessionRecord:
         return self.manifest.session_id
 
 
-@dataclass(frozen=True)
-class Receipt:
-    """A committee node's signed statement that it holds a member's shares; see session.proto."""
-
-    session_id: bytes
-    member: str
-    node: str
-    rows: int
-    digests: tuple[bytes, bytes]
-    signature: bytes = b""
-
-    def signed_bytes(self) -> bytes:
-        """What the signature is over."""
-        head = f"matchbit.v1 receipt\0{self.member}\0{self.node}\0{self.rows}\0".encode()
-        return head + self.session_id + self.digests[0] + self.digests[1]
-
-    def with_signature(self, signature: bytes) -> Receipt:
-        """The same, signed."""
-        return replace(self, signature=signature)
-
-
-@dataclass(frozen=True)
-class StoredContribution:
-    """What a committee node holds of a member's contribution; `upload` owns the chunks of the whole component."""
-
-    member: str
-    upload: bytes
-    rows: int
-    seeds: tuple[bytes, bytes]
-    digests: tuple[bytes, bytes]
-
-
-class Store:
+class Store(Database):
     """One node's database.
 
     Args:
         path: the SQLite file, made if missing, readable by its owner alone.
+        log: signs and chains what happens here.
+        clock: the time.
 
     Raises:
         ConfigError: it cannot be opened, or was written by a newer version.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._local = threading.local()
-        try:
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-            self._migrate()
-        except (OSError, sqlite3.DatabaseError, StorageError) as error:
-            raise ConfigError(f"Cannot open the database {path}: {error}.") from None
-
-    @property
-    def _connection(self) -> sqlite3.Connection:
-        if not hasattr(self._local, "connection"):
-            connection = sqlite3.connect(self._path, timeout=60, isolation_level=None)
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
-                connection.execute(f"PRAGMA {pragma}")
-            self._local.connection = connection
-        connection = self._local.connection
-        assert isinstance(connection, sqlite3.Connection)  # noqa: S101 - set above
-        return connection
-
-    def _migrate(self) -> None:
-        with self.transaction() as db:  # of several processes that open a database at once, one does it
-            version = db.execute("PRAGMA user_version").fetchone()[0]
-            if version > len(MIGRATIONS):
-                raise ConfigError(f"{self._path} was written by a newer Matchbit; update this one.")
-            for number in range(version, len(MIGRATIONS)):
-                for statement in MIGRATIONS[number].split(";"):
-                    db.execute(statement)
-                db.execute(f"PRAGMA user_version = {number + 1}")
-
-    @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """A write transaction: all of it happens or nothing."""
-        connection = self._connection
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            yield connection
-            connection.execute("COMMIT")
-        except BaseException as error:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            if isinstance(error, sqlite3.OperationalError):
-                raise StorageError(f"{self._path} cannot be written ({error}): is the disk full?") from error
-            raise
-
-    def read(self, query: str, values: Sequence[object] = ()) -> list[Any]:
-        """All rows that a query finds."""
-        return self._connection.execute(query, values).fetchall()
-
-    def overwrite_log(self) -> bool:
-        """Write the log file's pages back and empty it; whether no reader of another process was in the way."""
-        return not self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    def __init__(self, path: Path, log: Log, clock: Callable[[], datetime] = utc_now) -> None:
+        super().__init__(path)
+        self._log, self.clock = log, clock
 
     # Sessions
 
@@ -141,24 +70,23 @@ class Store:
     ) -> None:
         """Remember a session and its checked approvals; one that is known already stays as it is."""
         session_id = manifest.session_id
-        row = (session_id, manifest.to_bytes(), state.value, utc_now().isoformat())
+        row = (session_id, manifest.to_bytes(), state.value, self.clock().isoformat())
         with self.transaction() as db:
             insert = "INSERT OR IGNORE INTO sessions (id, manifest, state, created) VALUES (?, ?, ?, ?)"
             if db.execute(insert, row).rowcount:
-                signed = [(session_id, name, signature) for name, signature in signatures.items()]
-                db.executemany("INSERT INTO signatures VALUES (?, ?, ?)", signed)
-                approved = f", approved by {', '.join(signatures)}" if signatures else ""
-                self._log(db, session_id, f"{state.value}{approved}")
+                self.log(session_id, audit.Event.PROPOSED, title=manifest.title, coordinator=manifest.coordinator)
+                for name, signature in signatures.items():
+                    self.add_signature(session_id, name, signature)
 
     def session(self, session_id: bytes) -> SessionRecord | None:
         """The session, or None."""
-        query = "SELECT manifest, state, reason, attempt FROM sessions WHERE id = ?"
-        row = self._connection.execute(query, (session_id,)).fetchone()
-        if row is None:
+        query = "SELECT manifest, state, reason, attempt, contributions FROM sessions WHERE id = ?"
+        rows = self.read(query, (session_id,))
+        if not rows:
             return None
-        query = "SELECT name, signature FROM signatures WHERE session = ?"
-        signatures = dict(self._connection.execute(query, (session_id,)).fetchall())
-        return SessionRecord(from_bytes(row[0]), State(row[1]), row[2], row[3], signatures)
+        signatures = dict(self.read("SELECT name, signature FROM signatures WHERE session = ?", (session_id,)))
+        manifest, state, reason, attempt, contributions = rows[0]
+        return SessionRecord(from_bytes(manifest), State(state), reason, attempt, signatures, contributions)
 
     def get(self, session_id: bytes) -> SessionRecord:
         """The session.
@@ -171,13 +99,24 @@ class Store:
             raise SessionRefused(f"No session {session_id[:8].hex()} is known here; see `matchbit session list`.")
         return record
 
-    def session_ids(self, prefix: bytes = b"") -> list[bytes]:
-        """All sessions whose id begins so, newest first."""
-        query = "SELECT id FROM sessions WHERE substr(id, 1, ?) = ? ORDER BY created DESC, rowid DESC"
-        return [row[0] for row in self._connection.execute(query, (len(prefix), prefix))]
+    def session_ids(self, prefix: bytes = b"", state: State | None = None) -> list[bytes]:
+        """All sessions whose id begins so, and that are in a state if one is given; newest first."""
+        which = "substr(id, 1, ?) = ? AND ? IN (state, '')"
+        query = f"SELECT id FROM sessions WHERE {which} ORDER BY created DESC, rowid DESC"  # noqa: S608 - constant
+        wanted = "" if state is None else state.value
+        return [row[0] for row in self.read(query, (len(prefix), prefix, wanted))]
 
-    def change(self, session_id: bytes, event: Event, reason: str = "") -> State:
+    def change(
+        self, session_id: bytes, event: Event, entry: audit.Event | None = None, reason: str = "", **facts: Any
+    ) -> State:
         """Take a session to its next state, and log it.
+
+        Args:
+            session_id: which.
+            event: what happens.
+            entry: how the log tells it; None where another entry does.
+            reason: why, if it is refused or aborted; one of the entry's facts then.
+            facts: the entry's others.
 
         Raises:
             SessionRefused: the event cannot happen in the session's state.
@@ -185,170 +124,117 @@ class Store:
         with self.transaction() as db:
             row = db.execute("SELECT state FROM sessions WHERE id = ?", (session_id,)).fetchone()
             state = after(State(row[0]), event)
-            attempt = 1 if event in (Event.RUN, Event.RETRY) else 0
-            update = "UPDATE sessions SET state = ?, reason = ?, attempt = attempt + ? WHERE id = ?"
-            db.execute(update, (state.value, reason, attempt, session_id))
-            self._log(db, session_id, event.value + (f": {reason}" if reason else ""))
+            ended = self.clock().isoformat() if event is Event.RELEASE else None
+            update = "UPDATE sessions SET state = ?, reason = ?, ended = coalesce(?, ended) WHERE id = ?"
+            db.execute(update, (state.value, reason, ended, session_id))
+            if entry is not None:
+                self.log(session_id, entry, **({"reason": reason} if reason else {}), **facts)
         return state
 
-    def set_attempt(self, session_id: bytes, attempt: int) -> None:
-        """Begin an attempt that the coordinator numbered; results of an earlier one are deleted.
+    def begin(self, session_id: bytes, attempt: int, contributions: bytes, members: list[str]) -> None:
+        """Begin an attempt; what it computes on is what every later one computes on.
 
         Raises:
-            SessionRefused: this number or a later one has been used, or the session is over.
+            SessionRefused: a later attempt has begun, it is to be on other contributions, or the session is over.
         """
         with self.transaction() as db:
-            row = db.execute("SELECT state, attempt FROM sessions WHERE id = ?", (session_id,)).fetchone()
-            if State(row[0]) not in (State.APPROVED, State.RUNNING, State.ABORTED, State.DONE):
-                raise SessionRefused(f"The session {MEANING[State(row[0])]}, so it cannot be run.")
-            if row[1] >= attempt:
+            record = self.get(session_id)
+            if record.attempt >= attempt:
                 raise SessionRefused(f"Attempt {attempt} of this session has been used already.")
-            self._delete(db, session_id, "results", "chunks")
-            update = "UPDATE sessions SET state = ?, reason = '', attempt = ? WHERE id = ?"
-            db.execute(update, (State.RUNNING.value, attempt, session_id))
-            self._log(db, session_id, f"attempt {attempt} began")
+            if record.contributions not in (None, contributions):
+                raise SessionRefused("The lists of this session have been compared; they cannot be changed any more.")
+            digest = contributions.hex()
+            entry = audit.Event.ATTEMPT
+            self.change(session_id, Event.BEGIN, entry, attempt=attempt, contributions=digest, members=members)
+            update = "UPDATE sessions SET attempt = ?, contributions = ? WHERE id = ?"
+            db.execute(update, (attempt, contributions, session_id))
+            db.execute("DELETE FROM told WHERE session = ?", (session_id,))
+            db.execute("DELETE FROM statements WHERE session = ? AND kind = ?", (session_id, Completion.KIND))
 
-    def seal(self, session_id: bytes) -> None:
-        """Take no other contributions: group sizes may be opened from here on, and another list would open others."""
-        with self.transaction() as db:
-            db.execute("UPDATE sessions SET sealed = 1 WHERE id = ?", (session_id,))
+    def results_since(self, since: datetime) -> list[tuple[datetime, Manifest, bytes]]:
+        """(when, terms, id) of the sessions whose results were released after a time."""
+        query = "SELECT ended, manifest, id FROM sessions WHERE ended > ?"
+        rows = self.read(query, (since.isoformat(),))
+        return [(datetime.fromisoformat(ended), from_bytes(manifest), session) for ended, manifest, session in rows]
 
-    def log(self, session_id: bytes, event: str) -> None:
-        """Add an entry to the node's log of events; never with record values, keys or shares."""
-        with self.transaction() as db:
-            self._log(db, session_id, event)
-
-    def _log(self, db: sqlite3.Connection, session_id: bytes, event: str) -> None:
-        row = (utc_now().isoformat(), session_id, event)
-        db.execute("INSERT INTO audit (at, session, event) VALUES (?, ?, ?)", row)
-
-    def events(self, session_id: bytes) -> list[tuple[str, str]]:
-        """(time, event) of all that was logged of a session."""
-        query = "SELECT at, event FROM audit WHERE session = ? ORDER BY number"
-        return self._connection.execute(query, (session_id,)).fetchall()
-
-    # Signatures and receipts
+    # What was signed
 
     def add_signature(self, session_id: bytes, name: str, signature: bytes) -> None:
         """Remember a checked approval."""
         with self.transaction() as db:
-            row = (session_id, name, signature)
-            db.execute("INSERT OR REPLACE INTO signatures VALUES (?, ?, ?)", row)
-            self._log(db, session_id, f"{name} approved")
+            insert = "INSERT OR IGNORE INTO signatures VALUES (?, ?, ?)"
+            if db.execute(insert, (session_id, name, signature)).rowcount:
+                self.log(session_id, audit.Event.APPROVED, name=name)
 
-    def add_receipts(self, receipts: Sequence[Receipt]) -> None:
-        """Remember checked receipts, in place of earlier ones of the same member."""
+    def add_statement(self, statement: Statement) -> None:
+        """Remember a checked statement, in place of an earlier one of the same kind, name and member."""
+        member = statement.member if isinstance(statement, Receipt) else ""
+        row = (statement.session_id, statement.KIND, statement.name, member, statement.to_text())
         with self.transaction() as db:
-            for r in receipts:
-                row = (r.session_id, r.member, r.node, r.rows, *r.digests, r.signature)
-                db.execute("INSERT OR REPLACE INTO receipts VALUES (?, ?, ?, ?, ?, ?, ?)", row)
-            self._log(db, receipts[0].session_id, f"{receipts[0].member} contributed {receipts[0].rows} keys")
+            db.execute("INSERT OR REPLACE INTO statements VALUES (?, ?, ?, ?, ?)", row)
 
-    def contributed(self, session_id: bytes) -> dict[str, int]:
-        """Number of keys of each member that has shown receipts."""
-        return {r.member: r.rows for r in self.receipts(session_id)}
+    def commitments(self, session_id: bytes) -> dict[str, Commitment]:
+        """What members have committed to and shown to be held, by member."""
+        return {c.name: c for c in self._statements(session_id, Commitment)}
 
-    def receipts(self, session_id: bytes) -> list[Receipt]:
-        """All receipts of a session."""
-        query = "SELECT session, member, node, rows, digest_a, digest_b, signature FROM receipts WHERE session = ?"
-        rows = self._connection.execute(query, (session_id,))
-        return [Receipt(s, member, node, n, (a, b), signature) for s, member, node, n, a, b, signature in rows]
+    def completions(self, session_id: bytes) -> list[Completion]:
+        """Which committee nodes have computed the newest attempt."""
+        return self._statements(session_id, Completion)
 
-    # Shares and results
+    def _statements(self, session_id: bytes, kind: type[AnyStatement]) -> list[AnyStatement]:
+        query = "SELECT statement FROM statements WHERE session = ? AND kind = ? ORDER BY name, member"
+        return [kind.from_text(row[0]) for row in self.read(query, (session_id, kind.KIND))]
 
-    def add_chunk(self, owner: bytes, part: int, body: bytes) -> None:
-        """Keep one piece of an upload or a result under its owner's id."""
+    def tell(self, session_id: bytes, name: str) -> None:
+        """Remember that a committee node knows how the session ended."""
         with self.transaction() as db:
-            db.execute("INSERT INTO chunks VALUES (?, ?, ?)", (owner, part, body))
+            db.execute("INSERT OR IGNORE INTO told VALUES (?, ?)", (session_id, name))
 
-    def chunks(self, owner: bytes) -> Iterator[bytes]:
-        """The pieces, in order; read one by one, since an open read would keep deleted bytes in the log file."""
-        query = "SELECT part, body FROM chunks WHERE owner = ? AND part > ? ORDER BY part LIMIT 1"
-        part = -1
-        while rows := self._connection.execute(query, (owner, part)).fetchall():
-            part, body = rows[0]
-            yield body
+    def told(self, session_id: bytes) -> set[str]:
+        """The committee nodes that know how the session ended."""
+        return {row[0] for row in self.read("SELECT name FROM told WHERE session = ?", (session_id,))}
 
-    def drop_chunks(self, owner: bytes) -> None:
-        """Delete an upload that was not finished."""
+    # Consent
+
+    def add_consent(self, session_id: bytes, person: str) -> None:
+        """Remember that a person at this node consents to a session."""
         with self.transaction() as db:
-            db.execute("DELETE FROM chunks WHERE owner = ?", (owner,))
+            insert = "INSERT OR IGNORE INTO consents VALUES (?, ?, ?)"
+            if db.execute(insert, (session_id, person, self.clock().isoformat())).rowcount:
+                self.log(session_id, audit.Event.CONSENTED, person=person)
 
-    def add_contribution(self, session_id: bytes, c: StoredContribution) -> None:
-        """Make a finished upload the member's contribution; an earlier one is deleted.
+    def consents(self, session_id: bytes) -> dict[str, str]:
+        """Who at this node has consented, and when."""
+        return dict(self.read("SELECT person, at FROM consents WHERE session = ? ORDER BY at", (session_id,)))
 
-        Raises:
-            SessionRefused: the session is being computed or over.
-        """
+    # The audit log
+
+    def log(self, session_id: bytes, event: audit.Event, **facts: Any) -> None:
+        """Add an entry to the log; never with record values, keys or shares."""
         with self.transaction() as db:
-            query = "SELECT state, sealed FROM sessions WHERE id = ?"
-            state, sealed = db.execute(query, (session_id,)).fetchone()
-            if State(state) not in (State.APPROVED, State.READY, State.ABORTED):
-                raise SessionRefused("The session is being computed or over; contributions are closed.")
-            if sealed:
-                raise SessionRefused("The lists of this session have been compared; they cannot be changed any more.")
-            key = (session_id, c.member)
-            old = "SELECT upload FROM contributions WHERE session = ? AND member = ?"
-            db.execute(f"DELETE FROM chunks WHERE owner IN ({old})", key)  # noqa: S608 - a constant query
-            row = (*key, c.upload, c.rows, *c.seeds, *c.digests)
-            db.execute("INSERT OR REPLACE INTO contributions VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
-            self._log(db, session_id, f"received {c.rows} keys of {c.member}")
+            self._log.append(db, session_id, event, facts)
 
-    def contributions(self, session_id: bytes) -> dict[str, StoredContribution]:
-        """All contributions of a session, by member."""
-        query = "SELECT member, upload, rows, seed_a, seed_b, digest_a, digest_b FROM contributions WHERE session = ?"
-        rows = self._connection.execute(query, (session_id,))
-        return {m: StoredContribution(m, upload, n, (sa, sb), (da, db)) for m, upload, n, sa, sb, da, db in rows}
+    def entries(self, session_id: bytes) -> list[Entry]:
+        """The log of a session, or of the node itself where the id is empty."""
+        return self._log.entries(self._connection, session_id)
 
-    def add_results(self, session_id: bytes, attempt: int, parts: dict[str, bytes], event: str) -> None:
-        """Keep this node's part of every member's result and end the run, all at once.
+    def audited(self) -> list[bytes]:
+        """Every session with entries; the node itself is the empty id."""
+        return [row[0] for row in self.read("SELECT DISTINCT session FROM entries ORDER BY session")]
 
-        Raises:
-            SessionRefused: the attempt is no longer the session's.
-        """
+    def heads(self, session_id: bytes) -> list[Head]:
+        """How others said that their logs of a session stand, and how this node's does."""
+        query = "SELECT node, number, hash, signature FROM heads WHERE session = ? ORDER BY node, number"
+        rows = self.read(query, (session_id,))
+        others = [Head(node, session_id, number, digest, signature) for node, number, digest, signature in rows]
+        own = self._log.head(self._connection, session_id)
+        return [*others, *([own] if own else [])]
+
+    def latest_heads(self, session_id: bytes) -> list[Head]:
+        """Of each party the head of its longest log."""
+        return list({head.node: head for head in self.heads(session_id)}.values())
+
+    def add_heads(self, heads: Iterable[Head]) -> None:
+        """Remember checked heads of other parties."""
         with self.transaction() as db:
-            row = db.execute("SELECT state, attempt FROM sessions WHERE id = ?", (session_id,)).fetchone()
-            if row[1] != attempt:
-                raise SessionRefused(f"Attempt {attempt} has been replaced by attempt {row[1]}.")
-            for member, part in parts.items():
-                owner = os.urandom(16)
-                db.execute("INSERT INTO results VALUES (?, ?, ?)", (session_id, member, owner))
-                for number, start in enumerate(range(0, len(part), MAX_MESSAGE_BYTES)):
-                    body = part[start : start + MAX_MESSAGE_BYTES]
-                    db.execute("INSERT INTO chunks VALUES (?, ?, ?)", (owner, number, body))
-            update = "UPDATE sessions SET state = ? WHERE id = ?"
-            db.execute(update, (after(State(row[0]), Event.FINISH).value, session_id))
-            self._log(db, session_id, event)
-
-    def result(self, session_id: bytes, member: str) -> Iterator[bytes] | None:
-        """The pieces of this node's part of a member's result, or None."""
-        query = "SELECT chunks FROM results WHERE session = ? AND member = ?"
-        row = self._connection.execute(query, (session_id, member)).fetchone()
-        return None if row is None else self.chunks(row[0])
-
-    def delete_shares(self, session_id: bytes, event: Event, reason: str) -> None:
-        """Delete a session's shares and results, overwrite their pages, and take the session to its end."""
-        with self.transaction() as db:
-            self._delete(db, session_id, "contributions", "upload")
-            self._delete(db, session_id, "results", "chunks")
-            row = db.execute("SELECT state FROM sessions WHERE id = ?", (session_id,)).fetchone()
-            state = after(State(row[0]), event).value
-            db.execute("UPDATE sessions SET state = ?, reason = ? WHERE id = ?", (state, reason, session_id))
-            self._log(db, session_id, f"shares and results deleted: {reason}")
-        if not self.overwrite_log():
-            self.log(session_id, "pages of deleted shares are overwritten when the node is started again")
-
-    def _delete(self, db: sqlite3.Connection, session_id: bytes, table: str, column: str) -> None:
-        """Delete a session's rows of a table, and the chunks that its column owns."""
-        owners = f"SELECT {column} FROM {table} WHERE session = ?"  # noqa: S608 - constant names
-        db.execute(f"DELETE FROM chunks WHERE owner IN ({owners})", (session_id,))  # noqa: S608
-        db.execute(f"DELETE FROM {table} WHERE session = ?", (session_id,))  # noqa: S608
-
-    def recover(self, reason: str) -> None:
-        """After a restart: end runs that were cut off, and delete uploads that were not finished."""
-        for session_id in self.session_ids():
-            if self.get(session_id).state is State.RUNNING:
-                self.change(session_id, Event.ABORT, reason)
-        with self.transaction() as db:
-            owned = "SELECT upload FROM contributions UNION SELECT chunks FROM results"
-            db.execute(f"DELETE FROM chunks WHERE owner NOT IN ({owned})")  # noqa: S608 - a constant query
+            self._log.add_heads(db, list(heads))

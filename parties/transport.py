@@ -25,7 +25,7 @@ import grpc
 from mpc.channel import MAX_MESSAGE_BYTES, Mailbox
 from mpc.committee import PartyId
 from mpc.errors import MpcError, PeerError
-from parties import errors
+from parties import errors, protocols
 from parties.config import Config
 from parties.errors import ConfigError, PeerIdentityError, PeerUnavailable, ServiceError, SessionAborted
 from parties.federation import Federation, Node
@@ -135,32 +135,33 @@ def _unavailable(node: str, details: str) -> ServiceError:
 
 
 def dial(identity: Identity, node: Node) -> grpc.Channel:
-    """A connection to a node, to be closed after use; only the pinned certificate is accepted.
+    """A connection to a node, to be closed after use; only its pinned certificates are accepted.
 
     Raises:
         ConfigError: the node has no address.
     """
     if not node.address:
         raise ConfigError(f"{node.name} has no address in federation.toml, so it cannot be called.")
-    credentials = grpc.ssl_channel_credentials(node.certificate, identity.tls_key, identity.certificate)
+    pinned = b"".join(node.certificates)
+    credentials = grpc.ssl_channel_credentials(pinned, identity.tls_key, identity.certificate)
     options = [*_CALLER_OPTIONS, ("grpc.ssl_target_name_override", tls_name(node.name))]
-    return grpc.secure_channel(node.address, credentials, options)
+    return protocols.announced(grpc.secure_channel(node.address, credentials, options))
 
 
 def listen(config: Config, add_services: Callable[[grpc.Server], None]) -> grpc.Server:
-    """Start serving on the node's port.
+    """Start serving on the node's port; what the node shows and whom it accepts follows its files without a restart.
 
     Raises:
         ConfigError: no address, or it cannot be used.
     """
     if not config.listen:
         raise ConfigError(f"{config.folder / 'node.toml'}: `listen` is empty; a node that serves needs HOST:PORT.")
-    identity, federation = config.identity(), config.federation()
-    pinned = b"".join(node.certificate for node in federation.nodes.values())
-    pair = [(identity.tls_key, identity.certificate)]
-    credentials = grpc.ssl_server_credentials(pair, root_certificates=pinned, require_client_auth=True)
+    shown = _Shown(config)
+    changed = cast("Callable[[], grpc.ServerCertificateConfiguration]", shown.changed)  # the stubs forget None
+    credentials = grpc.dynamic_ssl_server_credentials(shown.now(), changed, require_client_authentication=True)
     pool = ThreadPoolExecutor(THREADS)
-    server = grpc.server(pool, options=_LISTENER_OPTIONS, maximum_concurrent_rpcs=2 * THREADS)
+    gate = protocols.Gate(config.name)
+    server = grpc.server(pool, interceptors=[gate], options=_LISTENER_OPTIONS, maximum_concurrent_rpcs=2 * THREADS)
     add_services(server)
     try:
         server.add_secure_port(config.listen, credentials)
@@ -168,6 +169,31 @@ def listen(config: Config, add_services: Callable[[grpc.Server], None]) -> grpc.
         raise ConfigError(f"Cannot listen on {config.listen}; is another program using the port?") from None
     server.start()
     return server
+
+
+class _Shown:
+    """What a listener shows and the certificates that it accepts.
+
+    gRPC asks at every new connection. Connections that were there before are held to it at every call: see `Caller`.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._last = config.identity(), config.federation()
+
+    def now(self) -> grpc.ServerCertificateConfiguration:
+        """As the files said when last asked."""
+        identity, federation = self._last
+        pinned = b"".join(pem for node in federation.nodes.values() for pem in node.certificates)
+        return grpc.ssl_server_certificate_configuration([(identity.tls_key, identity.certificate)], pinned)
+
+    def changed(self) -> grpc.ServerCertificateConfiguration | None:
+        """As the files say; None where that is as before."""
+        identity, federation = self._config.identity(), self._config.federation()
+        if identity is self._last[0] and federation is self._last[1]:
+            return None
+        self._last = identity, federation
+        return self.now()
 
 
 class ExchangeChannel:

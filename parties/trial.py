@@ -95,7 +95,7 @@ def run_session(
     seconds = Seconds()
     with seconds.timed("propose"):
         session_id = operator.propose(manifest).session_id
-        record = operator.coordinator.get(session_id)[0]
+        record = operator.coordinator.get(session_id).record
     with ThreadPoolExecutor(16) as pool:
         with seconds.timed("approve"):
             members = {name: Member(federation.configs[name], show) for name in record.manifest.participants}
@@ -294,7 +294,7 @@ def bench(federation: Loopback, rows: int, overlap: float, show: Progress) -> di
     with outcome.seconds.timed("results"):
         for name in federation.members:
             member = Member(federation.configs[name])
-            found[name] = member.fetch(outcome.record, rows)
+            found[name] = member.fetch(member.coordinator.get(outcome.record.id), rows)
     total = rows * len(federation.members)
     report = outcome.report()
     report |= {

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import cast
 
+from parties.audit import Head
 from parties.errors import InputError
 from parties.lifecycle import State
 from parties.manifest import MAX_MANIFEST_BYTES, MAX_MEMBERS, MAX_RECORDS, MAX_RULES, NAME, Manifest, from_bytes
-from parties.store import Receipt, SessionRecord
+from parties.statements import Commitment, Completion, Receipt
+from parties.store import SessionRecord
+from protos.matchbit.v1 import committee_pb2
 from protos.matchbit.v1 import session_pb2 as pb
 
 SESSION_ID_BYTES = 32
@@ -70,15 +73,47 @@ def state_of(value: int) -> State:
     return _FROM_STATES[value]
 
 
+def commitment_to_pb(c: Commitment) -> pb.Commitment:
+    """A commitment on the wire."""
+    return pb.Commitment(
+        session_id=c.session_id,
+        member=c.name,
+        records=c.records,
+        new_records=c.new_records,
+        keys=c.keys,
+        digests=c.digests,
+        signature=c.signature,
+    )
+
+
+def commitment_of(message: pb.Commitment) -> Commitment:
+    """A commitment from a peer, its signature not yet checked.
+
+    Raises:
+        InputError: a field is malformed.
+    """
+    if max(message.records, message.new_records) > MAX_RECORDS or message.keys > MAX_RECORDS * MAX_RULES:
+        raise InputError("A commitment is to more than any session allows.")
+    if len(message.digests) != 3:
+        raise InputError("A commitment must have the digests of three components.")
+    return Commitment(
+        session_id=sized(message.session_id, SESSION_ID_BYTES, "session_id"),
+        name=name_of(message.member),
+        records=message.records,
+        new_records=message.new_records,
+        keys=message.keys,
+        digests=tuple(sized(d, DIGEST_BYTES, "digest") for d in message.digests),
+        signature=sized(message.signature, SIGNATURE_BYTES, "signature"),
+    )
+
+
 def receipt_to_pb(receipt: Receipt) -> pb.Receipt:
     """A receipt on the wire."""
     return pb.Receipt(
         session_id=receipt.session_id,
         member=receipt.member,
-        node=receipt.node,
-        rows=receipt.rows,
-        digest_a=receipt.digests[0],
-        digest_b=receipt.digests[1],
+        node=receipt.name,
+        commitment=receipt.commitment,
         signature=receipt.signature,
     )
 
@@ -89,20 +124,85 @@ def receipt_of(message: pb.Receipt) -> Receipt:
     Raises:
         InputError: a field is malformed.
     """
-    if message.rows > MAX_RECORDS * MAX_RULES:
-        raise InputError("A receipt is for more keys than any session allows.")
     return Receipt(
         session_id=sized(message.session_id, SESSION_ID_BYTES, "session_id"),
+        name=name_of(message.node),
         member=name_of(message.member),
-        node=name_of(message.node),
-        rows=message.rows,
-        digests=(sized(message.digest_a, DIGEST_BYTES, "digest_a"), sized(message.digest_b, DIGEST_BYTES, "digest_b")),
+        commitment=sized(message.commitment, DIGEST_BYTES, "commitment"),
         signature=sized(message.signature, SIGNATURE_BYTES, "signature"),
     )
 
 
-def session_to_pb(record: SessionRecord, contributed: Mapping[str, int], progress: tuple[str, int, int]) -> pb.Session:
+def completion_to_pb(completion: Completion) -> pb.Completion:
+    """A completion on the wire."""
+    return pb.Completion(
+        session_id=completion.session_id,
+        node=completion.name,
+        attempt=completion.attempt,
+        contributions=completion.contributions,
+        signature=completion.signature,
+    )
+
+
+def completion_of(message: pb.Completion) -> Completion:
+    """A completion from a peer, its signature not yet checked.
+
+    Raises:
+        InputError: a field is malformed.
+    """
+    return Completion(
+        session_id=sized(message.session_id, SESSION_ID_BYTES, "session_id"),
+        name=name_of(message.node),
+        attempt=message.attempt,
+        contributions=sized(message.contributions, DIGEST_BYTES, "contributions"),
+        signature=sized(message.signature, SIGNATURE_BYTES, "signature"),
+    )
+
+
+def head_to_pb(head: Head) -> pb.Head:
+    """A head on the wire."""
+    return pb.Head(
+        session_id=head.session, node=head.node, number=head.number, hash=head.hash, signature=head.signature
+    )
+
+
+def head_of(message: pb.Head) -> Head:
+    """A head from a peer, its signature not yet checked.
+
+    Raises:
+        InputError: a field is malformed.
+    """
+    if not 0 < message.number < 1 << 63:
+        raise InputError("A head is of an entry that no log has.")
+    return Head(
+        session=sized(message.session_id, SESSION_ID_BYTES, "session_id"),
+        node=name_of(message.node),
+        number=message.number,
+        hash=sized(message.hash, DIGEST_BYTES, "hash"),
+        signature=sized(message.signature, SIGNATURE_BYTES, "signature"),
+    )
+
+
+@dataclass(frozen=True)
+class View:
+    """A session as its coordinator tells it.
+
+    Attributes:
+        record: terms, state, signatures.
+        commitments: of the members that have contributed, by name.
+        completions: of the committee nodes that have computed the newest attempt.
+        progress: (phase, rows done, rows in all).
+    """
+
+    record: SessionRecord
+    commitments: dict[str, Commitment]
+    completions: tuple[Completion, ...]
+    progress: tuple[str, int, int]
+
+
+def view_to_pb(view: View) -> pb.Session:
     """A session on the wire."""
+    record = view.record
     return pb.Session(
         session_id=record.id,
         manifest=record.manifest.to_bytes(),
@@ -110,12 +210,13 @@ def session_to_pb(record: SessionRecord, contributed: Mapping[str, int], progres
         reason=record.reason,
         attempt=record.attempt,
         signatures=[pb.Signature(name=n, signature=s) for n, s in sorted(record.signatures.items())],
-        contributions=[pb.Contribution(member=name, rows=rows) for name, rows in contributed.items()],
-        progress=pb.Progress(phase=progress[0], rows_done=progress[1], rows_total=progress[2]),
+        commitments=[commitment_to_pb(c) for c in view.commitments.values()],
+        completions=[completion_to_pb(c) for c in view.completions],
+        progress=pb.Progress(phase=view.progress[0], rows_done=view.progress[1], rows_total=view.progress[2]),
     )
 
 
-def session_of(message: pb.Session) -> tuple[SessionRecord, dict[str, int], tuple[str, int, int]]:
+def view_of(message: pb.Session) -> View:
     """A session from the coordinator: the manifest is checked against the id, signatures are not yet.
 
     Raises:
@@ -124,9 +225,44 @@ def session_of(message: pb.Session) -> tuple[SessionRecord, dict[str, int], tupl
     manifest = manifest_of(message.manifest)
     if manifest.session_id != message.session_id:
         raise InputError("The session's id is not the digest of its manifest.")
-    if len(message.signatures) > MAX_MEMBERS + 3 or len(message.contributions) > MAX_MEMBERS:
-        raise InputError("The session has more signatures or contributions than parties.")
+    too_many = len(message.signatures) > MAX_MEMBERS + 3 or len(message.completions) > 3
+    if too_many or len(message.commitments) > MAX_MEMBERS:
+        raise InputError("The session has more signatures or statements than parties.")
     signatures = {name_of(s.name): sized(s.signature, SIGNATURE_BYTES, "signature") for s in message.signatures}
     record = SessionRecord(manifest, state_of(message.state), reason_of(message.reason), message.attempt, signatures)
+    commitments = {c.name: c for c in map(commitment_of, message.commitments)}
     progress = (reason_of(message.progress.phase), message.progress.rows_done, message.progress.rows_total)
-    return record, {name_of(c.member): c.rows for c in message.contributions}, progress
+    return View(record, commitments, tuple(map(completion_of, message.completions)), progress)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How a committee node says that a session's newest attempt goes there.
+
+    Attributes:
+        state: where the session is at the node.
+        reason: why it failed.
+        attempt: the newest one that the node began; 0 for none.
+        progress: (phase, rows done, rows in all).
+        retriable: whether another attempt may succeed where this one failed.
+        completion: the node's signed statement, once it has computed.
+    """
+
+    state: State
+    reason: str = ""
+    attempt: int = 0
+    progress: tuple[str, int, int] = ("", 0, 0)
+    retriable: bool = True
+    completion: Completion | None = None
+
+
+def answer_of(message: committee_pb2.GetRunResponse) -> Answer:
+    """A committee node's answer; the completion's signature is not checked yet.
+
+    Raises:
+        InputError: malformed.
+    """
+    progress = (reason_of(message.progress.phase), message.progress.rows_done, message.progress.rows_total)
+    completion = completion_of(message.completion) if message.HasField("completion") else None
+    state, reason = state_of(message.state), reason_of(message.reason)
+    return Answer(state, reason, message.attempt, progress, message.retriable, completion)

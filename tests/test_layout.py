@@ -11,9 +11,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 IMPURE = {"socket", "os", "time", "logging", "grpc", "sqlite3", "subprocess", "pathlib"}
-GRPC = {"transport", "node", "coordinator", "member", "cli", "calls", "loopback"}
+GRPC = {"transport", "node", "coordinator", "member", "cli", "calls", "loopback", "service", "protocols", "partners"}
 """The channel, the servicers, the calling side, and what waits for daemons to answer."""
-PB2 = {"wire", "node", "coordinator", "member", "transport", "calls"}
+PB2 = {"wire", "node", "coordinator", "member", "transport", "calls", "service", "partners"}
 MAX_LINES = 400
 
 

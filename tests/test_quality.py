@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from parties.manifest import rules_from_toml
+from parties.manifestfile import rules_from_toml
 from parties.rules import Rule
 from tests.quality import measure, report, rulesets, samples
 from tests.quality.evaluate import Evaluation, by_rules, why_missed

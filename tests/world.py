@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from mpc.channel import MAILBOX_BYTES, InMemoryChannel, Mailbox
 from mpc.committee import PARTIES, PartyId
+from mpc.dummies import Noise
 from mpc.engine import CHUNK_ROWS, Inputs
 from mpc.errors import MpcError
 from mpc.matching import Reveal
@@ -237,13 +238,22 @@ def shares(value: Array, seed: int = 0) -> tuple[Any, Any, Any]:
     return deal(share(value, *masks))
 
 
+SECRETS = tuple(bytes([component]) * 32 for component in PARTIES)
+
+
 def dealt(
     lists: Sequence[Array],
     reveal: Reveal = Reveal.FLAG,
     chunk_rows: int = CHUNK_ROWS,
     seed: int = 0,
+    *,
+    noise: Noise | None = None,
+    secrets: Sequence[bytes] = SECRETS,
 ) -> tuple[Inputs, Inputs, Inputs]:
-    """What honest members with these lists of keys, (keys, 2) uint64 each, give the three parties."""
+    """What honest members with these lists of keys, (keys, 2) uint64 each, give the three parties.
+
+    `secrets` fix the noise: that of each component's two holders.
+    """
     counts = tuple(len(keys) for keys in lists)
     dealt_rows = shares(np.concatenate(lists), seed)
     cuts = np.cumsum(counts)[:-1].tolist()
@@ -251,6 +261,7 @@ def dealt(
     def inputs(party: PartyId) -> Inputs:
         rows = dealt_rows[party]
         a, b = ([digest(part) for part in np.split(component, cuts)] for component in (rows.a, rows.b))
-        return Inputs(b"t" * 32, counts, tuple(zip(a, b, strict=True)), rows, reveal, chunk_rows)
+        own = secrets[party], secrets[party.next]
+        return Inputs(b"t" * 32, counts, tuple(zip(a, b, strict=True)), rows, reveal, noise, own, chunk_rows)
 
     return inputs(PartyId.P0), inputs(PartyId.P1), inputs(PartyId.P2)

@@ -85,13 +85,14 @@ def test_a_pinned_certificate_speaks_for_its_own_name_only(federation: Federatio
         assert "not a peer" in caught.value.details()
 
 
-def test_nothing_below_tls_1_3(federation: Federation) -> None:
-    own = federation.configs["agency-c"]
+def test_nothing_below_tls_1_3(federation: Federation, tmp_path: Path) -> None:
+    own = federation.configs["agency-c"].identity()
+    (tmp_path / "both.pem").write_bytes(own.tls_key + own.certificate)
     host, port = federation.configs[NEUTRAL].listen.split(":")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    context.load_cert_chain(own.folder / "certificate.pem", own.folder / "tls-key.pem")
+    context.load_cert_chain(tmp_path / "both.pem")
     context.set_alpn_protocols(["h2"])
     with socket.create_connection((host, int(port))) as raw, context.wrap_socket(raw) as secure:
         assert secure.version() == "TLSv1.3"

@@ -16,6 +16,7 @@ import pytest
 import mpc
 from mpc import aes, bitslice, engine, multiply, reveal, session, shuffle
 from mpc.committee import PARTIES, PartyId
+from mpc.dummies import Dummies, Noise
 from mpc.session import Session
 from tests.mpc.arrays import random_array
 from tests.world import World, dealt, shares
@@ -184,6 +185,18 @@ def test_large_runs_stay_within_their_budget() -> None:
         cipher = [m for m in world.sent if m.sender == p and re.match(r"tag/(schedule|chunk\d+/round)", m.step)]
         assert 350 * rows < sum(m.payload_bytes for m in cipher) <= 365 * rows
         assert sent[p] <= 520 * rows
+
+
+def test_dummies_cost_what_rows_cost() -> None:
+    """And a member more in `agree`; without a round or a message of their own."""
+    noise = Noise(Dummies(1.0, 1e-6), 4, MEMBERS)
+    rows = ROWS - noise.rows
+    inputs = dealt(np.split(np.concatenate(KEYS)[:rows], [1, 2, 5]), noise=noise)
+    world, bare = (World().run(lambda s, i=i: engine.run(s, i[s.party], silent), 1) for i in (inputs, INPUTS))
+    cost = Cost.of(engine.run)
+    assert sum(counted(world).values()) == cost.each * ROWS + cost.fixed + 96
+    assert world.rounds == cost.rounds
+    assert {(m.sender, m.receiver, m.step) for m in world.sent} == {(m.sender, m.receiver, m.step) for m in bare.sent}
 
 
 def test_protocols_tell_what_they_cost_reveal_and_raise() -> None:

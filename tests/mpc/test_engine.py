@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from itertools import zip_longest
 
 import numpy as np
 import pytest
@@ -10,12 +11,13 @@ from hypothesis import strategies as st
 
 from mpc import engine
 from mpc.committee import PARTIES, PartyId
+from mpc.dummies import Dummies, Noise
 from mpc.engine import Inputs, Outputs
-from mpc.errors import DealingError, IntegrityError, MpcError
+from mpc.errors import DealingError, IntegrityError, MpcError, ShareError
 from mpc.matching import Reveal
 from mpc.replicated import Array
 from tests.mpc.arrays import SEEDS, random_array
-from tests.world import World, dealt, run_parties
+from tests.world import SECRETS, World, dealt, run_parties
 
 Keys = list[list[int]]
 """For each member its keys, as places in a pool of keys."""
@@ -34,7 +36,7 @@ def expected(members: Keys, reveal: Reveal) -> tuple[list[list], list[int]]:
     others = [[holders[key] - {member} for key in keys] for member, keys in enumerate(members)]
     shown = {Reveal.FLAG: lambda o: int(len(o) > 0), Reveal.COUNT: len, Reveal.MEMBERS: lambda o: o}[reveal]
     sizes = Counter(map(len, holders.values()))
-    return [[shown(o) for o in row] for row in others], [sizes[k] for k in range(max(sizes) + 1)]
+    return [[shown(o) for o in row] for row in others], [sizes[k] for k in range(max(sizes, default=0) + 1)]
 
 
 def learned(outputs: list[Outputs], reveal: Reveal) -> list[list]:
@@ -51,13 +53,24 @@ def run(inputs: tuple[Inputs, Inputs, Inputs], seed: int = 1, lanes: int = 3) ->
     return run_parties(lambda s: engine.run(s, inputs[s.party], silent, lanes), seed)
 
 
-def check(members: Keys, reveal: Reveal, seed: int = 1, chunk_rows: int = 1 << 16, lanes: int = 3) -> None:
+def check(
+    members: Keys,
+    reveal: Reveal,
+    seed: int = 1,
+    chunk_rows: int = 1 << 16,
+    lanes: int = 3,
+    *,
+    noise: Noise | None = None,
+) -> None:
+    """Members learn the same with and without noise, which is added to the group sizes that the committee sees."""
     pool = random_array(seed, (1 + max(max(keys, default=0) for keys in members), 2))
-    inputs = dealt([pool[np.array(keys, np.int64)] for keys in members], reveal, chunk_rows, seed)
+    inputs = dealt([pool[np.array(keys, np.int64)] for keys in members], reveal, chunk_rows, seed, noise=noise)
     outputs = run(inputs, seed, lanes)
     values, sizes = expected(members, reveal)
     assert learned(outputs, reveal) == values
-    assert all(list(o.group_sizes) == sizes for o in outputs)
+    for secret in SECRETS if noise else ():
+        sizes = [a + b for a, b in zip_longest(sizes, [0, *noise.groups(secret)], fillvalue=0)]
+    assert all(list(o.group_sizes) == np.trim_zeros(sizes, "b") for o in outputs)
 
 
 @st.composite
@@ -79,6 +92,28 @@ def lists(draw: st.DrawFn) -> Keys:
 def test_each_member_learns_its_matches(members: Keys, reveal: Reveal, seed: int, chunk: int, lanes: int) -> None:
     chunk = max(chunk, sum(map(len, members)) // 6)  # six chunks at most, for time
     check(members, reveal, seed, chunk, lanes)
+
+
+@settings(max_examples=12)
+@given(lists(), st.sampled_from(Reveal), SEEDS, st.sampled_from([0.5, 2.0, 8.0]), st.integers(1, 4))
+def test_dummies_change_what_the_committee_sees_alone(
+    members: Keys, reveal: Reveal, seed: int, epsilon: float, keys: int
+) -> None:
+    members = members if len(members) > 1 else [*members, []]
+    check(members, reveal, seed, noise=Noise(Dummies(epsilon, 1e-4), keys, len(members)))
+
+
+@pytest.mark.parametrize("reveal", Reveal)
+def test_dummies_alone(reveal: Reveal) -> None:
+    """Members without any key are told nothing."""
+    check([[], []], reveal, noise=Noise(Dummies(1.0, 1e-6), 1, 2))
+
+
+@pytest.mark.parametrize("reveal", Reveal)
+@pytest.mark.parametrize("noise", [None, Noise(Dummies(1.0, 1e-3), 1, 6)], ids=["exact", "noisy"])
+def test_absent_members(noise: Noise | None, reveal: Reveal) -> None:
+    """First, last and in between."""
+    check([[], [1, 2, 3], [], [], [3, 4, 2], []], reveal, noise=noise)
 
 
 @pytest.mark.parametrize("reveal", Reveal)
@@ -127,7 +162,7 @@ def agree(inputs: list[Inputs]) -> dict[PartyId, BaseException]:
 
 
 def three_members() -> list[Inputs]:
-    return list(dealt([random_array(member, (4, 2)) for member in range(3)]))
+    return list(dealt([random_array(member, (4, 2)) for member in range(3)], noise=Noise(Dummies(1.0, 1e-6), 2, 3)))
 
 
 @pytest.mark.parametrize("odd", PARTIES)
@@ -138,14 +173,17 @@ def three_members() -> list[Inputs]:
         {"counts": (4, 5, 3)},
         {"reveal": Reveal.COUNT},
         {"chunk_rows": 77},
+        {"noise": Noise(Dummies(1.0, 1e-6), 1, 3)},
+        {"noise": Noise(Dummies(0.5, 1e-6), 2, 3)},
+        {"noise": None},
         {"counts": (4, 8), "digests": ()},
     ],
-    ids=["terms", "counts", "reveal", "chunk_rows", "members"],
+    ids=["terms", "counts", "reveal", "chunk_rows", "keys", "epsilon", "no noise", "members"],
 )
 def test_other_terms_are_noticed(odd: PartyId, other: dict) -> None:
     inputs = three_members()
     if "digests" in other:
-        other = {**other, "digests": inputs[odd].digests[:2]}
+        other = {**other, "digests": inputs[odd].digests[:2], "noise": Noise(Dummies(1.0, 1e-6), 2, 2)}
     inputs[odd] = replace(inputs[odd], **other)
     errors = agree(inputs)
     own = [e for e in errors.values() if isinstance(e, IntegrityError)]
@@ -166,6 +204,58 @@ def test_a_member_who_deals_two_versions_is_named(component: int, member: int) -
     errors = agree(inputs)
     assert isinstance(errors[checker], DealingError)
     assert errors[checker].member == member
+
+
+@pytest.mark.parametrize("component", range(3))
+def test_a_party_that_adds_other_dummies_is_named(component: int) -> None:
+    """The two holders of a component would else compute on different rows, and open nonsense."""
+    inputs = three_members()
+    holder, checker = PartyId(component), PartyId(component).previous
+    inputs[holder] = replace(inputs[holder], secrets=(b"other", inputs[holder].secrets[1]))
+    error = agree(inputs)[checker]
+    assert isinstance(error, IntegrityError)
+    assert str(error) == f"integrity failure at step agree: party {component} adds other dummies"
+
+
+def test_every_attempt_has_the_same_noise_and_every_session_its_own() -> None:
+    lists = [random_array(member, (4, 2)) for member in range(3)]
+    noise = Noise(Dummies(0.1, 1e-6), 2, 3)
+    first = dealt(lists, noise=noise)
+    other = dealt(lists, noise=noise, secrets=[b"another session's"] * 3)
+    seen = [run(inputs, seed)[0].group_sizes for inputs, seed in ((first, 1), (first, 2), (other, 1))]
+    assert seen[0] == seen[1] != seen[2]
+    assert len({sum(size * number for size, number in enumerate(sizes)) for sizes in seen}) == 1
+
+
+@pytest.mark.parametrize("pair", PARTIES)
+def test_the_third_party_is_sent_nothing_of_a_pairs_dummies(pair: PartyId) -> None:
+    """With another secret of a pair the third party has the same rows, and is sent messages of the same lengths."""
+    third, views, rows = pair.next, [], []
+    for secret in (b"one", b"other"):
+        secrets = [secret if p == pair else b"same" for p in PARTIES]
+        lists = [random_array(member, (4, 2)) for member in range(2)]
+        inputs = dealt(lists, noise=Noise(Dummies(1.0, 0.1), 1, 2), secrets=secrets)
+        world = World().run(lambda s, i=inputs: engine.run(s, i[s.party], silent, 1), 1)
+        assert not world.errors
+        of_both = [m for sent in world.received(third).values() for m in sent]
+        views.append([(m.step, len(m.message), m.message if m.step.startswith("agree") else b"") for m in of_both])
+        gathered = engine.gather(third, inputs[third])
+        rows.append((gathered.a.tobytes(), gathered.b.tobytes()))
+    assert views[0] == views[1]
+    assert rows[0] == rows[1]
+
+
+@pytest.mark.parametrize("change", [{"secrets": (b"", b"")}, {"noise": Noise(Dummies(1.0, 1e-6), 1, 4)}])
+def test_noise_that_does_not_fit(change: dict) -> None:
+    with pytest.raises(ShareError):
+        replace(three_members()[0], **change)
+
+
+def test_secrets_are_not_shown() -> None:
+    shown = repr(three_members()[0])
+    assert "noise=Noise(" in shown
+    assert "secrets" not in shown
+    assert repr(SECRETS[0])[2:-1] not in shown
 
 
 def test_the_first_member_at_fault_is_named() -> None:

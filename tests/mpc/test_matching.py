@@ -76,11 +76,11 @@ def test_counts_above_a_byte() -> None:
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=200))
-def test_member_masks_have_one_bit(counts: list[int]) -> None:
-    masks = reconstruct(tuple(member_masks(p, tuple(counts)) for p in PARTIES))
-    assert masks.shape == (sum(counts), -(-len(counts) // 64))
+def test_member_masks_have_one_bit_and_dummies_none(counts: list[int]) -> None:
+    masks = reconstruct(tuple(member_masks(p, tuple(counts), sum(counts) + 3) for p in PARTIES))
+    assert masks.shape == (sum(counts) + 3, -(-len(counts) // 64))
     expected = [{member} for member, count in enumerate(counts) for _ in range(count)]
-    assert [members_of(row) for row in masks] == expected
+    assert [members_of(row) for row in masks] == [*expected, set(), set(), set()]
 
 
 @pytest.mark.parametrize("members", [1, 2, 63, 64, 65, 128, 200])
@@ -91,7 +91,7 @@ def test_members(members: int) -> None:
     held[0] = [0, 1]
     rows = [(member, key) for member, keys in enumerate(held) for key in keys]
     order = rng.permutation(len(rows))
-    masks = reconstruct(tuple(member_masks(p, tuple(map(len, held))) for p in PARTIES))[order]
+    masks = reconstruct(tuple(member_masks(p, tuple(map(len, held)), len(rows)) for p in PARTIES))[order]
     groups = group(random_array(1, (12, 2))[[rows[k][1] for k in order]])
     dealt = shares(masks, members)
     result = reconstruct(tuple(other_members(p, groups, dealt[p], Reveal.MEMBERS) for p in PARTIES))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from mpc.committee import PARTIES, PartyId
 from mpc.errors import ShareError
-from mpc.replicated import Share, deal, public, reconstruct, share
+from mpc.replicated import Share, concatenate, deal, public, reconstruct, share
 from tests.mpc.arrays import SEEDS, random_array
 from tests.world import shares
 
@@ -40,6 +40,14 @@ def test_linear(shape: tuple[int, ...], dtype: str, seed: int) -> None:
 def test_indexing() -> None:
     x = random_array(1, (5, 3))
     assert np.array_equal(reconstruct(tuple(s[1:4, 0] for s in shares(x))), x[1:4, 0])
+
+
+def test_concatenation() -> None:
+    x, y = random_array(1, (5, 3)), random_array(2, (2, 3))
+    both = [concatenate(pair) for pair in zip(shares(x), shares(y), strict=True)]
+    assert np.array_equal(reconstruct(tuple(both)), np.concatenate([x, y]))
+    wide = [concatenate([s, s], axis=1) for s in shares(x)]
+    assert np.array_equal(reconstruct(tuple(wide)), np.hstack([x, x]))
 
 
 @given(st.sampled_from(PARTIES), st.sampled_from("ab"), st.integers(0, 11), st.integers(0, 63))

@@ -6,11 +6,14 @@ A broken protocol must fail the same statistics.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from mpc import engine, shuffle
 from mpc.committee import PARTIES, PartyId
+from mpc.dummies import Dummies, Noise
 from mpc.engine import Inputs
 from mpc.matching import Reveal
 from mpc.prss import Prss
@@ -36,7 +39,7 @@ def quantile(freedom: int) -> float:
 LIMIT = quantile(255)
 
 
-def inputs(case: int, reveal: Reveal) -> tuple[Inputs, Inputs, Inputs]:
+def inputs(case: int, reveal: Reveal, noise: Noise | None = None) -> tuple[Inputs, Inputs, Inputs]:
     """Two cases of equal leakage: other keys, and each is shared by another pair, or all by the first two members.
 
     Keys are far from uniform (small numbers), so that whatever shows of them shows in the statistics.
@@ -53,11 +56,13 @@ def inputs(case: int, reveal: Reveal) -> tuple[Inputs, Inputs, Inputs]:
         held += [next(fresh) for _ in range(KEYS - len(held))]
     keys = [rng.permutation(np.array(held, np.uint64)) for held in members]
     lists = [np.stack([k, k * np.uint64(3) % np.uint64(1000)], axis=1) for k in keys]
-    return dealt(lists, reveal, seed=50 + case)
+    return dealt(lists, reveal, seed=50 + case, noise=noise)
 
 
-def session(case: int, reveal: Reveal = Reveal.FLAG) -> tuple[World, tuple[Inputs, Inputs, Inputs]]:
-    given = inputs(case, reveal)
+def session(
+    case: int, reveal: Reveal = Reveal.FLAG, noise: Noise | None = None
+) -> tuple[World, tuple[Inputs, Inputs, Inputs]]:
+    given = inputs(case, reveal, noise)
     world = World().run(lambda s: engine.run(s, given[s.party], lambda *_: None), seed=90 + case)
     assert not world.errors
     return world, given
@@ -78,7 +83,7 @@ def histograms(world: World, given: tuple[Inputs, ...], party: PartyId) -> dict[
     messages = received(world, party)
     everything = np.concatenate([payload(m) for m in messages])
     samples = {"all": everything}
-    rows = given[party].rows
+    rows = engine.gather(party, replace(given[party], reveal=Reveal.FLAG))
     for name, own in (("a", rows.a), ("b", rows.b), ("a + b", rows.a ^ rows.b)):
         mine = np.ascontiguousarray(own).reshape(-1).view(np.uint8)
         like = [payload(m) for m in messages if len(payload(m)) == mine.size]
@@ -151,6 +156,11 @@ def failures(world: World, given: tuple[Inputs, ...]) -> set[tuple[PartyId, str]
         for name, counts in histograms(world, given, party).items()
         if uniformity(counts) >= LIMIT
     }
+
+
+def test_a_view_with_dummies_looks_random() -> None:
+    """Dummies are dealt with two components of zeros: nothing of that shows in what is sent."""
+    assert not failures(*session(0, noise=Noise(Dummies(0.5, 1e-6), 2, 3)))
 
 
 def test_a_multiplication_without_its_mask_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,6 +34,7 @@ def manifest(**changes: Any) -> Manifest:
     terms: dict[str, Any] = {
         "title": "Winter cash",
         "purpose": "deconfliction before distribution",
+        "legal_basis": "",
         "coordinator": "hub",
         "members": ("agency-a", "agency-b", "agency-c"),
         "committee": ("agency-a", "agency-b", "neutral"),
@@ -42,10 +43,15 @@ def manifest(**changes: Any) -> Manifest:
         "country": "UA",
         "reveal": "flag",
         "max_records": 1000,
+        "min_records": 1,
+        "max_sessions": 1000,
+        "period_days": 30,
+        "dummies": None,
         "created": "2026-11-20T12:00:00+00:00",
         "expires": "2026-12-31T00:00:00+00:00",
         "retention_days": 7,
     } | changes
+    terms = {"min_members": len(terms["members"]), "max_new_records": terms["max_records"]} | terms
     names = dict.fromkeys((*terms["members"], *terms["committee"], terms["coordinator"]))
     return Manifest(**({"nodes": {name: hashlib.sha256(name.encode()).hexdigest() for name in names}} | terms))
 

@@ -11,6 +11,7 @@ from parties import errors
 from parties.errors import (
     FROM_STATUS,
     TABLE,
+    AuditError,
     ConfigError,
     InputError,
     PeerIdentityError,
@@ -39,6 +40,7 @@ EXPECTED = {
     PeerError(0, "s", "timeout"): ("ABORTED", 4),
     IntegrityError("s"): ("DATA_LOSS", 5),
     ResultError("x"): ("DATA_LOSS", 5),
+    AuditError("x"): ("DATA_LOSS", 5),
     StorageError("x"): ("UNAVAILABLE", 4),
     ShareError("x"): ("INTERNAL", 1),
     PrssReuseError("x"): ("INTERNAL", 1),

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parties.errors import ConfigError
-from parties.manifest import MAX_RECORDS, MAX_RULES, TWO_AGENCIES, from_bytes, from_toml, rules_file, rules_from_toml
+from parties.manifest import MAX_RECORDS, MAX_RULES, TWO_AGENCIES, from_bytes
+from parties.manifestfile import from_toml, rules_file, rules_from_toml
 from tests.parties.samples import JARGON, NOW, digests, examples, manifest, toml
 
 DIGESTS = digests("agency-a", "agency-b", "agency-c", "neutral", "hub")

@@ -1,0 +1,337 @@
+"""What an operator should look at before others notice: keys, certificates, files, database, disk, clocks, partners.
+
+Nothing is changed by looking.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from pathlib import Path
+
+from parties import manifest, partners, policy, protocols, toml
+from parties.config import Config
+from parties.errors import ConfigError, ServiceError
+from parties.federation import Node
+from parties.identity import utc_now, valid_until
+from parties.partners import Answer
+from parties.schema import MIGRATIONS
+from parties.vault import KeyFile
+
+EXPIRES_SOON = timedelta(days=30)
+MIN_FREE_BYTES, FREE_PER_DATABASE = 2_000_000_000, 10
+"""Room that there should be: this much, and so many times the database's size."""
+SKEW_WARNING_S, SKEW_FAIL_S = 2.0, 60.0
+OVERDUE = timedelta(hours=1)
+"""A node that runs deletes much sooner."""
+LOCKED_S = 5.0
+
+
+class Verdict(Enum):
+    """How grave it is; the value is what people read."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAIL = "FAIL"
+
+
+class Part(Enum):
+    """What was looked at."""
+
+    SETTINGS = "settings"
+    STATE = "state"
+    PARTNERS = "partners"
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """One thing that was looked at.
+
+    Attributes:
+        part: of what.
+        subject: in a word or two.
+        verdict: how grave it is.
+        text: what is so, and what to do.
+    """
+
+    part: Part
+    subject: str
+    verdict: Verdict
+    text: str
+
+    def to_json(self) -> dict[str, str]:
+        """As a JSON object."""
+        return {
+            "part": self.part.value,
+            "subject": self.subject,
+            "verdict": self.verdict.value,
+            "text": self.text,
+        }
+
+
+Found = tuple[Verdict, str]
+Look = Callable[[Config], Iterator[Found]]
+
+
+def examine(config: Config) -> Iterator[Diagnosis]:
+    """Look at everything; what needs the node's keys is left out when they cannot be opened."""
+    keys = list(_seen(Part.SETTINGS, "keys", _keys, config))
+    yield from keys
+    openable = all(found.verdict is not Verdict.FAIL for found in keys)
+    looks: list[tuple[Part, str, Look, bool]] = [
+        (Part.SETTINGS, "key file", _key_file, False),
+        (Part.SETTINGS, "folder", _folder, False),
+        (Part.SETTINGS, "certificate", _certificate, True),
+        (Part.SETTINGS, "federation", _federation, True),
+        (Part.SETTINGS, "policy", _policy, False),
+        (Part.SETTINGS, "metrics", _metrics, False),
+        (Part.STATE, "database", _database, False),
+        (Part.STATE, "disk", _disk, False),
+        (Part.STATE, "retention", _overdue, False),
+    ]
+    for part, subject, look, needs_keys in looks:
+        if openable or not needs_keys:
+            yield from _seen(part, subject, look, config)
+    if openable and not any(_seen(Part.SETTINGS, "", lambda c: _raises(c.federation), config)):
+        yield from _partners(config)
+
+
+def _raises(ask: Callable[[], object]) -> Iterator[Found]:
+    ask()
+    yield from ()
+
+
+def _seen(part: Part, subject: str, look: Look, config: Config) -> Iterator[Diagnosis]:
+    """What a look finds; what it raises is a failure."""
+    try:
+        for verdict, text in look(config):
+            yield Diagnosis(part, subject, verdict, text)
+    except ServiceError as error:
+        yield Diagnosis(part, subject, Verdict.FAIL, str(error))
+    except OSError as error:
+        text = f"Cannot look at {error.filename or config.folder}: {error.strerror}."
+        yield Diagnosis(part, subject, Verdict.FAIL, text)
+
+
+# Settings
+
+
+def _keys(config: Config) -> Iterator[Found]:
+    config.identity()
+    yield Verdict.OK, "The node's keys can be opened, and no other user can read them."
+
+
+def _key_file(config: Config) -> Iterator[Found]:
+    kind = toml.read(config.storage_key_path).get("wrapped_under")
+    if kind != KeyFile.kind:
+        yield Verdict.OK, "The storage opens with a passphrase."
+    elif config.key_path.resolve().is_relative_to(config.folder.resolve()):
+        yield (
+            Verdict.WARNING,
+            f"{config.key_path} lies beside what it opens: whoever copies the folder can read all of it. Move it to "
+            "another disk or to the service's credentials, and say where in node.toml (`key_file`).",
+        )
+    else:
+        yield Verdict.OK, "The key file is kept apart from what it opens."
+
+
+def _folder(config: Config) -> Iterator[Found]:
+    open_to_others = [path for path in (config.folder, config.database) if _is_open(path)]
+    for path in open_to_others:
+        yield Verdict.WARNING, f"{path} is open to other users; run `chmod go= {path}`."
+    if not open_to_others:
+        yield Verdict.OK, f"{config.folder} is closed to other users."
+
+
+def _is_open(path: Path) -> bool:
+    return os.name == "posix" and path.exists() and bool(path.stat().st_mode & 0o077)
+
+
+def _certificate(config: Config) -> Iterator[Found]:
+    yield _validity(valid_until(config.identity().certificate), "run `matchbit node rotate`")
+    if config.identity().next_certificate:
+        yield Verdict.WARNING, "The certificate is being rotated; end it with `matchbit node rotate --finish`."
+
+
+def _validity(until: datetime, remedy: str) -> Found:
+    left = until - utc_now()
+    if left <= timedelta():
+        return Verdict.FAIL, f"The certificate expired on {until:%Y-%m-%d}; {remedy}."
+    if left < EXPIRES_SOON:
+        return Verdict.WARNING, f"The certificate expires on {until:%Y-%m-%d}; {remedy}."
+    return Verdict.OK, f"The certificate is valid until {until:%Y-%m-%d}."
+
+
+def _federation(config: Config) -> Iterator[Found]:
+    known = config.federation()
+    own = known[config.name]
+    if not known.coordinator.address:
+        yield Verdict.FAIL, f"{known.coordinator.name} is the coordinator and has no address in federation.toml."
+    if config.listen and not own.address:
+        yield Verdict.WARNING, "node.toml has `listen`, but this node's entry no address: others cannot call it."
+    elif own.address and not config.listen:
+        yield Verdict.FAIL, f"Others call this node at {own.address}, but `listen` in node.toml is empty."
+    yield Verdict.OK, f"{len(known.nodes)} nodes are known; the coordinator is {known.coordinator.name}."
+
+
+def _policy(config: Config) -> Iterator[Found]:
+    if config.policy_path.exists():
+        consent = policy.read(config.policy_path).consent.value
+        yield Verdict.OK, f"{config.policy_path.name} can be read; what it accepts is approved by: {consent}."
+    else:
+        yield Verdict.OK, f"There is no {config.policy_path.name}: a person decides on each session."
+
+
+def _metrics(config: Config) -> Iterator[Found]:
+    host = config.metrics.rpartition(":")[0].strip("[]")
+    try:
+        private = not config.metrics or host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name
+        private = False
+    if private:
+        yield Verdict.OK, f"Served on {config.metrics} only." if config.metrics else "Not served."
+    else:
+        yield Verdict.WARNING, f"{config.metrics} answers anybody who can reach it; use an address of loopback."
+
+
+# State
+
+
+def _database(config: Config) -> Iterator[Found]:
+    if not config.database.exists():
+        yield Verdict.OK, "There is none yet: this node has taken part in nothing."
+        return
+    try:
+        with closing(_opened(config)) as db:
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+            faults = db.execute("PRAGMA integrity_check(1)").fetchone()[0]
+            db.execute("BEGIN IMMEDIATE")
+            db.execute("ROLLBACK")
+    except sqlite3.Error as error:
+        yield (
+            Verdict.FAIL,
+            f"{config.database} cannot be read and written ({error}); see the disk and the file's owner.",
+        )
+        return
+    if faults != "ok":
+        yield Verdict.FAIL, f"{config.database} is damaged; stop the node and restore a backup."
+    elif version > len(MIGRATIONS):
+        yield Verdict.FAIL, f"{config.database} was written by a newer Matchbit; update this one."
+    elif version < len(MIGRATIONS):
+        yield Verdict.WARNING, "It is of an earlier version; it is brought up to date when the node is started."
+    else:
+        yield Verdict.OK, "It can be read and written, and is whole."
+
+
+def _opened(config: Config) -> sqlite3.Connection:
+    """The database as it is: not made, and not brought to another version."""
+    uri = f"{config.database.resolve().as_uri()}?mode=rw"
+    return sqlite3.connect(uri, uri=True, timeout=LOCKED_S, isolation_level=None)
+
+
+def _disk(config: Config) -> Iterator[Found]:
+    free = shutil.disk_usage(config.folder).free
+    used = sum(path.stat().st_size for path in config.folder.glob(f"{config.database.name}*"))
+    wanted = max(MIN_FREE_BYTES, FREE_PER_DATABASE * used)
+    text = f"{free / 1e9:,.1f} GB are free, the database has {used / 1e9:,.1f} GB"
+    if free < wanted:
+        yield Verdict.WARNING, f"{text}; make room until {wanted / 1e9:,.1f} GB are free."
+    else:
+        yield Verdict.OK, f"{text}."
+
+
+def _overdue(config: Config) -> Iterator[Found]:
+    late = [terms for terms in _held(config) if utc_now() >= terms.retained_until() + OVERDUE]
+    for terms in late:
+        yield (
+            Verdict.FAIL,
+            f"Shares of session {terms.session_id[:8].hex()} should have been deleted on {terms.retained_until():%Y-%m-%d}"
+            "; start the node, which deletes them, or have the coordinator close the session.",
+        )
+    if not late:
+        yield Verdict.OK, "No shares or results are kept longer than agreed."
+
+
+def _held(config: Config) -> list[manifest.Manifest]:
+    """Terms of the sessions of which this node holds shares or results."""
+    if not config.database.exists():
+        return []
+    held = "SELECT session FROM uploads UNION SELECT session FROM results"
+    try:
+        with closing(_opened(config)) as db:
+            if db.execute("PRAGMA user_version").fetchone()[0] != len(MIGRATIONS):
+                return []
+            rows = db.execute(f"SELECT manifest FROM sessions WHERE id IN ({held})").fetchall()  # noqa: S608
+    except sqlite3.Error:
+        raise ConfigError("The database cannot be asked; see above.") from None
+    return [manifest.from_bytes(row[0]) for row in rows]
+
+
+# Partners
+
+
+def _partners(config: Config) -> Iterator[Diagnosis]:
+    known = config.federation()
+    others = [node for node in known.nodes.values() if node.name != config.name]
+    listening = [node for node in others if node.address]
+    answers = partners.ask_all(config, [*listening, *([partners.own_node(config)] if config.listen else [])])
+    for node in others:
+        verdict, text = _validity(valid_until(node.certificate), f"ask {node.name} to rotate it")
+        if verdict is not Verdict.OK:
+            yield Diagnosis(Part.PARTNERS, node.name, verdict, text)
+    if config.listen:
+        verdict, text = _own(config, answers[config.name])
+        yield Diagnosis(Part.STATE, "service", verdict, text)
+    for node in listening:
+        for verdict, text in _partner(node, answers[node.name]):
+            yield Diagnosis(Part.PARTNERS, node.name, verdict, text)
+
+
+def _own(config: Config, answer: Answer | ServiceError) -> Found:
+    if isinstance(answer, ServiceError):
+        return Verdict.WARNING, f"Nothing answers on {config.listen}: {answer}"
+    if answer.version != protocols.program():
+        return Verdict.WARNING, f"It runs {answer.version}, but {protocols.program()} is installed: restart it."
+    return _health(answer)
+
+
+def _health(answer: Answer) -> Found:
+    text = f"It runs {answer.version} and takes new work."
+    return (Verdict.OK, text) if answer.is_serving else (Verdict.WARNING, "It is being stopped.")
+
+
+def _partner(node: Node, answer: Answer | ServiceError) -> Iterator[Found]:
+    if isinstance(answer, ServiceError):
+        yield Verdict.FAIL, str(answer)
+        return
+    if answer.name != node.name:
+        yield Verdict.FAIL, f"The node at {node.address} calls itself {answer.name}; ask its operator."
+    yield _health(answer)
+    try:
+        protocols.check(protocols.SUPPORTED, node.name, answer.protocols)
+    except ServiceError as error:
+        yield Verdict.FAIL, str(error)
+    else:
+        if answer.version != protocols.program():
+            text = f"It runs {answer.version}, this node {protocols.program()}: sessions need the same at all nodes."
+            yield Verdict.WARNING, text
+    yield _clock(answer)
+
+
+def _clock(answer: Answer) -> Found:
+    apart = f"Its clock is {abs(answer.ahead_s):,.1f} s {'ahead of' if answer.ahead_s > 0 else 'behind'} ours"
+    text = f"{apart} (give or take {answer.uncertain_s:,.2f} s)"
+    surely_s = abs(answer.ahead_s) - answer.uncertain_s
+    if surely_s > SKEW_WARNING_S:
+        return (
+            Verdict.FAIL if surely_s > SKEW_FAIL_S else Verdict.WARNING,
+            f"{text}: let the operating systems of both keep the time by NTP.",
+        )
+    return Verdict.OK, f"{text}."

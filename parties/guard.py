@@ -1,0 +1,366 @@
+"""What a committee node allows itself to do in a session, whatever anyone asks: every decision, and nothing of gRPC.
+
+Each decision is made on the node's own database, its own copy of the signed terms and its own policy file, in one
+transaction with the entry of the audit log that tells of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.constant_time import bytes_eq
+
+from mpc.channel import MAX_MESSAGE_BYTES
+from mpc.committee import PartyId
+from parties import audit
+from parties.contribution import WHOLE, dealt_digest, expand_share, held_by
+from parties.errors import InputError, SessionRefused
+from parties.federation import Federation
+from parties.lifecycle import MEANING, Event, State
+from parties.manifest import Manifest
+from parties.policy import Policy
+from parties.rules import KEY_BYTES
+from parties.shares import Shares, Upload
+from parties.statements import Commitment, Completion, Receipt, contributions
+from parties.store import SessionRecord, Store
+
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, repr=False)
+class Surroundings:
+    """What a guard knows besides its database.
+
+    Attributes:
+        name: of the node.
+        key: its signing key.
+        federation: gives who is who, as of now.
+        policy: gives what the node's operator allows, as of now.
+        fetch: gets a session's terms and signatures from its coordinator.
+    """
+
+    name: str
+    key: Ed25519PrivateKey
+    federation: Callable[[], Federation]
+    policy: Callable[[], Policy]
+    fetch: Callable[[bytes], SessionRecord]
+
+
+class Guard:
+    """One committee node's decisions.
+
+    Args:
+        store: of the node.
+        shares: of the node.
+        around: what it knows besides.
+    """
+
+    def __init__(self, store: Store, shares: Shares, around: Surroundings) -> None:
+        self.store, self.shares, self._around = store, shares, around
+
+    # Terms
+
+    def served(self, session_id: bytes) -> SessionRecord:
+        """A session on whose committee this node is, with every signature and this node's policy checked.
+
+        Fetched from the coordinator when it is not known here yet.
+
+        Raises:
+            SessionRefused: unknown, expired, over, not signed by all, against the policy, or not this node's.
+        """
+        record = self.store.session(session_id) or self._around.fetch(session_id)
+        name = self._around.name
+        if name not in record.manifest.committee:
+            raise SessionRefused(f"{name} is not on the committee of this session.")
+        self._around.federation().check_approved(record.manifest, record.signatures, self.store.clock())
+        self._around.policy().refuse(record.manifest, name)
+        if self.store.session(session_id) is None:
+            self.store.add_session(record.manifest, State.APPROVED, record.signatures)
+        return self.store.get(session_id)
+
+    def party(self, manifest: Manifest) -> PartyId:
+        """Which party this node is."""
+        return PartyId(manifest.committee.index(self._around.name))
+
+    def by_coordinator(self, record: SessionRecord, caller: str) -> None:
+        """Let only the session's coordinator go on."""
+        if caller != record.manifest.coordinator:
+            raise SessionRefused("Only the session's coordinator may do this.")
+
+    # Contributions
+
+    def received_bytes(self, member: str, session_id: bytes, commitment: bytes) -> int:
+        """How much of an upload is here, so that it can go on."""
+        found = self.shares.upload(session_id, member, commitment)
+        return self.shares.received_bytes(found) if found else 0
+
+    def receive(
+        self, member: str, commitment: Commitment, seeds: tuple[bytes, bytes], offset: int, chunks: Iterable[bytes]
+    ) -> Receipt:
+        """Take an upload, or the rest of it.
+
+        Args:
+            member: who is calling.
+            commitment: its statement; the signature is not checked yet.
+            seeds: of this node's components a and b.
+            offset: bytes that are here already.
+            chunks: the rest of the component that travels whole; empty at P0.
+
+        Returns:
+            This node's statement that it holds what was committed to.
+
+        Raises:
+            SessionRefused: outside the terms, or contributions are closed.
+            InputError: the upload is not what was announced; it is deleted if it was whole.
+        """
+        record = self.served(commitment.session_id)
+        if commitment.name != member:
+            raise SessionRefused(f"{member} cannot contribute in the name of {commitment.name}.")
+        self._check_commitment(record.manifest, commitment)
+        if record.state is not State.APPROVED or record.contributions is not None:
+            raise SessionRefused("The session has been computed on or is over; contributions are closed.")
+        upload = self.shares.open_upload(commitment, seeds)
+        if not upload.complete:
+            self._take(record, upload, offset, chunks)
+        receipt = Receipt(record.id, self._around.name, member=member, commitment=commitment.digest)
+        return receipt.signed(self._around.key)
+
+    def _check_commitment(self, manifest: Manifest, c: Commitment) -> None:
+        """Hold what a member commits to against the terms.
+
+        Raises:
+            SessionRefused: says which limit.
+        """
+        if c.name not in manifest.members:
+            raise SessionRefused(f"{c.name} is not a member of this session.")
+        c.check(self._around.federation()[c.name].verifier())
+        if not 1 <= c.keys <= manifest.max_keys:
+            raise SessionRefused(f"{c.keys} keys are outside the session's limit of 1 to {manifest.max_keys}.")
+        if not c.new_records <= c.records <= manifest.max_records:
+            raise SessionRefused(
+                f"{c.records} records of {c.name}, {c.new_records} of them new, are outside the session's limit of "
+                f"{manifest.max_records}."
+            )
+        if min(c.records, c.keys) < manifest.min_records:
+            raise SessionRefused(
+                f"{c.name} has {c.records} records with {c.keys} distinct keys; the session asks for at least "
+                f"{manifest.min_records} of both, so that no one is singled out."
+            )
+        self._check_budget(manifest, c)
+
+    def _check_budget(self, manifest: Manifest, c: Commitment) -> None:
+        """Hold a member's commitment against the sessions that it has had results of.
+
+        Raises:
+            SessionRefused: says which limit.
+        """
+        past = [
+            ended
+            for ended, terms, session in self.store.results_since(LONG_AGO)
+            if c.name in terms.members and session != manifest.session_id
+        ]
+        recent = sum(ended > self.store.clock() - timedelta(days=manifest.period_days) for ended in past)
+        if recent >= manifest.max_sessions:
+            raise SessionRefused(
+                f"{c.name} has had results of {recent} sessions in the last {manifest.period_days} days; this session "
+                f"allows {manifest.max_sessions} with its own."
+            )
+        if past and c.new_records > manifest.max_new_records:
+            raise SessionRefused(
+                f"{c.new_records} records of {c.name} are new since its last session; this session allows "
+                f"{manifest.max_new_records}."
+            )
+
+    def _take(self, record: SessionRecord, upload: Upload, offset: int, chunks: Iterable[bytes]) -> None:
+        """Keep the chunks that are due, and check the whole against the commitment."""
+        party, c = self.party(record.manifest), upload.commitment
+        due = c.keys * KEY_BYTES if WHOLE in held_by(party) else 0
+        if offset != self.shares.received_bytes(upload) or offset > due:
+            raise InputError("The upload does not go on where it stopped; contribute again.")
+        for chunk in chunks:
+            if len(chunk) != min(MAX_MESSAGE_BYTES, due - offset) or not chunk:
+                raise InputError("The upload has more or other bytes than it announced.")
+            self.shares.add_chunk(upload, offset // MAX_MESSAGE_BYTES, chunk)
+            offset += len(chunk)
+        if offset < due:
+            raise InputError(f"The upload ended {due - offset} bytes early; contribute again.")
+        share = expand_share(party, c.keys, upload.seeds, self.whole(upload))
+        for component, seed, held in zip(held_by(party), upload.seeds, (share.a, share.b), strict=True):
+            if not bytes_eq(dealt_digest(seed, held), c.digests[component]):
+                self.shares.drop_upload(upload)
+                raise InputError("The upload does not fit the commitment to it; contribute again.")
+        self.shares.finish_upload(upload)
+
+    def whole(self, upload: Upload) -> np.typing.NDArray[np.uint64] | None:
+        """The component of an upload that travelled whole, (n, 2) uint64; None at P0."""
+        body = b"".join(self.shares.chunks(upload.id))
+        return np.frombuffer(body, np.uint64).reshape(-1, 2) if body else None
+
+    # Attempts
+
+    def begin(self, caller: str, session_id: bytes, attempt: int, commitments: Sequence[Commitment]) -> bool:
+        """Begin an attempt on these commitments, which are the session's from then on.
+
+        Returns:
+            Whether it has to be computed; False where it is being or has been computed already.
+
+        Raises:
+            SessionRefused: outside the terms; not on what members have uploaded; or over.
+        """
+        record = self.served(session_id)
+        self.by_coordinator(record, caller)
+        chosen = contributions(commitments)
+        under_way = record.state in (State.RUNNING, State.COMPUTED, State.DONE)
+        if under_way and (record.attempt, record.contributions) == (attempt, chosen):
+            return False
+        self._check_commitments(record, commitments)
+        with self.store.transaction():
+            members = [c.name for c in commitments]
+            self.store.begin(session_id, attempt, chosen, members)
+            self.shares.drop_results(session_id)
+            self.shares.choose(session_id, {c.name: c.digest for c in commitments})
+        return True
+
+    def _check_commitments(self, record: SessionRecord, commitments: Sequence[Commitment]) -> None:
+        manifest = record.manifest
+        names = [c.name for c in commitments]
+        if len(set(names)) != len(names) or len(names) < manifest.min_members:
+            raise SessionRefused(
+                f"{len(set(names))} members have contributed; nothing is computed before {manifest.min_members} have."
+            )
+        for c in commitments:
+            if c.session_id != record.id:
+                raise SessionRefused("A commitment is to another session.")
+            self._check_commitment(manifest, c)
+        held = {n: self.shares.upload(record.id, n, c.digest) for n, c in zip(names, commitments, strict=True)}
+        absent = [name for name, upload in held.items() if upload is None or not upload.complete]
+        if absent:
+            raise SessionRefused(f"{', '.join(absent)} did not finish contributing and must contribute again.")
+
+    def computed(
+        self, record: SessionRecord, parts: Mapping[str, bytes], group_sizes: list[int], phases: Mapping[str, float]
+    ) -> None:
+        """Keep the results of an attempt until all three nodes have theirs.
+
+        Args:
+            record: of the session, at the attempt.
+            parts: this node's part of each member's result; empty at P2.
+            group_sizes: what the node learned.
+            phases: seconds of each.
+        """
+        assert record.contributions is not None  # noqa: S101 - set when the attempt began
+        completion = Completion(
+            record.id, self._around.name, attempt=record.attempt, contributions=record.contributions
+        )
+        self.shares.add_results(completion.signed(self._around.key), parts, group_sizes, phases)
+
+    def failed(self, session_id: bytes, attempt: int, reason: str) -> None:
+        """End an attempt without results, unless another has begun."""
+        with self.store.transaction():
+            record = self.store.get(session_id)
+            if (record.attempt, record.state) == (attempt, State.RUNNING):
+                self.shares.drop_results(session_id)
+                self.store.change(session_id, Event.ABORT, audit.Event.ABORTED, reason=reason, attempt=attempt)
+
+    def abort(self, caller: str, session_id: bytes, attempt: int, reason: str) -> State:
+        """The coordinator's word that an attempt has failed for good; why is kept.
+
+        Raises:
+            SessionRefused: results have been released, or a later attempt has begun.
+        """
+        with self.store.transaction():
+            record = self.store.session(session_id) or self.served(session_id)
+            self.by_coordinator(record, caller)
+            if record.attempt > attempt:
+                raise SessionRefused(f"Attempt {attempt} has been replaced by attempt {record.attempt}.")
+            known = (record.state, record.reason) == (State.ABORTED, reason)
+            if known or record.state in (State.CLOSED, State.EXPIRED):
+                return record.state
+            self.shares.drop_results(session_id)
+            return self.store.change(session_id, Event.ABORT, audit.Event.ABORTED, reason=reason, attempt=attempt)
+
+    # Results
+
+    def release(self, record: SessionRecord, completions: Sequence[Completion]) -> State:
+        """Release results, on the word of all three nodes that they have computed the same.
+
+        Raises:
+            SessionRefused: a word is missing, or is on another attempt than this node's.
+        """
+        check_completions(self._around.federation(), record.manifest, completions)
+        with self.store.transaction():
+            record = self.store.get(record.id)
+            if record.state is State.DONE:
+                return record.state
+            if {(c.attempt, c.contributions) for c in completions} != {(record.attempt, record.contributions)}:
+                raise SessionRefused("The committee nodes' statements are on another attempt than this node computed.")
+            if record.state is not State.COMPUTED:
+                raise SessionRefused(f"The session {MEANING[record.state]}; there is nothing to release here.")
+            return self.store.change(record.id, Event.RELEASE, audit.Event.RELEASED, attempt=record.attempt)
+
+    def result(self, member: str, session_id: bytes, completions: Sequence[Completion]) -> Iterator[bytes]:
+        """This node's part of a member's result.
+
+        Raises:
+            SessionRefused: there is none for the caller, or it is not released.
+        """
+        record = self.store.get(session_id)
+        chunks = self.shares.result(session_id, member)
+        if record.state not in (State.COMPUTED, State.DONE) or chunks is None:
+            raise SessionRefused("This node has no result of this session for the caller.")
+        if self.store.clock() >= record.manifest.retained_until():
+            raise SessionRefused("The agreed retention has ended; results are no longer given out.")
+        self.release(record, completions)
+        self.store.log(session_id, audit.Event.FETCHED, member=member)
+        return chunks
+
+    # The end
+
+    def delete(self, caller: str, session_id: bytes) -> None:
+        """Delete shares and results, for the coordinator."""
+        record = self.store.session(session_id)
+        if record is not None and record.state is not State.CLOSED:
+            self.by_coordinator(record, caller)
+            self.shares.delete(session_id, Event.CLOSE, "the coordinator closed the session")
+
+    def recover(self) -> None:
+        """After a restart: end attempts that were cut off."""
+        for session_id in self.store.session_ids(state=State.RUNNING):
+            record = self.store.get(session_id)
+            self.failed(session_id, record.attempt, f"{self._around.name} was restarted while it computed.")
+        self.shares.recover()
+
+    def delete_overdue(self) -> None:
+        """Delete the shares and results of sessions that have expired or are past their retention."""
+        now = self.store.clock()
+        for session_id in self.store.session_ids():
+            record = self.store.get(session_id)
+            with suppress(SessionRefused):  # it has just begun to run: next time
+                if record.state in (State.APPROVED, State.ABORTED) and record.manifest.is_past(now):
+                    self.shares.delete(session_id, Event.EXPIRE, "the session expired")
+                elif record.state not in (State.CLOSED, State.RUNNING) and now >= record.manifest.retained_until():
+                    self.shares.delete(session_id, Event.CLOSE, "the agreed retention ended")
+
+
+def check_completions(federation: Federation, manifest: Manifest, completions: Sequence[Completion]) -> None:
+    """Check that all three committee nodes say that they have computed one and the same attempt.
+
+    Raises:
+        SessionRefused: one does not say so.
+        InputError: a statement is not signed by its node.
+    """
+    said = {c.name: c for c in completions}
+    silent = [name for name in manifest.committee if name not in said]
+    if silent or len(completions) != len(manifest.committee):
+        raise SessionRefused(f"Results are not released yet: {', '.join(silent)} did not say that it has computed.")
+    if {c.session_id for c in completions} != {manifest.session_id}:
+        raise SessionRefused("A committee node's statement is on another session.")
+    if len({(c.attempt, c.contributions) for c in completions}) != 1:
+        raise SessionRefused("The committee nodes' statements are on different attempts.")
+    for completion in completions:
+        completion.check(federation[completion.name].verifier())

@@ -1,0 +1,368 @@
+"""A node's policy: which terms it accepts, and whether people or standing consent approve them. Pure.
+
+The policy is this node's own file, `policy.toml`. What it does not mention, it does not limit; of what it does, others
+learn no more than a refusal says. docs/examples/policy.toml has every entry.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from mpc.dummies import DELTAS, EPSILONS, Dummies
+from mpc.matching import Reveal
+from parties import toml
+from parties.errors import ConfigError, SessionRefused
+from parties.manifest import MAX_MEMBERS, MAX_PERIOD_DAYS, MAX_RECORDS, MAX_RETENTION_DAYS, NAME, Manifest
+from parties.rules import MAX_FIELDS, Rule
+
+MAX_TOLD_CHARS = 1000
+"""The longest reason that is told to other nodes."""
+_SHOWN_TERMS, _SHOWN_CHARS = 5, 80
+_STANDING_NEEDS = ("partners", "reveal", "rules", "max_records")
+_STILL_OPEN = datetime.max.replace(tzinfo=UTC)
+Term = str | tuple[str, ...]
+"""A name or text of a manifest, or a rule: its fields, sorted."""
+
+
+class Consent(Enum):
+    """Who approves what the policy accepts; the value is what the file says."""
+
+    PERSON = "person"
+    STANDING = "standing"
+
+
+class Decision(Enum):
+    """What becomes of a proposal."""
+
+    REFUSED = "refused"
+    PERSON = "person"
+    STANDING = "standing"
+
+
+@dataclass(frozen=True)
+class Past:
+    """A session that this node has approved before.
+
+    Attributes:
+        members: whose lists it compares.
+        ended: UTC, when its results were released; None while it may still have results.
+    """
+
+    members: tuple[str, ...]
+    ended: datetime | None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a policy says of a proposal.
+
+    Attributes:
+        decision: what becomes of it.
+        reasons: sentences for people; of a refusal one for each term that is not accepted.
+    """
+
+    decision: Decision
+    reasons: tuple[str, ...]
+
+    @property
+    def told(self) -> str:
+        """The reasons as one text, short enough for other nodes."""
+        return _short(" ".join(self.reasons), MAX_TOLD_CHARS)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What a node accepts; None accepts anything that a manifest may say.
+
+    Attributes:
+        consent: who approves what is accepted.
+        approvers: people or offices that must all consent before this node signs; empty: whoever runs the command.
+        coordinators: nodes that may propose.
+        partners: nodes that may be members or on the committee, besides this node.
+        reveal: modes.
+        rules: each a set of fields, with transforms exactly as a manifest writes them. A rule's name and scope are
+            not looked at: they change what a member makes of its own result, not what it learns.
+        max_records: of the manifest's `max_records`.
+        min_records: of the manifest's `min_records`.
+        max_new_records: of the manifest's `max_new_records`.
+        min_members: of the manifest's `min_members`.
+        max_retention_days: of the manifest's `retention_days`.
+        max_days_open: from the manifest's `created` to its `expires`.
+        legal_basis: whether it must be stated.
+        purposes: exact texts.
+        cooldown_days: from one session's results until another compares two of its members again.
+        dummies: the group sizes must be hidden at least so well.
+    """
+
+    consent: Consent = Consent.PERSON
+    approvers: tuple[str, ...] = ()
+    coordinators: frozenset[str] | None = None
+    partners: frozenset[str] | None = None
+    reveal: frozenset[str] | None = None
+    rules: frozenset[tuple[str, ...]] | None = None
+    max_records: int | None = None
+    min_records: int | None = None
+    max_new_records: int | None = None
+    min_members: int | None = None
+    max_retention_days: int | None = None
+    max_days_open: int | None = None
+    legal_basis: bool = False
+    purposes: frozenset[str] | None = None
+    cooldown_days: int | None = None
+    dummies: Dummies | None = None
+
+    def judge(self, manifest: Manifest, own: str, history: Sequence[Past], now: datetime) -> Verdict:
+        """What becomes of a proposal.
+
+        Args:
+            manifest: the proposed terms.
+            own: this node's name.
+            history: the sessions that this node has approved before.
+            now: UTC.
+        """
+        breaches = [*self._breaches(manifest, own), *filter(None, [self._too_soon(manifest, history, now)])]
+        if breaches:
+            return Verdict(Decision.REFUSED, tuple(breaches))
+        if self.consent is Consent.STANDING:
+            return Verdict(Decision.STANDING, ("All terms are within this node's standing consent.",))
+        who = f"{' and '.join(self.approvers)} must" if self.approvers else "Somebody at this node must"
+        return Verdict(Decision.PERSON, (f"{who} read the terms, and approve or refuse them.",))
+
+    def refuse(self, manifest: Manifest, own: str) -> None:
+        """Refuse terms that are not accepted, or no longer: the policy may be stricter than when they were approved.
+
+        Args:
+            manifest: the terms.
+            own: this node's name.
+
+        Raises:
+            SessionRefused: says which terms, and what this node allows.
+        """
+        breaches = self._breaches(manifest, own)
+        if breaches:
+            raise SessionRefused(_short(f"The policy of {own} refuses the terms: {' '.join(breaches)}", MAX_TOLD_CHARS))
+
+    def _breaches(self, m: Manifest, own: str) -> list[str]:
+        """A sentence for each term that is not accepted."""
+        open_for = datetime.fromisoformat(m.expires) - datetime.fromisoformat(m.created)
+        found = (
+            _only("`coordinator` is", [m.coordinator], self.coordinators),
+            _only("`members` and `committee` name", {*m.participants} - {own}, self.partners),
+            _only("`reveal` is", [m.reveal], self.reveal),
+            _only("`fields` of a rule are", map(_rule, m.rules), self.rules),
+            _limit("`max_records` is", m.max_records, most=self.max_records),
+            _limit("`min_records` is", m.min_records, least=self.min_records),
+            _limit("`max_new_records` is", m.max_new_records, most=self.max_new_records),
+            _limit("`min_members` is", m.min_members, least=self.min_members),
+            _limit("`retention_days` is", m.retention_days, most=self.max_retention_days),
+            _limit("Days from `created` to `expires` are", math.ceil(open_for / timedelta(1)), most=self.max_days_open),
+            _stated(m.legal_basis) if self.legal_basis else "",
+            _only("`purpose` is", [m.purpose], self.purposes),
+            _hidden(m.dummies, self.dummies) if self.dummies else "",
+        )
+        return [sentence for sentence in found if sentence]
+
+    def _too_soon(self, m: Manifest, history: Sequence[Past], now: datetime) -> str:
+        """A sentence where members are compared again too soon: a question that is asked again and again is a probe."""
+        if self.cooldown_days is None:
+            return ""
+        cooldown = timedelta(self.cooldown_days)
+        recent = [p for p in history if len(_both(p, m)) > 1 and now < (p.ended or now) + cooldown]
+        if not recent:
+            return ""
+        last = max(recent, key=lambda p: (p.ended or _STILL_OPEN, sorted(_both(p, m))))
+        again, pause = f"Of `members`, {_listed(_both(last, m))}", _days(self.cooldown_days)
+        if last.ended is None:
+            return f"{again} are in a session that is not over; this node allows another {pause} after its results."
+        return f"{again} got results on {last.ended:%Y-%m-%d}; this node allows another session {pause} later."
+
+
+def read(path: Path) -> Policy:
+    """The policy of a file; where there is none, everything that a manifest may say is for a person to decide.
+
+    Raises:
+        ConfigError: one sentence that names the file, and the entry that is unknown, malformed or contradictory.
+    """
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return Policy()
+    return from_toml(toml.read(path), path)
+
+
+def from_toml(entries: Mapping[str, Any], path: Path) -> Policy:
+    """The policy that a parsed file states.
+
+    Raises:
+        ConfigError: as `read`.
+    """
+    unknown = sorted(set(entries) - set(_ENTRIES))
+    if unknown:
+        raise ConfigError(f"{path} has entries that Matchbit does not know: {', '.join(unknown)}.")
+    values = {}
+    for name, value in entries.items():
+        reader, wanted = _ENTRIES[name]
+        try:
+            values[name] = reader(value)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from None
+        except (ValueError, TypeError):
+            raise ConfigError(f"{path}: `{name}` must be {wanted}.") from None
+    policy = Policy(**values)
+    _check(policy, path)
+    return policy
+
+
+def _check(policy: Policy, path: Path) -> None:
+    """Refuse entries that contradict each other.
+
+    Raises:
+        ConfigError: says which, and what to do.
+    """
+    missing = [f"`{name}`" for name in _STANDING_NEEDS if getattr(policy, name) is None]
+    if policy.consent is Consent.STANDING and missing:
+        raise ConfigError(
+            f"{path}: standing consent without {', '.join(missing)} would be a blank cheque; state them, or set "
+            '`consent` to "person".'
+        )
+    if policy.consent is Consent.STANDING and policy.approvers:
+        raise ConfigError(f"{path}: nobody in `approvers` is asked where `consent` is standing; take one of them out.")
+    if policy.min_records and policy.max_records and policy.min_records > policy.max_records:
+        raise ConfigError(f"{path}: `min_records` is above `max_records`, so that no session would be accepted.")
+    if policy.max_new_records and policy.max_records and policy.max_new_records > policy.max_records:
+        raise ConfigError(f"{path}: `max_new_records` is above `max_records`, so that it would limit nothing.")
+    if policy.min_members and policy.partners and policy.min_members > len(policy.partners) + 1:
+        raise ConfigError(f"{path}: `min_members` is above the number of `partners` and this node together.")
+
+
+# What entries of the file must be: a ValueError or TypeError where they are not
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    """Distinct lines of text, at least one: an empty list would allow nothing, or everything."""
+    good = isinstance(value, list) and all(isinstance(t, str) and 0 < len(t) <= 1000 and t.isprintable() for t in value)
+    if not good or not value or len({*value}) < len(value):
+        raise ValueError
+    return tuple(value)
+
+
+def _names(value: Any) -> frozenset[str]:
+    names = frozenset(_texts(value))
+    if not all(map(NAME.fullmatch, names)):
+        raise ValueError
+    return names
+
+
+def _modes(value: Any) -> frozenset[str]:
+    return frozenset(Reveal(mode).value for mode in _texts(value))
+
+
+def _rules(value: Any) -> frozenset[tuple[str, ...]]:
+    rules = [Rule(" + ".join(named), named) for named in map(_texts, value)]
+    if not rules or any(len(rule.uses) > MAX_FIELDS for rule in rules):  # `uses` raises where a transform is unknown
+        raise ValueError
+    return frozenset(map(_rule, rules))
+
+
+def _whole(largest: int, smallest: int = 1) -> tuple[Callable[[Any], int], str]:
+    def reader(value: Any) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not smallest <= value <= largest:
+            raise ValueError
+        return value
+
+    return reader, f"a whole number from {smallest} to {largest}"
+
+
+def _yes(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def _dummies(value: Any) -> Dummies:
+    match value:
+        case {"epsilon": int() | float() as epsilon, "delta": int() | float() as delta} if len(value) == 2:
+            if EPSILONS[0] <= epsilon <= EPSILONS[1] and DELTAS[0] <= delta <= DELTAS[1]:
+                return Dummies(float(epsilon), float(delta))
+    raise ValueError
+
+
+_TEXTS = "a list of lines of text, each once; leave it out where it does not matter"
+_NODES = "a list of names of nodes, each once; leave it out where any will do"
+_ENTRIES: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "consent": (Consent, '"person" or "standing"'),
+    "approvers": (_texts, _TEXTS),
+    "coordinators": (_names, _NODES),
+    "partners": (_names, _NODES),
+    "reveal": (_modes, "a list of flag, count and members, each at most once"),
+    "rules": (_rules, 'a list of lists of fields, like [["id_number"], ["phone", "birth_date"]]'),
+    "max_records": _whole(MAX_RECORDS),
+    "min_records": _whole(MAX_RECORDS),
+    "max_new_records": _whole(MAX_RECORDS),
+    "min_members": _whole(MAX_MEMBERS, smallest=2),
+    "max_retention_days": _whole(MAX_RETENTION_DAYS),
+    "max_days_open": _whole(MAX_PERIOD_DAYS),
+    "legal_basis": (_yes, "true or false"),
+    "purposes": (_texts, _TEXTS),
+    "cooldown_days": _whole(MAX_PERIOD_DAYS),
+    "dummies": (_dummies, "like { epsilon = 1.0, delta = 1e-6 }, with what a manifest may promise"),
+}
+"""Entry of the file → (how it is read, what it must be)."""
+
+
+# Sentences: the term, what it is, what this node allows; nothing where it is allowed
+
+
+def _only(term: str, found: Iterable[Term], allowed: Collection[Term] | None) -> str:
+    strange = () if allowed is None else {*found} - {*allowed}
+    return f"{term} {_listed(strange)}; this node allows {_listed(allowed)}." if strange and allowed else ""
+
+
+def _limit(term: str, value: int, *, least: int | None = None, most: int | None = None) -> str:
+    if least is not None and value < least:
+        return f"{term} {value:,}; this node allows {least:,} at least."
+    if most is not None and value > most:
+        return f"{term} {value:,}; this node allows {most:,} at most."
+    return ""
+
+
+def _hidden(dummies: Dummies | None, allowed: Dummies) -> str:
+    if dummies and dummies.epsilon <= allowed.epsilon and dummies.delta <= allowed.delta:
+        return ""
+    found = f"epsilon {dummies.epsilon:g} and delta {dummies.delta:g}" if dummies else "not there"
+    return f"`dummies` are {found}; this node allows epsilon {allowed.epsilon:g} and delta {allowed.delta:g} at most."
+
+
+def _stated(legal_basis: str) -> str:
+    return "" if legal_basis else "`legal_basis` is empty; this node allows terms only that state it."
+
+
+def _rule(rule: Rule) -> tuple[str, ...]:
+    """What a rule compares, whatever the order of its fields."""
+    return tuple(sorted({*rule.fields}))
+
+
+def _both(past: Past, manifest: Manifest) -> set[str]:
+    """The members of two sessions."""
+    return {*past.members} & {*manifest.members}
+
+
+def _listed(terms: Collection[Term]) -> str:
+    """Terms for people, in an order of their own; of many the first few."""
+    shown = sorted(term if isinstance(term, str) else " + ".join(term) for term in terms)
+    more = [f"{len(shown) - _SHOWN_TERMS:,} more"] if len(shown) > _SHOWN_TERMS else []
+    return ", ".join([*(_short(text, _SHOWN_CHARS) for text in shown[:_SHOWN_TERMS]), *more])
+
+
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _days(count: int) -> str:
+    return f"{count:,} day{'' if count == 1 else 's'}"

@@ -1,0 +1,257 @@
+"""The coordinator's decisions: what is proposed, who has signed and contributed, how attempts begin and end.
+
+It holds no shares and no results, and nobody believes it: committee nodes and members check signatures for themselves.
+Nothing of gRPC is here.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from parties import audit
+from parties.errors import InputError, SessionRefused
+from parties.federation import Federation
+from parties.guard import check_completions
+from parties.lifecycle import Event, State
+from parties.manifest import Manifest, verify
+from parties.statements import Commitment, Completion, Receipt, contributions
+from parties.store import SessionRecord, Store
+
+MAX_OPEN_SESSIONS = 1000
+OVER = (State.CLOSED, State.REFUSED, State.EXPIRED)
+
+
+class Registry:
+    """One coordinator's sessions.
+
+    Args:
+        name: of the coordinator.
+        store: of the coordinator.
+        federation: gives who is who, as of now.
+    """
+
+    def __init__(self, name: str, store: Store, federation: Callable[[], Federation]) -> None:
+        self.name, self.store, self.federation = name, store, federation
+        self._changing = threading.RLock()
+
+    def session(self, session_id: bytes, caller: str) -> SessionRecord:
+        """The session, if the caller is part of it; strangers learn nothing.
+
+        Raises:
+            SessionRefused: unknown, or none of the caller's.
+        """
+        record = self.store.session(session_id)
+        if record is None or caller not in record.manifest.nodes:
+            raise SessionRefused(f"No session {session_id[:8].hex()} is known here; see `matchbit session list`.")
+        waiting = (State.PROPOSED, State.APPROVED, State.READY, State.ABORTED)
+        if record.state in waiting and record.manifest.is_past(self.store.clock()):
+            self.store.change(record.id, Event.EXPIRE, audit.Event.EXPIRED)
+            return self.store.get(session_id)
+        return record
+
+    def sessions(self, caller: str) -> list[SessionRecord]:
+        """The caller's sessions, newest first."""
+        records = [self.store.get(session_id) for session_id in self.store.session_ids()]
+        return [record for record in records if caller in record.manifest.nodes]
+
+    def operator_only(self, caller: str) -> None:
+        """Let only the coordinator's own operator go on."""
+        if caller != self.name:
+            raise SessionRefused("Only the coordinator's own operator may do this.")
+
+    # Terms
+
+    def propose(self, caller: str, manifest: Manifest) -> None:
+        """Publish a manifest.
+
+        Raises:
+            SessionRefused: it is not the operator's, has expired, or too many sessions are open.
+            InputError: a committee node cannot be reached.
+        """
+        self.operator_only(caller)
+        self.federation().check(manifest, self.store.clock())
+        if manifest.coordinator != self.name or manifest.is_past(self.store.clock()):
+            raise SessionRefused("The manifest names another coordinator or has expired.")
+        for name in manifest.committee:
+            if not self.federation()[name].address:
+                raise InputError(f"{name} has no address in federation.toml, so it cannot be on a committee.")
+        open_sessions = [s for s in self.store.session_ids() if self.store.get(s).state not in OVER]
+        if len(open_sessions) >= MAX_OPEN_SESSIONS:
+            raise SessionRefused(
+                f"{MAX_OPEN_SESSIONS} sessions are open; close old ones with `matchbit session close`."
+            )
+        self.store.add_session(manifest, State.PROPOSED)
+
+    def approve(self, caller: str, session_id: bytes, signature: bytes) -> State:
+        """Keep the caller's signature.
+
+        Raises:
+            SessionRefused: the caller takes no part, or approvals are closed.
+            ConfigError: the signature is not the caller's on these terms.
+        """
+        with self._changing:
+            record = self.session(session_id, caller)
+            self._participant(record, caller)
+            verify(self.federation()[caller].verifier(), record.id, caller, signature)
+            if caller in record.signatures:
+                return record.state
+            if record.state is not State.PROPOSED:
+                raise SessionRefused(f"The session is {record.state.value} already; approvals are closed.")
+            with self.store.transaction():
+                self.store.add_signature(record.id, caller, signature)
+                if {*record.signatures, caller} >= set(record.manifest.participants):
+                    self.store.change(record.id, Event.ALL_APPROVED)
+            return self.store.get(record.id).state
+
+    def refuse(self, caller: str, session_id: bytes, reason: str) -> State:
+        """End the session with the caller's reason.
+
+        Raises:
+            SessionRefused: the caller takes no part, or the session has begun.
+            InputError: no reason.
+        """
+        with self._changing:
+            record = self.session(session_id, caller)
+            self._participant(record, caller)
+            if not reason:
+                raise InputError("A refusal needs a reason.")
+            return self.store.change(record.id, Event.REFUSE, audit.Event.REFUSED, reason=reason, name=caller)
+
+    def _participant(self, record: SessionRecord, name: str) -> None:
+        if name not in record.manifest.participants:
+            raise SessionRefused(f"{name} takes no part in this session, so its approval is not asked for.")
+
+    # Contributions
+
+    def report(self, caller: str, commitment: Commitment, receipts: Sequence[Receipt]) -> State:
+        """Keep the caller's commitment, since all committee nodes say that they hold what it is to.
+
+        Raises:
+            SessionRefused: the caller is no member, or contributions are closed.
+            InputError: a receipt is missing or for something else.
+        """
+        with self._changing:
+            record = self.session(commitment.session_id, caller)
+            if caller not in record.manifest.members or commitment.name != caller:
+                raise SessionRefused(f"{caller} is not a member of this session.")
+            if record.state not in (State.APPROVED, State.READY):
+                raise SessionRefused(f"The session is {record.state.value}; contributions are closed.")
+            commitment.check(self.federation()[caller].verifier())
+            self._check_receipts(record, commitment, receipts)
+            with self.store.transaction():
+                for statement in (commitment, *receipts):
+                    self.store.add_statement(statement)
+                counts = {"records": commitment.records, "new_records": commitment.new_records, "keys": commitment.keys}
+                digest = commitment.digest.hex()
+                self.store.log(record.id, audit.Event.CONTRIBUTED, member=caller, commitment=digest, **counts)
+                everyone = self.store.commitments(record.id).keys() >= set(record.manifest.members)
+                if everyone and record.state is State.APPROVED:
+                    self.store.change(record.id, Event.ALL_CONTRIBUTED)
+            return self.store.get(record.id).state
+
+    def _check_receipts(self, record: SessionRecord, commitment: Commitment, receipts: Sequence[Receipt]) -> None:
+        """One from each committee node, signed, on this commitment."""
+        if {r.name for r in receipts} != set(record.manifest.committee) or len(receipts) != 3:
+            raise InputError("There must be one receipt of each committee node.")
+        for receipt in receipts:
+            receipt.check(self.federation()[receipt.name].verifier())
+            if (receipt.session_id, receipt.member, receipt.commitment) != (
+                record.id,
+                commitment.name,
+                commitment.digest,
+            ):
+                raise InputError(f"The receipt of {receipt.name} is for another contribution.")
+
+    # Attempts
+
+    def run(self, caller: str, session_id: bytes) -> None:
+        """Begin a session's next attempt.
+
+        Raises:
+            SessionRefused: approvals or contributions are missing, or it is running or over.
+        """
+        self.operator_only(caller)
+        with self._changing:
+            record = self.session(session_id, caller)
+            commitments = self.store.commitments(record.id)
+            missing = missing_parts(record, commitments)
+            if record.state in (State.PROPOSED, State.APPROVED) and missing:
+                raise SessionRefused(missing)
+            if record.state is State.RUNNING:
+                raise SessionRefused("The session is being computed.")
+            self._begin(record, record.attempt + 1)
+
+    def _begin(self, record: SessionRecord, attempt: int) -> None:
+        commitments = self.store.commitments(record.id)
+        self.store.begin(record.id, attempt, contributions(commitments.values()), sorted(commitments))
+
+    def again(self, session_id: bytes, last: int) -> None:
+        """Begin another attempt, above the last one that any node knows."""
+        with self._changing:
+            record = self.store.get(session_id)
+            if record.state is State.RUNNING:
+                self._begin(record, max(record.attempt, last) + 1)
+
+    def collect(self, record: SessionRecord, completion: Completion) -> bool:
+        """Keep a committee node's word that it has computed the attempt.
+
+        Returns:
+            Whether all three have, which releases the results: from here on nothing is computed any more.
+        """
+        with self._changing, self.store.transaction():
+            if completion.name not in record.manifest.committee or completion.session_id != record.id:
+                raise InputError("A completion is of another node or session.")
+            completion.check(self.federation()[completion.name].verifier())
+            now = self.store.get(record.id)
+            if now.state is not State.RUNNING or completion.attempt != now.attempt:
+                return now.state is State.DONE
+            self.store.add_statement(completion)
+            completions = self.store.completions(record.id)
+            if len(completions) < len(record.manifest.committee):
+                return False
+            check_completions(self.federation(), record.manifest, completions)
+            self.store.change(record.id, Event.RELEASE, audit.Event.RELEASED, attempt=completion.attempt)
+            return True
+
+    def abort(self, session_id: bytes, reason: str) -> None:
+        """End the attempts of a `run` without results."""
+        with self._changing:
+            record = self.store.get(session_id)
+            if record.state is State.RUNNING:
+                entry = audit.Event.ABORTED
+                self.store.change(session_id, Event.ABORT, entry, reason=reason, attempt=record.attempt)
+
+    # The end
+
+    def close(self, caller: str, session_id: bytes, delete: Callable[[str], None]) -> None:
+        """Have shares and results deleted by all committee nodes, then close.
+
+        Args:
+            caller: who asks.
+            session_id: which.
+            delete: asks a committee node; raises if it does not.
+
+        Raises:
+            SessionRefused: the session is being computed, or the caller is not the operator.
+        """
+        self.operator_only(caller)
+        record = self.session(session_id, caller)
+        if record.state is State.RUNNING:
+            raise SessionRefused("The session is being computed; close it when it has ended.")
+        for name in record.manifest.committee:
+            delete(name)
+            self.store.log(record.id, audit.Event.DELETION_TOLD, name=name)
+        if record.state is not State.CLOSED:
+            self.store.change(record.id, Event.CLOSE, audit.Event.CLOSED)
+
+
+def missing_parts(record: SessionRecord, contributed: Collection[str] | Mapping[str, Commitment]) -> str:
+    """One sentence that says whose approval or contribution a session waits for; empty when it can be run."""
+    unsigned = [n for n in record.manifest.participants if n not in record.signatures]
+    if unsigned:
+        return f"Not yet approved by {', '.join(unsigned)}; each runs `matchbit session approve`."
+    absent = [m for m in record.manifest.members if m not in contributed]
+    if len(contributed) >= record.manifest.min_members:
+        return ""
+    return f"Not yet contributed by {', '.join(absent)}; each runs `matchbit contribute`."

@@ -1,0 +1,237 @@
+"""Has sessions computed, for the coordinator: starts attempts at the three nodes, follows them, and tells how they end.
+
+Everything that must last is in the coordinator's database; what a runner remembers besides is only for its patience. So
+a coordinator that was away goes on where the nodes are.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from parties.errors import PeerUnavailable, ServiceError
+from parties.lifecycle import State
+from parties.registry import Registry
+from parties.statements import Commitment, Completion
+from parties.store import SessionRecord
+from parties.wire import Answer
+
+log = logging.getLogger("matchbit")
+MAX_TRIES = 3
+"""Attempts for one `run`; each has fresh randomness."""
+POLL_S = (0.02, 0.25)
+"""Shortest and longest pause between questions to the committee."""
+TELL_S = (0.25, 60.0)
+"""Shortest and longest pause before a node that could not be told is told again."""
+
+
+class Committee(Protocol):
+    """What a coordinator asks of committee nodes; each raises a ServiceError where a node refuses or is silent."""
+
+    def look(self, name: str, session_id: bytes) -> Answer:
+        """How the newest attempt goes; a node that does not know the session says so by attempt 0."""
+
+    def start(self, name: str, session_id: bytes, attempt: int, commitments: list[Commitment]) -> None:
+        """Begin an attempt; waits for its turn."""
+
+    def release(self, name: str, session_id: bytes, attempt: int, completions: list[Completion]) -> None:
+        """Tell that results are released."""
+
+    def abort(self, name: str, session_id: bytes, attempt: int, reason: str) -> None:
+        """Tell that the session is aborted."""
+
+    def exchange_heads(self, name: str, session_id: bytes) -> None:
+        """Exchange how the audit logs stand."""
+
+
+@dataclass
+class Patience:
+    """How long a session's runner has been waiting; forgotten when the coordinator is restarted."""
+
+    heard: float
+    tries: int = 1
+    pause_s: float = POLL_S[0]
+    tell_s: float = TELL_S[0]
+
+
+class Runner:
+    """Follows sessions.
+
+    Nodes are asked to begin in the order of their names. Each makes a session wait for its turn, so sessions that share
+    nodes queue in the same order everywhere and never wait for each other.
+
+    Args:
+        registry: the coordinator's decisions.
+        committee: how nodes are reached.
+        patience_s: how long a silent node is waited for.
+        clock: seconds that only go forward.
+    """
+
+    def __init__(
+        self, registry: Registry, committee: Committee, patience_s: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._registry, self._store, self._committee = registry, registry.store, committee
+        self._patience_s, self._clock = patience_s, clock
+        self._waits: dict[bytes, Patience] = {}
+        self._driven: set[bytes] = set()
+        self._asked_again: set[bytes] = set()
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self.progress: dict[bytes, tuple[str, int, int]] = {}
+
+    def drive_all(self) -> None:
+        """Go on with every session that is being computed, or whose end is not known to all nodes."""
+        for state in (State.RUNNING, State.DONE, State.ABORTED):
+            for session_id in self._store.session_ids(state=state):
+                if self._untold(self._store.get(session_id)):
+                    self.drive(session_id)
+
+    def drive(self, session_id: bytes) -> None:
+        """Follow a session in a thread, to its end everywhere."""
+        with self._lock:
+            self._waits.pop(session_id, None)
+            if session_id in self._driven:
+                self._asked_again.add(session_id)
+                return
+            self._driven.add(session_id)
+        threading.Thread(target=self._drive, args=(session_id,), name="run", daemon=True).start()
+
+    def stop(self) -> None:
+        """Follow nothing any more."""
+        self._stopped.set()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a session is being followed."""
+        return bool(self._driven)
+
+    def _drive(self, session_id: bytes) -> None:
+        while not self._stopped.is_set():
+            try:
+                pause = self.step(session_id)
+            except ServiceError:
+                log.exception("session %s: cannot go on just now", session_id[:8].hex())
+                pause = TELL_S[1]
+            except Exception:
+                log.exception("session %s", session_id[:8].hex())
+                self._registry.abort(session_id, "An unexpected error at the coordinator; see its log.")
+                pause = TELL_S[1]
+            with self._lock:
+                if pause is None and session_id not in self._asked_again:
+                    self._driven.discard(session_id)
+                    return
+                self._asked_again.discard(session_id)
+            self._stopped.wait(pause or 0.0)
+
+    def step(self, session_id: bytes) -> float | None:
+        """Do what is to be done now; returns when to look again, or None when there is nothing more to do."""
+        record = self._store.get(session_id)
+        wait = self._waits.setdefault(session_id, Patience(self._clock()))
+        match record.state:
+            case State.RUNNING:
+                return self._follow(record, wait)
+            case State.DONE | State.ABORTED:
+                return self._tell(record, wait)
+            case _:
+                return None
+
+    # While it is computed
+
+    def _follow(self, record: SessionRecord, wait: Patience) -> float:
+        answers, lost = self._ask(record)
+        if not lost:
+            wait.heard = self._clock()
+        for answer in answers.values():
+            current = answer.completion is not None and answer.attempt == record.attempt
+            if answer.completion and current and self._registry.collect(record, answer.completion):
+                return 0.0
+        of_attempt = {name: a for name, a in answers.items() if a.attempt == record.attempt}
+        running = [name for name, a in of_attempt.items() if a.state is State.RUNNING]
+        failed = [a for a in of_attempt.values() if a.state is State.ABORTED]
+        if failed and not running:
+            worst = next((a for a in failed if not a.retriable), failed[0])
+            return self._again(record, wait, answers, worst.reason, retriable=worst.retriable)
+        if lost and self._clock() - wait.heard > self._patience_s:
+            return self._again(record, wait, answers, lost, retriable=True)
+        if not lost and len(of_attempt) < len(answers) and not failed:
+            self._start(record, wait, answers)
+            return 0.0
+        self._note(record, answers)
+        wait.pause_s = min(wait.pause_s * 1.3, POLL_S[1])
+        return wait.pause_s
+
+    def _ask(self, record: SessionRecord) -> tuple[dict[str, Answer], str]:
+        """What the nodes answer, and why one does not."""
+        answers, lost = {}, ""
+        for name in record.manifest.committee:
+            try:
+                answers[name] = self._committee.look(name, record.id)
+            except ServiceError as error:
+                lost = str(error)
+        return answers, lost
+
+    def _start(self, record: SessionRecord, wait: Patience, answers: dict[str, Answer]) -> None:
+        """Begin the attempt where it has not begun; all three nodes have just answered."""
+        self.progress[record.id] = ("waiting for the committee", 0, 0)
+        commitments = list(self._store.commitments(record.id).values())
+        for name in sorted(record.manifest.committee):
+            if answers[name].attempt == record.attempt:
+                continue
+            try:
+                self._committee.start(name, record.id, record.attempt, commitments)
+            except ServiceError as error:
+                self._again(record, wait, answers, f"{name}: {error}", retriable=isinstance(error, PeerUnavailable))
+                return
+        wait.heard, wait.pause_s = self._clock(), POLL_S[0]
+
+    def _again(
+        self, record: SessionRecord, wait: Patience, answers: dict[str, Answer], reason: str, *, retriable: bool
+    ) -> float:
+        """Give up this attempt, for another one if that may help."""
+        log.error("session %s, attempt %d: %s", record.id[:8].hex(), record.attempt, reason)
+        if retriable and wait.tries < MAX_TRIES:
+            wait.tries += 1
+            wait.heard = self._clock()
+            self._registry.again(record.id, max((a.attempt for a in answers.values()), default=0))
+        else:
+            self._registry.abort(record.id, reason)
+        return 0.0
+
+    def _note(self, record: SessionRecord, answers: dict[str, Answer]) -> None:
+        known = [a.progress for a in answers.values() if a.progress[2]] or [a.progress for a in answers.values()]
+        if known:
+            self.progress[record.id] = min(known, key=lambda p: p[1])
+
+    # When it has ended
+
+    def _untold(self, record: SessionRecord) -> list[str]:
+        told = self._store.told(record.id)
+        return [name for name in record.manifest.committee if name not in told]
+
+    def _tell(self, record: SessionRecord, wait: Patience) -> float | None:
+        """Let every node know how it ended; those that cannot be reached are told later."""
+        self.progress.pop(record.id, None)
+        for name in self._untold(record):
+            try:
+                self._tell_one(name, record)
+            except PeerUnavailable as error:
+                log.warning("session %s: %s could not be told of its end: %s", record.id[:8].hex(), name, error)
+                continue
+            except ServiceError as error:  # it will not be of another mind later
+                log.error("session %s: %s does not take its end: %s", record.id[:8].hex(), name, error)
+            self._store.tell(record.id, name)
+        if not self._untold(record):
+            return None
+        wait.tell_s = min(wait.tell_s * 2, TELL_S[1])
+        return wait.tell_s
+
+    def _tell_one(self, name: str, record: SessionRecord) -> None:
+        if record.state is State.DONE:
+            self._committee.release(name, record.id, record.attempt, self._store.completions(record.id))
+        else:
+            self._committee.abort(name, record.id, record.attempt, record.reason)
+        self._committee.exchange_heads(name, record.id)

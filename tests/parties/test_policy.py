@@ -1,0 +1,317 @@
+from collections.abc import Callable
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mpc.dummies import Dummies
+from parties import policy
+from parties.errors import SessionRefused
+from parties.manifest import Manifest, check
+from parties.policy import MAX_TOLD_CHARS, Consent, Decision, Past, Policy, Verdict
+from parties.rules import Rule
+from tests.parties.samples import JARGON, NOW, examples, manifest
+
+EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "policy.toml"
+HERE = Path("policy.toml")
+OWN = "agency-a"
+PURPOSE = "deconfliction of multi-purpose cash"
+
+
+def inside(**changes: Any) -> Manifest:
+    """Terms at the bounds of the example, with changes."""
+    terms: dict[str, Any] = {"coordinator": "cluster", "purpose": PURPOSE, "legal_basis": "consent of the data subject"}
+    terms |= {"max_records": 50_000, "min_records": 500, "max_new_records": 10_000, "retention_days": 14}
+    terms |= {"expires": "2026-12-20T12:00:00+00:00", "dummies": Dummies(1.0, 1e-6)}
+    return manifest(**terms | changes)
+
+
+def judged(rules: Policy, terms: Manifest, *history: Past) -> Verdict:
+    verdict = rules.judge(terms, OWN, history, NOW)
+    for reason in verdict.reasons:
+        assert reason.isprintable()
+        assert reason[-1] == "."
+        assert not any(word in reason for word in JARGON)
+    assert verdict.told.isprintable()
+    assert 0 < len(verdict.told) <= MAX_TOLD_CHARS
+    return verdict
+
+
+# The example, and what each of its entries refuses
+
+REFUSES: dict[str, tuple[dict[str, Any], str]] = {
+    "coordinators": ({"coordinator": "hub"}, "`coordinator` is hub; this node allows cluster."),
+    "partners": (
+        {"members": ("agency-a", "agency-x", "agency-c")},
+        "`members` and `committee` name agency-x; this node allows agency-b, agency-c, neutral.",
+    ),
+    "reveal": ({"reveal": "members"}, "`reveal` is members; this node allows flag."),
+    "rules": (
+        {"rules": (Rule("any", ("phone",)), Rule("id", ("id_number",)))},
+        "`fields` of a rule are phone; this node allows birth_date + phone, id_number.",
+    ),
+    "max_records": ({"max_records": 50_001}, "`max_records` is 50,001; this node allows 50,000 at most."),
+    "min_records": ({"min_records": 499}, "`min_records` is 499; this node allows 500 at least."),
+    "max_new_records": ({"max_new_records": 10_001}, "`max_new_records` is 10,001; this node allows 10,000 at most."),
+    "min_members": ({"min_members": 2}, "`min_members` is 2; this node allows 3 at least."),
+    "max_retention_days": ({"retention_days": 15}, "`retention_days` is 15; this node allows 14 at most."),
+    "max_days_open": (
+        {"expires": "2026-12-20T12:00:01+00:00"},
+        "Days from `created` to `expires` are 31; this node allows 30 at most.",
+    ),
+    "legal_basis": ({"legal_basis": ""}, "`legal_basis` is empty; this node allows terms only that state it."),
+    "purposes": ({"purpose": "research"}, f"`purpose` is research; this node allows {PURPOSE}."),
+    "dummies": (
+        {"dummies": None},
+        "`dummies` are not there; this node allows epsilon 1 and delta 1e-06 at most.",
+    ),
+}
+
+
+def test_the_example_allows_what_it_says() -> None:
+    rules = policy.read(EXAMPLE)
+    check(inside())
+    verdict = judged(rules, inside())
+    assert verdict.decision is Decision.PERSON
+    assert verdict.reasons == ("Data protection and Programme must read the terms, and approve or refuse them.",)
+    rules.refuse(inside(), OWN)
+
+
+@pytest.mark.parametrize("entry", REFUSES)
+def test_what_each_entry_refuses(entry: str) -> None:
+    changes, says = REFUSES[entry]
+    rules = policy.read(EXAMPLE)
+    assert judged(rules, inside(**changes)) == Verdict(Decision.REFUSED, (says,))
+    with pytest.raises(SessionRefused) as error:
+        rules.refuse(inside(**changes), OWN)
+    assert str(error.value) == f"The policy of agency-a refuses the terms: {says}"
+    without = replace(rules, **{entry: False if entry == "legal_basis" else None})
+    assert judged(without, inside(**changes)).decision is Decision.PERSON
+
+
+def test_no_entry_is_forgotten() -> None:
+    decided_otherwise = {"consent", "approvers", "cooldown_days"}
+    assert {f.name for f in fields(Policy)} == {*REFUSES, *decided_otherwise} == set(policy._ENTRIES)
+    given = policy.read(EXAMPLE)
+    assert [f.name for f in fields(Policy) if getattr(given, f.name) == getattr(Policy(), f.name)] == ["consent"]
+
+
+@pytest.mark.parametrize("dummies", [Dummies(1.1, 1e-6), Dummies(1.0, 1.1e-6), Dummies(0.5, 1e-3)])
+def test_dummies_that_hide_too_little(dummies: Dummies) -> None:
+    (says,) = judged(policy.read(EXAMPLE), inside(dummies=dummies)).reasons
+    assert says.startswith(f"`dummies` are epsilon {dummies.epsilon:g} and delta {dummies.delta:g}; this node allows")
+
+
+def test_dummies_that_hide_better() -> None:
+    assert judged(policy.read(EXAMPLE), inside(dummies=Dummies(0.5, 1e-9))).decision is Decision.PERSON
+
+
+def test_every_term_that_is_outside_is_told() -> None:
+    changes = {name: value for changed, _ in REFUSES.values() for name, value in changed.items()}
+    reasons = judged(policy.read(EXAMPLE), inside(**changes)).reasons
+    assert list(reasons) == [says for _, says in REFUSES.values()]
+
+
+def test_a_node_without_data_has_a_policy_like_any_other() -> None:
+    rules = policy.from_toml({"partners": ["agency-a", "agency-b", "agency-c"], "cooldown_days": 7}, HERE)
+    assert rules.judge(manifest(), "neutral", [], NOW).decision is Decision.PERSON
+    assert rules.judge(manifest(), "agency-a", [], NOW).decision is Decision.REFUSED
+    past = Past(("agency-c", "agency-b"), NOW - timedelta(1))
+    assert rules.judge(manifest(), "neutral", [past], NOW).decision is Decision.REFUSED
+
+
+def test_the_name_and_the_scope_of_a_rule_do_not_matter_but_its_transforms_do() -> None:
+    rules = policy.from_toml({"rules": [["birth_date:year", "phone"]]}, HERE)
+    same = (Rule("x", ("phone", "birth_date:year")), Rule("y", ("birth_date:year", "phone"), "household"))
+    assert judged(rules, manifest(rules=same)).decision is Decision.PERSON
+    for other in (
+        ("phone", "birth_date"),
+        ("phone",),
+        ("phone", "birth_date:year", "sex"),
+        ("birth_date:year + phone",),
+    ):
+        assert judged(rules, manifest(rules=(Rule("x", other),))).decision is Decision.REFUSED
+
+
+def test_lists_of_names_and_long_texts_are_cut_short() -> None:
+    members = tuple(f"agency-{k:03}{'x' * 50}" for k in range(1000))
+    terms = manifest(
+        members=members, purpose="so " * 300 + "on", rules=(Rule("r", tuple("abcdefghijkl" * 16 for _ in "ab")),)
+    )
+    rules = policy.from_toml({"partners": ["agency-b"], "purposes": ["x" * 1000], "rules": [["phone"]]}, HERE)
+    verdict = judged(rules, terms)
+    assert "996 more" in verdict.reasons[0]
+    assert all(len(reason) < 600 for reason in verdict.reasons)
+    with pytest.raises(SessionRefused) as error:
+        rules.refuse(terms, OWN)
+    assert len(str(error.value)) <= MAX_TOLD_CHARS
+
+
+# Who decides
+
+
+def test_without_a_file_a_person_decides_on_everything(tmp_path: Path) -> None:
+    rules = policy.read(tmp_path / "policy.toml")
+    assert rules == Policy()
+    verdict = judged(rules, manifest(reveal="members", max_records=50_000_000, retention_days=90))
+    assert verdict.decision is Decision.PERSON
+    assert verdict.reasons == ("Somebody at this node must read the terms, and approve or refuse them.",)
+
+
+def test_standing_consent() -> None:
+    stated = {"partners": ["agency-b", "agency-c", "neutral"], "reveal": ["flag"], "max_records": 1000}
+    stated |= {"rules": [["id_number"], ["phone", "birth_date"]], "consent": "standing"}
+    rules = policy.from_toml(stated, HERE)
+    assert rules.consent is Consent.STANDING
+    assert judged(rules, manifest()).decision is Decision.STANDING
+    assert judged(rules, manifest(max_records=1001)).decision is Decision.REFUSED
+
+
+# Cooldown
+
+PAST = Past(("agency-c", "agency-b"), NOW - timedelta(3))
+BOTH = "Of `members`, agency-b, agency-c"
+
+
+def cooled(*history: Past, days: int = 7) -> tuple[str, ...]:
+    verdict = judged(policy.from_toml({"cooldown_days": days}, HERE), manifest(), *history)
+    return verdict.reasons if verdict.decision is Decision.REFUSED else ()
+
+
+def test_the_same_members_again_too_soon() -> None:
+    assert cooled(PAST) == (f"{BOTH} got results on 2026-11-17; this node allows another session 7 days later.",)
+    assert cooled(PAST, days=4)
+    assert cooled(PAST, days=3) == ()  # to the microsecond
+    assert cooled(replace(PAST, ended=NOW - timedelta(7, microseconds=-1)))
+    assert cooled(replace(PAST, ended=NOW + timedelta(1)))  # by a clock that was set back since
+    assert cooled(replace(PAST, members=("agency-c", "agency-x"))) == ()
+    assert cooled() == ()
+    assert judged(Policy(), manifest(), PAST).decision is Decision.PERSON
+
+
+def test_one_day() -> None:
+    assert "another session 1 day later." in cooled(replace(PAST, ended=NOW), days=1)[0]
+
+
+def test_a_session_that_may_still_have_results_is_as_good_as_one_that_had() -> None:
+    says = f"{BOTH} are in a session that is not over; this node allows another 7 days after its results."
+    assert cooled(PAST, replace(PAST, ended=None)) == (says,)
+
+
+def test_the_latest_of_several_sessions_is_told() -> None:
+    older, other = replace(PAST, ended=NOW - timedelta(5)), replace(PAST, ended=NOW - timedelta(4))
+    assert cooled(older, PAST, other) == cooled(other, older, PAST) == cooled(PAST)
+
+
+def test_a_cooldown_is_for_new_proposals_only() -> None:
+    policy.from_toml({"cooldown_days": 7}, HERE).refuse(manifest(), OWN)
+
+
+# Properties
+
+NAMES = [f"agency-{c}" for c in "bcdefgh"]
+FIELDS = ["id_number", "phone", "birth_date", "birth_date:year", "full_name:sorted", "Heading"]
+some_rules = st.lists(st.lists(st.sampled_from(FIELDS), min_size=1, max_size=3, unique=True), min_size=1, max_size=4)
+
+
+@st.composite
+def terms_and_policy(draw: st.DrawFn) -> tuple[Manifest, Policy]:
+    """Terms, and a policy that allows them, some of them barely; this node is agency-a."""
+    names = draw(st.permutations(NAMES))
+    members = tuple(draw(st.permutations([OWN, *names[: draw(st.integers(2, 4))]])))
+    rules = tuple(Rule(f"r{k}", tuple(named)) for k, named in enumerate(draw(some_rules)))
+    created = draw(st.datetimes(datetime(2026, 1, 1), datetime(2027, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001
+    open_for = timedelta(seconds=draw(st.integers(1, 366 * 86_400)))
+    most = draw(st.integers(2, 10**6))
+    terms = manifest(
+        members=members, committee=(OWN, names[0], "neutral"), rules=rules,
+        reveal=draw(st.sampled_from(["flag", "count", "members"])), legal_basis=draw(st.sampled_from(["", "law"])),
+        max_records=most, min_records=draw(st.integers(1, most)), max_new_records=draw(st.integers(1, most)),
+        min_members=draw(st.integers(2, len(members))), created=created.isoformat(),
+        expires=(created + open_for).isoformat(), retention_days=draw(st.integers(1, 90)),
+        dummies=draw(st.sampled_from([None, Dummies(0.5, 1e-9), Dummies(2.0, 1e-6)])),
+    )  # fmt: skip
+    check(terms)
+    more, fewer = st.integers(0, 3), st.integers(-3, 0)
+    allows = Policy(
+        coordinators=frozenset({terms.coordinator, *draw(st.sets(st.sampled_from(["x", "y"])))}),
+        partners=frozenset({*terms.participants, *draw(st.sets(st.sampled_from(NAMES)))} - {OWN}),
+        reveal=frozenset({terms.reveal, *draw(st.sets(st.sampled_from(["flag", "count", "members"])))}),
+        rules=frozenset(map(policy._rule, (*rules, *(Rule("", tuple(named)) for named in draw(some_rules))))),
+        max_records=most + draw(more), min_records=terms.min_records + draw(fewer),
+        max_new_records=terms.max_new_records + draw(more), min_members=terms.min_members + draw(fewer),
+        max_retention_days=terms.retention_days + draw(more), max_days_open=open_for.days + 1 + draw(more),
+        legal_basis=bool(terms.legal_basis) and draw(st.booleans()),
+        purposes=frozenset({terms.purpose, *draw(st.sets(st.sampled_from(["p", "q"])))}), cooldown_days=7,
+        dummies=terms.dummies and draw(st.sampled_from([None, terms.dummies, Dummies(9.0, 1e-2)])),
+    )  # fmt: skip
+    unstated = draw(st.sets(st.sampled_from([f.name for f in fields(Policy) if f.default is None])))
+    return terms, replace(allows, **dict.fromkeys(unstated))
+
+
+def stricter(entry: str, terms: Manifest) -> Any:
+    """A value of an entry that leaves just these terms outside."""
+    some_other: dict[str, Callable[[], Any]] = {
+        "coordinators": lambda: frozenset({"other"}),
+        "partners": lambda: frozenset({*terms.participants} - {OWN, terms.members[0], terms.members[1]}),
+        "reveal": lambda: frozenset({"flag", "count", "members"} - {terms.reveal}),
+        "rules": lambda: frozenset({("sex",), *map(policy._rule, terms.rules)} - {policy._rule(terms.rules[-1])}),
+        "max_records": lambda: terms.max_records - 1,
+        "min_records": lambda: terms.min_records + 1,
+        "max_new_records": lambda: terms.max_new_records - 1,
+        "min_members": lambda: terms.min_members + 1,
+        "max_retention_days": lambda: terms.retention_days - 1,
+        "max_days_open": lambda: (datetime.fromisoformat(terms.expires) - datetime.fromisoformat(terms.created)).days,
+        "purposes": lambda: frozenset({terms.purpose + "."}),
+        "dummies": lambda: Dummies(0.5, 1e-10),
+    }
+    return some_other[entry]()
+
+
+TERM = {
+    "coordinators": "coordinator", "partners": "members", "rules": "fields", "max_retention_days": "retention_days",
+    "max_days_open": "expires", "purposes": "purpose",
+}  # fmt: skip
+
+
+@given(terms_and_policy())
+@examples(200)
+def test_terms_inside_all_bounds_are_never_refused(drawn: tuple[Manifest, Policy]) -> None:
+    terms, rules = drawn
+    assert judged(rules, terms, Past((OWN, "stranger"), None)).decision is Decision.PERSON
+    assert judged(replace(rules, consent=Consent.STANDING), terms).decision is Decision.STANDING
+    rules.refuse(terms, OWN)
+
+
+@given(terms_and_policy(), st.sampled_from(sorted(set(REFUSES) - {"legal_basis"})))
+@examples(300)
+def test_one_step_outside_one_bound_is_refused_with_one_reason(drawn: tuple[Manifest, Policy], entry: str) -> None:
+    terms, rules = drawn
+    verdict = judged(replace(rules, **{entry: stricter(entry, terms)}), terms)
+    assert verdict.decision is Decision.REFUSED
+    (reason,) = verdict.reasons
+    assert f"`{TERM.get(entry, entry)}`" in reason
+    assert "; this node allows " in reason
+
+
+@given(terms_and_policy(), st.lists(st.sampled_from(sorted(REFUSES)), max_size=4), st.randoms(use_true_random=False))
+@examples(200)
+def test_the_order_of_names_does_not_matter(drawn: tuple[Manifest, Policy], strict: list[str], chance: Any) -> None:
+    terms, rules = drawn
+    rules = replace(rules, **{e: e == "legal_basis" or stricter(e, terms) for e in strict})
+
+    def shuffled(names: Any) -> tuple[Any, ...]:
+        given = tuple(names)
+        return tuple(chance.sample(given, len(given)))
+
+    other = replace(
+        terms, members=shuffled(terms.members), committee=shuffled(terms.committee),
+        rules=shuffled(replace(r, fields=shuffled(r.fields)) for r in terms.rules),
+    )  # fmt: skip
+    history = [Past(shuffled(terms.members)[:3], NOW - timedelta(day)) for day in (1, 2, 2, 9)]
+    again = [replace(past, members=shuffled(past.members)) for past in shuffled(history)]
+    assert judged(rules, terms, *history) == judged(rules, other, *again)

@@ -1,0 +1,215 @@
+"""A daemon's life over real connections: it listens, keeps house, and stops without cutting anyone off."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+
+import grpc
+import pytest
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
+
+from parties import calls, protocols
+from parties.config import Config
+from parties.errors import ConfigError, PeerUnavailable, StorageError
+from parties.loopback import free_port
+from parties.service import NodeServicer, Service
+from protos.matchbit.v1 import node_pb2 as pb
+from protos.matchbit.v1.node_pb2_grpc import NodeServiceStub, add_NodeServiceServicer_to_server
+from tests.parties.samples import federate
+
+SENTENCE = r"^neutral is being stopped; try again when it is back\.$"
+
+
+@pytest.fixture(scope="module")
+def configs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Config]:
+    """The neutral node listens; agency-a calls."""
+    address = f"127.0.0.1:{free_port()}"
+    return federate(tmp_path_factory.mktemp("nodes"), ("agency-a", "neutral"), {"neutral": address})
+
+
+class Daemon:
+    """The neutral node's service in a thread, and work that it does until it is told that it is done, or cut off."""
+
+    def __init__(self, config: Config) -> None:
+        self.service = Service(config, "node")
+        self.housekept, self.done, self.was_cut = threading.Event(), threading.Event(), threading.Event()
+        self._config = config
+        self._thread = threading.Thread(target=self._serve)
+
+    def _serve(self) -> None:
+        servicer = NodeServicer(self._config, "node")
+        add = lambda server: add_NodeServiceServicer_to_server(servicer, server)  # noqa: E731
+        try:
+            self.service.run(add, self.housekept.set, 3600.0, self._cut)
+        finally:
+            self.housekept.set()  # a failure must not leave the test waiting
+
+    def _cut(self) -> None:
+        self.was_cut.set()
+        self.done.set()
+
+    @contextmanager
+    def working(self) -> Iterator[threading.Thread]:
+        """While an upload is under way."""
+        begun = threading.Event()
+
+        def upload() -> None:
+            with self.service.working():
+                begun.set()
+                self.done.wait()
+
+        thread = threading.Thread(target=upload)
+        thread.start()
+        begun.wait()
+        yield thread
+        thread.join()
+
+    def __enter__(self) -> Daemon:
+        self._thread.start()
+        self.housekept.wait()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.service.stop()
+        self._cut()
+        self._thread.join()
+
+    def join(self) -> None:
+        self._thread.join()
+
+
+@contextmanager
+def asking(configs: dict[str, Config]) -> Iterator[grpc.Channel]:
+    """agency-a's connection to the neutral node."""
+    own = configs["agency-a"]
+    with calls.connected(own, own.federation()["neutral"]) as connection:
+        yield connection
+
+
+def watched(connection: grpc.Channel) -> Iterator[int]:
+    """The node's health, each time that it changes."""
+    for answer in HealthStub(connection).Watch(HealthCheckRequest(), timeout=60):
+        yield answer.status
+
+
+def test_it_serves_and_says_who_it_is(configs: dict[str, Config]) -> None:
+    with Daemon(configs["neutral"]), asking(configs) as connection:
+        health = HealthStub(connection).Check(HealthCheckRequest(), timeout=10)
+        assert health.status == HealthCheckResponse.SERVING
+        node = NodeServiceStub(connection).GetNode(pb.GetNodeRequest(), timeout=10)
+        assert (node.name, node.role, tuple(node.protocols)) == ("neutral", "node", protocols.SUPPORTED)
+        assert node.version == protocols.program()
+        assert node.unix_ms > 1_700_000_000_000
+
+
+def test_what_has_begun_comes_to_its_end_and_nothing_new_begins(configs: dict[str, Config]) -> None:
+    daemon = Daemon(configs["neutral"])
+    with daemon, asking(configs) as connection:
+        health = watched(connection)
+        assert next(health) == HealthCheckResponse.SERVING
+        with daemon.working() as upload:
+            daemon.service.stop()
+            assert next(health) == HealthCheckResponse.NOT_SERVING
+            assert daemon.service.draining
+            with pytest.raises(PeerUnavailable, match=SENTENCE), daemon.service.working():
+                pass
+            node = NodeServiceStub(connection).GetNode(pb.GetNodeRequest(), timeout=10)
+            assert node.name == "neutral"  # calls of what has begun are answered still
+            assert upload.is_alive()
+            assert not daemon.was_cut.is_set()
+            daemon.done.set()
+        daemon.join()
+
+
+def test_it_stops_at_once_when_there_is_nothing_to_wait_for(configs: dict[str, Config]) -> None:
+    with Daemon(configs["neutral"]) as daemon:
+        daemon.done.set()
+        with daemon.working():
+            pass
+        daemon.service.stop()
+        daemon.join()
+
+
+def test_patience_ends(configs: dict[str, Config]) -> None:
+    with Daemon(replace(configs["neutral"], drain_timeout_s=0.05)) as daemon, daemon.working():
+        daemon.service.stop()
+        daemon.join()
+        assert daemon.was_cut.is_set()
+
+
+def test_asked_once_more_it_ends_what_is_being_done(configs: dict[str, Config]) -> None:
+    with Daemon(configs["neutral"]) as daemon, daemon.working():
+        daemon.service.stop()
+        daemon.service.stop()
+        daemon.join()
+        assert daemon.was_cut.is_set()
+
+
+def test_work_that_fails_is_over_too(configs: dict[str, Config]) -> None:
+    with Daemon(configs["neutral"]) as daemon:
+        with suppress(ZeroDivisionError), daemon.service.working():
+            raise ZeroDivisionError
+        daemon.service.stop()
+        daemon.join()
+
+
+def test_housekeeping_goes_on_after_a_failure(configs: dict[str, Config]) -> None:
+    service, times = Service(configs["neutral"], "node"), list[int]()
+
+    def housekeeping() -> None:
+        times.append(len(times))
+        if len(times) == 3:
+            service.stop()
+        raise StorageError("The disk is full.")
+
+    service.run(lambda _: None, housekeeping, 0.01, lambda: None)
+    assert times == [0, 1, 2]
+
+
+def test_a_node_that_cannot_listen_leaves_nothing_behind(configs: dict[str, Config]) -> None:
+    metrics_at = f"127.0.0.1:{free_port()}"
+    second = Service(replace(configs["neutral"], metrics=metrics_at), "node")
+    with Daemon(configs["neutral"]), pytest.raises(ConfigError, match="Cannot listen on"):
+        second.run(lambda _: None, lambda: None, 3600.0, lambda: None)
+    with Daemon(replace(configs["neutral"], metrics=metrics_at)):
+        pass  # its port for metrics is free
+
+
+PROGRAM = """
+import pathlib, sys, threading
+from parties import config, logs
+from parties.service import Service
+logs.setup("text")
+service = Service.until_signal(config.load(pathlib.Path(sys.argv[1])), "node")
+cut = threading.Event()
+def upload():
+    with service.working():
+        cut.wait()
+threading.Thread(target=upload).start()
+service.run(lambda server: None, lambda: None, 3600.0, cut.set)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_stop_a_process(configs: dict[str, Config], number: signal.Signals) -> None:
+    """The first one drains, the second one ends what is being done."""
+    command = [sys.executable, "-c", PROGRAM, str(configs["neutral"].folder / "node.toml")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        try:
+            assert "node neutral listens on" in process.stderr.readline()
+            process.send_signal(number)
+            assert "waiting up to 60 s for 1 uploads and runs" in process.stderr.readline()
+            process.send_signal(number)
+            assert "stopping before all that had begun is done" in process.stderr.readline()
+            assert "node neutral has stopped" in process.stderr.readline()
+            assert process.wait() == 0
+        finally:
+            process.kill()
