@@ -1,4 +1,4 @@
-"""Dummy groups: the committee sees the group sizes through noise; no member's result changes and nothing is sent.
+"""Dummy groups: the committee sees the group sizes through noise; no member's result changes, no message is added.
 
 Ideal functionality: add rows of fresh random keys, always equally many, so that what a party learns of the group
 sizes is (ε, δ)-differentially private: replacing up to K keys of one member by others, as a record with one key under
@@ -9,7 +9,8 @@ of rows, which is public: H_2 … H_N tell all that group sizes tell. The two ho
 
     D_s = 2c·(N − s) + E_s   to H_s, s = 2 … N,   where   P(E_s = k) ∝ ρ^|k − c|,  k = 0 … 2c,  ρ = e^(−ε/wK),
 
-that is D_s − D_{s+1} ≥ 0 groups of size s, and fill up with groups of size 1 to `pair_rows` rows, a public number.
+that is D_s − D_{s+1} ≥ 0 groups of size s, with D_{N+1} = 0, and fill up with groups of size 1 to `pair_rows` rows,
+a public number.
 
 Proof. Let w = min(N − 1, 2). A replaced key takes 1 from H_g, where g was the size of its group, and adds 1 to
 H_{f+1}, where f was that of its new one. So K of them move (H_2 … H_N) by a v with Σ|v_s| ≤ wK and all |v_s| ≤ K.

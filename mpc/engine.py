@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -61,7 +61,7 @@ class Inputs:
     rows: Share
     reveal: Reveal
     noise: Noise | None = None
-    secrets: tuple[bytes, bytes] = field(default=(b"", b""), repr=False)
+    secrets: tuple[bytes, bytes] = (b"", b"")
     chunk_rows: int = CHUNK_ROWS
 
     def __post_init__(self) -> None:

@@ -63,6 +63,7 @@ _NAME = _Kind(lambda v: isinstance(v, str) and NAME.fullmatch(v) is not None, st
 _NUMBER = _Kind(lambda v: type(v) is int and 0 <= v < 1 << 63, "{:,}".format)
 _DIGEST = _Kind(lambda v: isinstance(v, str) and re.fullmatch("[0-9a-f]{64}", v) is not None, lambda v: v[:16])
 _TEXT = _Kind(lambda v: isinstance(v, str) and len(v) <= MAX_TEXT_CHARS and v.isprintable(), lambda v: v.rstrip(" ."))
+_TEXTS = _several(_TEXT)
 _KINDS = {
     **dict.fromkeys(("name", "node", "member", "coordinator"), _NAME),
     **dict.fromkeys(("records", "new_records", "keys", "rows", "attempt", "seconds", "number"), _NUMBER),
@@ -70,7 +71,7 @@ _KINDS = {
     **dict.fromkeys(("title", "person", "reason", "decision", "version", "made"), _TEXT),
     "members": _several(_NAME),
     "group_sizes": _several(_NUMBER),
-    "reasons": _several(_TEXT),
+    "reasons": _TEXTS,
 }
 """Every fact that an entry may have: no others, so that nothing of a record slips in."""
 
@@ -131,7 +132,7 @@ class Event(Enum):
         wanted = {name for _, name, _, _ in Formatter().parse(self.value) if name}
         if set(facts) != wanted:
             raise ValueError(f"{self.code} must have the facts {sorted(wanted)}, not {sorted(facts)}")
-        lines = {name: _line(value) if _KINDS[name] is _TEXT else value for name, value in facts.items()}
+        lines = {name: _line(value) if _KINDS[name] in (_TEXT, _TEXTS) else value for name, value in facts.items()}
         wrong = [name for name, value in lines.items() if not _KINDS[name].fits(value)]
         if wrong:
             raise ValueError(f"{self.code}: {wrong} are not what these facts may be")
@@ -151,10 +152,14 @@ def facts_of(value: Any) -> dict[str, Fact]:
 
 
 def _line(text: Any) -> Any:
-    """A text without line breaks and whatever else a terminal obeys; reasons may come from a peer."""
-    if not isinstance(text, str):
-        return text
-    return "".join(c if c.isprintable() else " " for c in text[:MAX_TEXT_CHARS])
+    """A text, or several, without line breaks and whatever else a terminal obeys; reasons may come from a peer."""
+    match text:
+        case str():
+            return "".join(c if c.isprintable() else " " for c in text[:MAX_TEXT_CHARS])
+        case list():
+            return [_line(t) for t in text]
+        case _:
+            return text
 
 
 @dataclass(frozen=True)

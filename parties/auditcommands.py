@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from parties import auditfile, calls, config
-from parties.audit import NODE, Head
+from parties.audit import NODE, Event, Head
 from parties.auditfile import Export
 from parties.config import Config
-from parties.errors import AuditError, InputError, PeerUnavailable, SessionRefused
+from parties.errors import AuditError, InputError, PeerUnavailable, ServiceError, SessionRefused
 from parties.member import check_page_target, write_page
 from parties.page import story_page
 from parties.progress import say
 from parties.report import table
 from parties.sheet import appearing
-from parties.store import Store
+from parties.store import SessionRecord, Store
 from parties.story import tell
 from parties.verdict import Keys, Verdict, judge
 
@@ -26,72 +27,98 @@ OWN_EVENTS = "node"
 MIN_DIGITS = 8
 
 
-def verify(a: argparse.Namespace) -> None:
+def audit_verify(a: argparse.Namespace) -> None:
     """Check one's own log, or those that were exported."""
     own = config.load(a.config)
     keys = _keys(own)
-    unasked = ""
+    unasked: list[str] = []
     if a.files:
         verdicts = judge([auditfile.read(path) for path in a.files], keys)
     else:
-        verdicts, unasked = _verify_own(own, keys, offline=a.offline)
-    say(_table(verdicts))
+        verdicts = list(_verify_own(own, keys, unasked, offline=a.offline))
     faults = [verdict.fault for verdict in verdicts if verdict.fault]
-    for line in (*faults, *(f"{v.node}: {remark}" for v in verdicts for remark in v.remarks)):
-        say(line)
+    remarks = [f"{v.node}, {_shown(v.session)}: {remark}" for v in verdicts for remark in v.remarks]
+    say("\n".join([_table(verdicts), *faults, *remarks]))
     if faults:
         raise AuditError(
-            f"{len(faults)} of {len(verdicts)} checks failed: see above. Keep the files as they are, and ask the "
-            "operators of the nodes that are named."
+            f"{len(faults)} of {len(verdicts)} logs are not as their nodes wrote them, as said above. Keep all files "
+            "as they are, and ask the operators of the nodes that are named."
         )
     if unasked:
-        raise PeerUnavailable(f"{unasked} Until it is asked, only --offline is checked: the log by itself.")
+        raise PeerUnavailable(f"{unasked[0]} The log was checked by itself only, as --offline does.")
 
 
-def export(a: argparse.Namespace) -> None:
+def audit_export(a: argparse.Namespace) -> None:
     """Tell a session's story."""
     own = config.load(a.config)
     store = own.store()
     session = _session(store, a.id)
-    exported = _export(own, store, session)
-    [verdict, *others] = judge([exported], _keys(own))
-    record = store.session(session)
+    record = store.session(session) or _told_by_coordinator(own, session)
+    exported = _export(own, store, session, record)
+    verdict = judge([exported], _keys(own))[0]
     story = tell(exported, record.manifest if record else None, verdict)
-    if a.out:
-        with appearing(a.out) as file:
-            file.write(exported.to_bytes())
     if a.page:
         check_page_target(a.page, *filter(None, [a.out]))
         write_page(a.page, story_page(story))
+    if a.out:
+        with appearing(a.out) as file:
+            file.write(exported.to_bytes())
+        say(f"{a.out} has all that {own.name} logged of it{_secret(exported)}.", sys.stderr)
     say(json.dumps(_to_json(exported, verdict), ensure_ascii=False) if a.json else story.to_text())
-    for false in (verdict, *others):
-        if false.fault:
-            raise AuditError(false.fault)
+    if verdict.fault:
+        raise AuditError(verdict.fault)
 
 
-def _verify_own(own: Config, keys: Keys, *, offline: bool) -> tuple[list[Verdict], str]:
-    """Each log of one's own, and why the coordinator could not be asked for what it holds of them, if so."""
-    store, verdicts, unasked = own.store(), [], ""
-    coordinator = own.federation().coordinator.name
+def _verify_own(own: Config, keys: Keys, unasked: list[str], *, offline: bool) -> Iterator[Verdict]:
+    """Each log of one's own; why the coordinator could not be asked what it holds of them goes to `unasked`."""
+    store = own.store()
     for session in store.audited():
-        besides: dict[str, Sequence[Head]] = {}
-        if not offline and not unasked and session != NODE and coordinator != own.name:
-            try:
-                heads = calls.Coordinator(own, own.federation()).exchange_heads(session, [])
-                besides[coordinator] = [head for head in heads if head.session == session]
-            except SessionRefused:  # it has none, or has forgotten the session
-                pass
-            except PeerUnavailable as error:
-                unasked = str(error)
-        verdicts += judge([_export(own, store, session)], keys, besides)
-    return verdicts, unasked
+        besides: Mapping[str, Sequence[Head]] = {}
+        try:
+            if not offline and not unasked and session != NODE:
+                besides = _held_by_coordinator(own, session)
+        except PeerUnavailable as error:
+            unasked.append(str(error))
+        try:
+            yield from judge([_export(own, store, session, store.session(session))], keys, besides)
+        except AuditError as error:  # it cannot even be read
+            yield Verdict(own.name, session, None, 0, str(error))
 
 
-def _export(own: Config, store: Store, session: bytes) -> Export:
+def _held_by_coordinator(own: Config, session: bytes) -> Mapping[str, Sequence[Head]]:
+    """What the coordinator holds of the logs of a session; nothing where it is oneself, or has forgotten it."""
+    name = own.federation().coordinator.name
+    if name == own.name:
+        return {}
+    try:
+        heads = calls.Coordinator(own, own.federation()).exchange_heads(session, [])
+    except SessionRefused:
+        return {}
+    return {name: [head for head in heads if head.session == session]}
+
+
+def _told_by_coordinator(own: Config, session: bytes) -> SessionRecord | None:
+    """The terms of a session that one is not on the committee of; whatever is told is checked by its signatures."""
+    if session == NODE:
+        return None
+    try:
+        return calls.Coordinator(own, own.federation()).get(session).record
+    except ServiceError as error:
+        say(f"The terms are not kept here, and the coordinator did not give them: {error}", sys.stderr)
+        return None
+
+
+def _export(own: Config, store: Store, session: bytes, record: SessionRecord | None) -> Export:
     """A log of one's own; the heads are read first, since the log may go on meanwhile."""
-    heads, record = store.heads(session), store.session(session)
+    heads = store.heads(session)
     terms, approvals = (record.manifest.to_bytes(), record.signatures) if record else (b"", {})
     return Export(own.name, session, terms, approvals, store.entries(session), heads)
+
+
+def _secret(exported: Export) -> str:
+    """What whoever hands on a committee node's log must think of."""
+    opened = any(entry.kind is Event.COMPUTED for entry in exported.entries)
+    return ", also how many keys are shared: give it to those only who may know that" if opened else ""
 
 
 def _session(store: Store, text: str) -> bytes:
@@ -114,12 +141,16 @@ def _keys(own: Config) -> Keys:
     return {name: node.verifier() for name, node in own.federation().nodes.items()}
 
 
+def _shown(session: bytes) -> str:
+    return session.hex()[:16] or "the node itself"
+
+
 def _table(verdicts: Sequence[Verdict]) -> str:
-    headings = ("node", "session", "entries", "compared with statements held by others", "verdict")
+    headings = ("node", "session", "entries", "statements of it held by others", "verdict")
     rows = [
         (
             v.node,
-            v.session.hex()[:16] or "the node itself",
+            _shown(v.session),
             "-" if v.entries is None else v.entries,
             v.compared,
             "NOT INTACT" if v.fault else "intact",

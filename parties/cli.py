@@ -137,6 +137,7 @@ def _add_trials(commands: Commands) -> None:
 
 MAP = "what your list's columns stand for and how it is written; only for what Matchbit cannot find out by itself"
 ID = "the session's id, or its first 8 or more digits"
+BY = "who consents; needed where your node's policy names approvers"
 ACCEPT = "go on although it looks wrong; first read what the command says without this"
 
 
@@ -178,15 +179,20 @@ def _add_sessions(sessions: Commands) -> None:
     close = "Coordinator: delete shares and results at all nodes. Member: delete your private copy of the list."
     for name, run, text in (
         ("show", "session_show", "Show a session's terms, who approved and who contributed."),
-        ("approve", "session_approve", "Sign a session's terms. Read them first with `session show`."),
-        ("refuse", "session_refuse", "Refuse a session's terms; it cannot be run then."),
+        ("approve", "approvalcommands.session_approve", "Sign a session's terms. Read them first with `session show`."),
+        ("refuse", "approvalcommands.session_refuse", "Refuse a session's terms; it cannot be run then."),
         ("run", "session_run", "Have a session computed, and wait until it is (for the coordinator)."),
         ("close", "session_close", close),
     ):
         c = _add(sessions, name, run, text, as_json=name == "show")
         c.add_argument("id", metavar="ID", help=ID)
+        if name == "approve":
+            c.add_argument("--by", default="", metavar="NAME", help=BY)
         if name == "refuse":
             c.add_argument("--reason", required=True, help="in a few words, for everyone to read")
+    text = "Show which proposals wait for your node, and what its policy says of each and why."
+    c = _add(sessions, "pending", "approvalcommands.session_pending", text, as_json=True)
+    c.add_argument("--act", action="store_true", help="refuse and approve by the policy, as a running node does")
 
 
 def _add_reviews(reviews: Commands) -> None:
@@ -214,12 +220,12 @@ def _add_reviews(reviews: Commands) -> None:
 
 def _add_audit(audit: Commands) -> None:
     text = "Check that logs are as their nodes wrote them: your own, or files that were exported, also by others."
-    c = _add(audit, "verify", "auditcommands.verify", text)
+    c = _add(audit, "verify", "auditcommands.audit_verify", text)
     c.add_argument("files", type=Path, nargs="*", metavar="FILE", help="exported logs (default: your node's own log)")
     text = "check your own log by itself; do not ask the coordinator what it holds of it"
     c.add_argument("--offline", action="store_true", help=text)
     text = "Show what your node logged of a session: who approved it, what was revealed to whom, what was deleted when."
-    c = _add(audit, "export", "auditcommands.export", text, as_json=True)
+    c = _add(audit, "export", "auditcommands.audit_export", text, as_json=True)
     c.add_argument("id", metavar="ID", help=f"{ID}; or `node`, for what happened to the node itself")
     c.add_argument("--out", type=Path, metavar="FILE.jsonl", help="write the log, for others to check")
     c.add_argument("--page", type=Path, metavar="FILE.html", help="write a page to read in a browser or to print")

@@ -50,7 +50,7 @@ def contribute(a: argparse.Namespace) -> None:
     """Take part with a list."""
     member = Member(config.load(a.config), _progress())
     new = NewRows(a.new_since or "", a.new_column or "")
-    keys, findings = member.contribute(_session_id(a.id), a.list, _map(a.map), new, accept=a.accept)
+    keys, findings = member.contribute(id_bytes(a.id), a.list, _map(a.map), new, accept=a.accept)
     for finding in findings:
         say(finding.to_text(), sys.stderr)
     reported = "" if keys.new is None else f", {int(keys.new.sum())} of them new,"
@@ -64,7 +64,7 @@ def results(a: argparse.Namespace) -> None:
     """Get one's own result."""
     member = Member(config.load(a.config), _progress())
     page = a.page or a.out.with_suffix(".html")
-    summary = member.results(_session_id(a.id), a.out, page, accept=a.accept)
+    summary = member.results(id_bytes(a.id), a.out, page, accept=a.accept)
     done = f"{summary.to_text()}\nWritten to {a.out}, with a page to look at in {page}."
     say(json.dumps(summary.to_json(), ensure_ascii=False) if a.json else done)
 
@@ -128,7 +128,7 @@ def review_forget(a: argparse.Namespace) -> None:
 def _reviews(own: Config, text: str) -> tuple[Reviews, bytes]:
     """A node's decisions, and a session with matches there."""
     reviews = _own_reviews(own)
-    return reviews, reviews.session(_session_id(text))
+    return reviews, reviews.session(id_bytes(text))
 
 
 def _own_reviews(own: Config) -> Reviews:
@@ -178,7 +178,7 @@ def session_list(a: argparse.Namespace) -> None:
 def session_show(a: argparse.Namespace) -> None:
     """Show one session's terms and state."""
     own = config.load(a.config)
-    view = Member(own).coordinator.get(_session_id(a.id))
+    view = Member(own).coordinator.get(id_bytes(a.id))
     report = session_text(view)
     if a.json:
         record = view.record
@@ -191,25 +191,10 @@ def session_show(a: argparse.Namespace) -> None:
     say(report)
 
 
-def session_approve(a: argparse.Namespace) -> None:
-    """Sign a session's terms."""
-    member = Member(config.load(a.config))
-    record = member.approve(_session_id(a.id))
-    say(f"{member.config.name} approved '{record.manifest.title}' ({record.id.hex()[:16]}).")
-
-
-def session_refuse(a: argparse.Namespace) -> None:
-    """Refuse a session's terms."""
-    member = Member(config.load(a.config))
-    record = member.coordinator.get(_session_id(a.id)).record
-    member.coordinator.refuse(record.id, a.reason)
-    say(f"{member.config.name} refused '{record.manifest.title}'.")
-
-
 def session_run(a: argparse.Namespace) -> None:
     """Have a session computed, and wait for it."""
     operator = launch.Operator(config.load(a.config), _progress())
-    record = operator.run(operator.coordinator.get(_session_id(a.id)).record.id)
+    record = operator.run(operator.coordinator.get(id_bytes(a.id)).record.id)
     say(f"'{record.manifest.title}' {MEANING[record.state]}.")
 
 
@@ -217,7 +202,7 @@ def session_close(a: argparse.Namespace) -> None:
     """Close a session everywhere, or forget one's own copy of the list."""
     own = config.load(a.config)
     member = Member(own)
-    record = member.coordinator.get(_session_id(a.id)).record
+    record = member.coordinator.get(id_bytes(a.id)).record
     if own.name == record.manifest.coordinator:
         member.coordinator.close(record.id)
         say(f"'{record.manifest.title}' is closed: all committee nodes deleted shares and results.")
@@ -304,7 +289,12 @@ def _country(text: str | None) -> str:
     return text or ""
 
 
-def _session_id(text: str) -> bytes:
+def id_bytes(text: str) -> bytes:
+    """A session's id, or its first bytes, as people write it.
+
+    Raises:
+        InputError: it is not so written.
+    """
     text = text.strip().lower()
     if not re.fullmatch(r"([0-9a-f]{2}){4,32}", text):
         raise InputError(f"`{text}` is not a session id: give its 64 hex digits, or the first 8, 10, 12 … of them.")

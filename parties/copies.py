@@ -1,6 +1,6 @@
 """A member's private copies of the lists that it contributed: results are read with them.
 
-Each copy belongs to the commitment that was made on it. So whatever is cut off when a list is contributed once or again,
+Each copy belongs to the commitment that was made on it. So whatever is cut off when a list is contributed once or more,
 a result is only ever read with the list that it is on.
 """
 

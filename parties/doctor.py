@@ -82,30 +82,19 @@ Look = Callable[[Config], Iterator[Found]]
 
 def examine(config: Config) -> Iterator[Diagnosis]:
     """Look at everything; what needs the node's keys is left out when they cannot be opened."""
+    for part, subject, look in _LOOKS:
+        yield from _seen(part, subject, look, config)
     keys = list(_seen(Part.SETTINGS, "keys", _keys, config))
     yield from keys
-    openable = all(found.verdict is not Verdict.FAIL for found in keys)
-    looks: list[tuple[Part, str, Look, bool]] = [
-        (Part.SETTINGS, "key file", _key_file, False),
-        (Part.SETTINGS, "folder", _folder, False),
-        (Part.SETTINGS, "certificate", _certificate, True),
-        (Part.SETTINGS, "federation", _federation, True),
-        (Part.SETTINGS, "policy", _policy, False),
-        (Part.SETTINGS, "metrics", _metrics, False),
-        (Part.STATE, "database", _database, False),
-        (Part.STATE, "disk", _disk, False),
-        (Part.STATE, "retention", _overdue, False),
-    ]
-    for part, subject, look, needs_keys in looks:
-        if openable or not needs_keys:
-            yield from _seen(part, subject, look, config)
-    if openable and not any(_seen(Part.SETTINGS, "", lambda c: _raises(c.federation), config)):
-        yield from _partners(config)
-
-
-def _raises(ask: Callable[[], object]) -> Iterator[Found]:
-    ask()
-    yield from ()
+    if any(found.verdict is Verdict.FAIL for found in keys):
+        return
+    yield from _seen(Part.SETTINGS, "certificate", _certificate, config)
+    yield from _seen(Part.SETTINGS, "federation", _federation, config)
+    try:
+        config.federation()
+    except ConfigError:  # told already
+        return
+    yield from _partners(config)
 
 
 def _seen(part: Part, subject: str, look: Look, config: Config) -> Iterator[Diagnosis]:
@@ -250,10 +239,11 @@ def _disk(config: Config) -> Iterator[Found]:
 def _overdue(config: Config) -> Iterator[Found]:
     late = [terms for terms in _held(config) if utc_now() >= terms.retained_until() + OVERDUE]
     for terms in late:
+        until = f"{terms.retained_until():%Y-%m-%d}"
         yield (
             Verdict.FAIL,
-            f"Shares of session {terms.session_id[:8].hex()} should have been deleted on {terms.retained_until():%Y-%m-%d}"
-            "; start the node, which deletes them, or have the coordinator close the session.",
+            f"Shares of session {terms.session_id[:8].hex()} should have been deleted on {until}; start the node, "
+            "which deletes them, or have the coordinator close the session.",
         )
     if not late:
         yield Verdict.OK, "No shares or results are kept longer than agreed."
@@ -272,6 +262,17 @@ def _held(config: Config) -> list[manifest.Manifest]:
     except sqlite3.Error:
         raise ConfigError("The database cannot be asked; see above.") from None
     return [manifest.from_bytes(row[0]) for row in rows]
+
+
+_LOOKS: tuple[tuple[Part, str, Look], ...] = (
+    (Part.SETTINGS, "key file", _key_file),
+    (Part.SETTINGS, "folder", _folder),
+    (Part.SETTINGS, "policy", _policy),
+    (Part.SETTINGS, "metrics", _metrics),
+    (Part.STATE, "database", _database),
+    (Part.STATE, "disk", _disk),
+    (Part.STATE, "retention", _overdue),
+)
 
 
 # Partners

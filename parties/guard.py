@@ -265,7 +265,7 @@ class Guard:
             record = self.store.get(session_id)
             if (record.attempt, record.state) == (attempt, State.RUNNING):
                 self.shares.drop_results(session_id)
-                self.store.change(session_id, Event.ABORT, audit.Event.ABORTED, reason=reason, attempt=attempt)
+                self.store.change(session_id, Event.ABORT, audit.Event.ABORTED, reason, reason=reason, attempt=attempt)
 
     def abort(self, caller: str, session_id: bytes, attempt: int, reason: str) -> State:
         """The coordinator's word that an attempt has failed for good; why is kept.
@@ -282,7 +282,9 @@ class Guard:
             if known or record.state in (State.CLOSED, State.EXPIRED):
                 return record.state
             self.shares.drop_results(session_id)
-            return self.store.change(session_id, Event.ABORT, audit.Event.ABORTED, reason=reason, attempt=attempt)
+            return self.store.change(
+                session_id, Event.ABORT, audit.Event.ABORTED, reason, reason=reason, attempt=attempt
+            )
 
     # Results
 

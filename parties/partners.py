@@ -107,7 +107,7 @@ def _is_serving(connection: grpc.Channel, name: str, timeout_s: float) -> bool:
     try:
         health = HealthStub(connection).Check(HealthCheckRequest(), timeout=timeout_s)
     except grpc.RpcError as error:
-        if error.code() is grpc.StatusCode.UNIMPLEMENTED:  # type: ignore[attr-defined]
+        if error.code() is grpc.StatusCode.UNIMPLEMENTED:
             raise PeerUnavailable(f"{name} runs a Matchbit that cannot tell how it is; it must update.") from None
         raise
     return bool(health.status == HealthCheckResponse.SERVING)

@@ -193,6 +193,8 @@ def read(path: Path) -> Policy:
         path.lstat()
     except FileNotFoundError:
         return Policy()
+    except OSError:
+        pass  # said by what follows
     return from_toml(toml.read(path), path)
 
 

@@ -116,7 +116,8 @@ class Registry:
             self._participant(record, caller)
             if not reason:
                 raise InputError("A refusal needs a reason.")
-            return self.store.change(record.id, Event.REFUSE, audit.Event.REFUSED, reason=reason, name=caller)
+            why = f"{caller}: {reason}"
+            return self.store.change(record.id, Event.REFUSE, audit.Event.REFUSED, why, name=caller, reason=reason)
 
     def _participant(self, record: SessionRecord, name: str) -> None:
         if name not in record.manifest.participants:
@@ -220,7 +221,7 @@ class Registry:
             record = self.store.get(session_id)
             if record.state is State.RUNNING:
                 entry = audit.Event.ABORTED
-                self.store.change(session_id, Event.ABORT, entry, reason=reason, attempt=record.attempt)
+                self.store.change(session_id, Event.ABORT, entry, reason, reason=reason, attempt=record.attempt)
 
     # The end
 

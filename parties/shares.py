@@ -184,7 +184,7 @@ class Shares:
         with self._store.transaction() as db:
             _delete(db, session_id, "uploads", "id")
             _delete(db, session_id, "results", "chunks")
-            self._store.change(session_id, event, audit.Event.DELETED, reason=reason)
+            self._store.change(session_id, event, audit.Event.DELETED, reason, reason=reason)
         if not self._store.overwrite_log():
             self._store.log(session_id, audit.Event.OVERWRITTEN_LATER)
 

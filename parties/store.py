@@ -107,7 +107,7 @@ class Store(Database):
         return [row[0] for row in self.read(query, (len(prefix), prefix, wanted))]
 
     def change(
-        self, session_id: bytes, event: Event, entry: audit.Event | None = None, reason: str = "", **facts: Any
+        self, session_id: bytes, event: Event, entry: audit.Event | None = None, why: str = "", **facts: Any
     ) -> State:
         """Take a session to its next state, and log it.
 
@@ -115,8 +115,8 @@ class Store(Database):
             session_id: which.
             event: what happens.
             entry: how the log tells it; None where another entry does.
-            reason: why, if it is refused or aborted; one of the entry's facts then.
-            facts: the entry's others.
+            why: what the session's record says of it, if it is refused, aborted or deleted.
+            facts: the entry's.
 
         Raises:
             SessionRefused: the event cannot happen in the session's state.
@@ -126,9 +126,9 @@ class Store(Database):
             state = after(State(row[0]), event)
             ended = self.clock().isoformat() if event is Event.RELEASE else None
             update = "UPDATE sessions SET state = ?, reason = ?, ended = coalesce(?, ended) WHERE id = ?"
-            db.execute(update, (state.value, reason, ended, session_id))
+            db.execute(update, (state.value, why, ended, session_id))
             if entry is not None:
-                self.log(session_id, entry, **({"reason": reason} if reason else {}), **facts)
+                self.log(session_id, entry, **facts)
         return state
 
     def begin(self, session_id: bytes, attempt: int, contributions: bytes, members: list[str]) -> None:

@@ -73,9 +73,10 @@ def tell(export: Export, manifest: Manifest | None, verdict: Verdict) -> Story:
         Section("What other nodes stated of their logs", ("node", "its newest statement held here"), _heads(export)),
         Section("Whether this log can be believed", ("check", "outcome"), list(_outcome(verdict))),
     ]
-    title = manifest.title if manifest else f"Events of {export.node}"
     named = "of the node itself" if export.session == NODE else f"of session {export.session.hex()}"
-    return Story(title, f"As told by the log of {export.node}, {named}.", tuple(s for s in sections if s.rows))
+    title = manifest.title if manifest else f"What happened at {export.node}"
+    whose = f"As told by the log of {export.node}, {named}. Times are in UTC."
+    return Story(title, whose, tuple(s for s in sections if s.rows))
 
 
 def _terms(m: Manifest, export: Export) -> list[tuple[str, str]]:
@@ -100,7 +101,7 @@ def _terms(m: Manifest, export: Export) -> list[tuple[str, str]]:
         ("limits", "; ".join(limits)),
         ("proposed", _minute(m.created)),
         ("expires", _minute(m.expires)),
-        ("deleted", f"{_until(m)} at the latest"),
+        ("deleted by", f"{_until(m)} at the latest"),
         ("signed by", ", ".join(name for name in m.participants if name in export.approvals) or "nobody"),
     ]
 
@@ -126,7 +127,7 @@ def _revealed(m: Manifest, entries: Sequence[Entry]) -> list[tuple[str, str]]:
 
 
 def _sizes(m: Manifest, entries: Sequence[Entry]) -> str:
-    what = f"how many keys 1, 2, 3 … members share{', dummy groups included' if m.dummies else ''}"
+    what = f"how many keys are held by 1, 2, 3 … members{', dummy groups included' if m.dummies else ''}"
     opened = [entry.shown["group_sizes"] for entry in _only(entries, Event.COMPUTED)]
     if opened:
         return f"{what}: {opened[-1]}"
@@ -151,7 +152,8 @@ def _outcome(verdict: Verdict) -> Iterator[tuple[str, str]]:
     )
     yield "this log", verdict.fault or intact
     if verdict.compared:
-        yield "with others", f"It was compared with {verdict.compared:,} statements that others hold of it."
+        agreed = f"Statements of {verdict.node} on this log that others hold, and that it agrees with"
+        yield "with others", f"{agreed}: {verdict.compared:,}."
     yield from (("remark", remark) for remark in verdict.remarks)
 
 

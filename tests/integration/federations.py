@@ -63,7 +63,7 @@ class Federation(Loopback):
     def approved(self, **session: Any) -> SessionRecord:
         """A session that everyone has approved."""
         session_id = self.operator.propose(self.terms(**session)).session_id
-        record = self.operator.coordinator.get(session_id)[0]
+        record = self.operator.coordinator.get(session_id).record
         for name in record.manifest.participants:
             self.member(name).approve(session_id)
         return record
@@ -73,7 +73,7 @@ class Federation(Loopback):
         record = self.approved(members=list(lists), **session)
         for name, numbers in lists.items():
             self.member(name).contribute(record.id, write_numbers(folder / f"{name}.csv", numbers))
-        assert self.operator.coordinator.get(record.id)[0].state is State.READY
+        assert self.operator.coordinator.get(record.id).record.state is State.READY
         return record
 
     def check(self, folder: Path, record: SessionRecord, lists: dict[str, list[str]]) -> None:

@@ -181,7 +181,7 @@ def test_what_looks_wrong_stops_for_a_person(
         "--accept",
     ):
         assert wanted in told
-    assert not federation.operator.coordinator.get(record.id)[1]
+    assert not federation.operator.coordinator.get(record.id).commitments
     assert not (federation.configs["agency-a"].folder / "lists" / record.id.hex()).exists()
     assert main([*command, "--accept"]) == 0
     for name in ("agency-b", "agency-c"):

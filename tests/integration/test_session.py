@@ -11,7 +11,6 @@ import pytest
 from parties.cli import main
 from parties.errors import SessionRefused
 from parties.lifecycle import State
-from parties.store import Store
 from tests.integration.federations import (
     COMMITTEE,
     COORDINATOR,
@@ -61,7 +60,7 @@ def test_every_step_by_hand(federation: Federation, tmp_path: Path, capsys: pyte
         assert "67 rows as 65 distinct keys" in run("contribute", session, str(path), *federation.own(name))
     run("results", session, "--out", str(tmp_path / "early.csv"), *federation.own("agency-a"), code=3)
     assert "has results to fetch" in run("session", "run", session, *operator)
-    record = federation.operator.coordinator.get(bytes.fromhex(session))[0]
+    record = federation.operator.coordinator.get(bytes.fromhex(session)).record
     federation.check(tmp_path, record, lists)
     out = str(tmp_path / "again.csv")
     summary = json.loads(run("results", session, "--out", out, "--json", *federation.own("agency-b")))
@@ -74,11 +73,12 @@ def test_every_step_by_hand(federation: Federation, tmp_path: Path, capsys: pyte
     run("session", "run", session, *operator, code=3)
     assert not list((federation.configs["agency-a"].folder / "lists").glob(session))
     for name in COMMITTEE:
-        store = Store(federation.configs[name].database)
-        assert not store.contributions(bytes.fromhex(session))
-        assert store.result(bytes.fromhex(session), "agency-a") is None
-        events = [event for _, event in store.events(bytes.fromhex(session))]
-        assert "shares and results deleted: the session was closed" in events
+        store = federation.configs[name].store()
+        shares = Shares(store, federation.configs[name].vault())
+        assert not shares.uploads(bytes.fromhex(session))
+        assert shares.result(bytes.fromhex(session), "agency-a") is None
+        story = [entry.sentence for entry in store.entries(bytes.fromhex(session))]
+        assert "This node deleted its shares and results: the coordinator closed the session." in story
 
 
 @pytest.mark.parametrize("reveal", ["flag", "count", "members"])
@@ -223,7 +223,7 @@ def test_lists_that_are_refused(
     assert sentence in error
     assert "Traceback" not in error
     assert path.read_bytes() == content
-    assert federation.operator.coordinator.get(record.id)[1] == {}
+    assert federation.operator.coordinator.get(record.id).commitments == {}
     assert not (federation.configs["agency-a"].folder / "lists" / record.id.hex() / "list").exists()
 
 

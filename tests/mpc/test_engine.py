@@ -252,10 +252,7 @@ def test_noise_that_does_not_fit(change: dict) -> None:
 
 
 def test_secrets_are_not_shown() -> None:
-    shown = repr(three_members()[0])
-    assert "noise=Noise(" in shown
-    assert "secrets" not in shown
-    assert repr(SECRETS[0])[2:-1] not in shown
+    assert repr(SECRETS[0])[2:-1] not in repr(three_members()[0])
 
 
 def test_the_first_member_at_fault_is_named() -> None:

@@ -13,7 +13,6 @@ from parties import config, normalise
 from parties.config import Config
 from parties.manifest import Manifest, sign
 from parties.rules import Rule
-from parties.store import Store, StoredContribution
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 RULES = (Rule("id", ("id_number",)), Rule("phone and birth date", ("phone", "birth_date")))
@@ -108,18 +107,6 @@ def write(path: Path, content: str | bytes) -> Path:
 def files(folder: Path) -> dict[str, bytes]:
     """Everything in a folder, to see that nothing was changed or left behind."""
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
-
-
-def contribution(member: str, upload: bytes, rows: int = 7) -> StoredContribution:
-    """What a committee node remembers of an upload."""
-    return StoredContribution(member, upload, rows, (b"s" * 16, b"t" * 16), (b"d" * 32, b"e" * 32))
-
-
-def contribute(store: Store, session_id: bytes, member: str, upload: bytes, *bodies: bytes) -> None:
-    """A finished upload of these pieces."""
-    for part, body in enumerate(bodies):
-        store.add_chunk(upload, part, body)
-    store.add_contribution(session_id, contribution(member, upload))
 
 
 def chunk_owners(path: Path) -> set[bytes]:

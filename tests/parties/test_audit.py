@@ -184,8 +184,10 @@ def test_lists_of_another_kind_are_refused(members: object) -> None:
 def test_a_text_becomes_one_line_that_commands_no_terminal() -> None:
     told = Event.ABORTED.checked({"attempt": 1, "reason": "a\nb\x1b[31m\u202e" + "x" * 2000})
     assert told["reason"] == ("a b [31m " + "x" * 2000)[:MAX_TEXT_CHARS]
-    with pytest.raises(ValueError, match="reason"):
-        Event.ABORTED.checked({"attempt": 1, "reason": 7})
+    assert Event.POLICY.checked({"decision": "ask", "reasons": ["a\nb"]})["reasons"] == ["a b"]
+    for reasons in (7, [7], "a"):
+        with pytest.raises(ValueError, match="reasons"):
+            Event.POLICY.checked({"decision": "ask", "reasons": reasons})
 
 
 @pytest.mark.parametrize(

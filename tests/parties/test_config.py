@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from parties import config, federation
+from parties import config
 from parties.config import Config
 from parties.errors import ConfigError
-from tests.parties.samples import JARGON, federate, files, write
+from tests.parties.samples import JARGON, files, write
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="file modes are a matter of POSIX systems")
 
@@ -40,13 +40,15 @@ def change(node: Config, /, **entries: str) -> Path:
 
 def test_a_new_nodes_folder(node: Config) -> None:
     assert set(files(node.folder)) == {
-        "node.toml", "federation.toml", "entry.toml", "tls-key.pem", "signing-key.pem", "certificate.pem",
+        "node.toml", "federation.toml", "entry.toml", "identity.sealed", "storage-key.toml", "storage.key",
     }  # fmt: skip
     assert (node.name, node.listen) == ("agency-a", "127.0.0.1:7700")
     assert (node.lanes, node.step_timeout_s, node.start_timeout_s) == (config.LANES, 120, 600)
     assert node == config.load(node.folder / "node.toml")
     assert node.database == node.folder / "matchbit.db"
     assert node.federation_path == node.folder / "federation.toml"
+    assert node.policy_path == node.folder / "policy.toml"
+    assert (node.drain_timeout_s, node.metrics, node.log) == (60, "", "text")
 
 
 @POSIX
@@ -57,7 +59,7 @@ def test_modes(tmp_path: Path) -> None:
     finally:
         os.umask(mask)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    for secret in ("tls-key.pem", "signing-key.pem"):
+    for secret in ("identity.sealed", "storage-key.toml", "storage.key"):
         assert stat.S_IMODE((folder / secret).stat().st_mode) == 0o600
 
 
@@ -97,7 +99,9 @@ def test_a_folder_that_holds_a_node_is_left_alone(node: Config) -> None:
     assert files(node.folder) == before
 
 
-@pytest.mark.parametrize("left", ["tls-key.pem", "signing-key.pem"])
+@pytest.mark.parametrize(
+    "left", ["identity.sealed", "storage-key.toml", "storage.key", "tls-key.pem", "signing-key.pem"]
+)
 def test_keys_that_are_left_in_a_folder_are_never_overwritten(tmp_path: Path, left: str) -> None:
     write(tmp_path / left, "precious")
     with pytest.raises(ConfigError) as error:
@@ -141,11 +145,26 @@ def test_an_address_never_spoils_the_files(tmp_path: Path, address: str) -> None
 
 def test_everything_can_be_set(node: Config, tmp_path: Path) -> None:
     shutil.move(node.federation_path, tmp_path / "others.toml")
+    shutil.move(node.folder / "storage.key", tmp_path / "key")
     path = change(
-        node, listen='"0.0.0.0:1"', lanes="64", step_timeout_s="0.5", start_timeout_s="7", federation='"../others.toml"'
+        node,
+        listen='"0.0.0.0:1"',
+        lanes="64",
+        step_timeout_s="0.5",
+        start_timeout_s="7",
+        drain_timeout_s="300",
+        federation='"../others.toml"',
+        policy='"../policy.toml"',
+        key_file=f'"{tmp_path / "key"}"',
+        passphrase_file='"words"',  # noqa: S106 - a file's name
+        metrics='"127.0.0.1:9177"',
+        log='"json"',
     )
     loaded = config.load(path)
     assert (loaded.listen, loaded.lanes, loaded.step_timeout_s, loaded.start_timeout_s) == ("0.0.0.0:1", 64, 0.5, 7)
+    assert (loaded.drain_timeout_s, loaded.metrics, loaded.log) == (300, "127.0.0.1:9177", "json")
+    assert loaded.policy_path.resolve() == tmp_path / "policy.toml"
+    assert loaded.passphrase_file == "words"  # noqa: S105 - a file's name
     assert list(loaded.federation().nodes) == ["agency-a"]
 
 
@@ -164,7 +183,9 @@ def test_a_relative_path_of_node_toml(node: Config, monkeypatch: pytest.MonkeyPa
 
 def test_only_the_name_is_needed(node: Config) -> None:
     path = write(node.folder / "node.toml", 'name = "agency-a"\n')
-    assert config.load(path) == Config(node.folder.resolve(), "agency-a", "", node.folder.resolve() / "federation.toml")
+    folder = node.folder.resolve()
+    assert config.load(path) == Config(folder, "agency-a", "", folder / "federation.toml", folder / "policy.toml")
+    assert config.load(path).identity().name == "agency-a"
 
 
 @pytest.mark.parametrize(
@@ -184,6 +205,8 @@ def test_only_the_name_is_needed(node: Config) -> None:
         ("step_timeout_s", "true"),
         ("start_timeout_s", "[]"),
         ("start_timeout_s", "2026-12-31T00:00:00Z"),
+        ("drain_timeout_s", '"60"'),
+        *((key, "7") for key in ("policy", "metrics", "log", "key_file", "passphrase_file")),
     ],
 )
 def test_unknown_entries_and_wrong_kinds_are_named(node: Config, key: str, value: str) -> None:
@@ -196,10 +219,24 @@ def test_unknown_entries_and_wrong_kinds_are_named(node: Config, key: str, value
         *(("lanes", v) for v in ("0", "-1", "65", "1000000")),
         *(("step_timeout_s", v) for v in ("0", "-1", "-0.5", "nan", "-inf", "inf", "1e9")),
         *(("start_timeout_s", v) for v in ("0", "-1", "-0.5", "nan", "-inf", "inf", "1e9")),
+        *(("drain_timeout_s", v) for v in ("0", "-1", "-0.5", "nan", "-inf", "inf", "1e9")),
     ],
 )
 def test_numbers_out_of_range(node: Config, key: str, value: str) -> None:
     assert "`lanes` must be 1 to 64, and time-outs above 0" in refused(change(node, **{key: value}))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("metrics", '"9177"', "must be HOST:PORT, for example 127.0.0.1:9177, or empty"),
+        ("metrics", '"localhost"', "must be HOST:PORT"),
+        ("log", '"xml"', "must be text or json"),
+        ("log", '""', "must be text or json"),
+    ],
+)
+def test_words_that_a_setting_does_not_know(node: Config, key: str, value: str, says: str) -> None:
+    assert f"`{key}` {says}" in refused(change(node, **{key: value}))
 
 
 @pytest.mark.parametrize("name", ["", '""', '"Agency A"', '"a\\n"'])
@@ -219,44 +256,7 @@ def test_a_missing_file_tells_how_to_make_it(tmp_path: Path) -> None:
 
 def test_the_template_is_toml_with_a_comment_for_people() -> None:
     text = config.NODE_TOML.format(name="a", listen="", lanes=2)
-    assert set(tomllib.loads(text)) == {"name", "listen", "federation", "lanes", "step_timeout_s", "start_timeout_s"}
-
-
-# One's own keys and those that the federation pins
-
-
-def refused_federation(node: Config) -> str:
-    with pytest.raises(ConfigError) as error:
-        node.federation()
-    return str(error.value)
-
-
-def test_own_keys_must_be_those_pinned(tmp_path: Path) -> None:
-    nodes = federate(tmp_path, ["agency-a", "agency-b"])
-    other = config.create("agency-a", tmp_path / "again", "", False)
-    write(other.federation_path, nodes["agency-a"].federation_path.read_bytes())
-    text = refused_federation(other)
-    assert "pins other keys for agency-a" in text
-    assert str(other.folder) in text
-    for secrets in (("tls-key.pem", "certificate.pem"), ("signing-key.pem",)):
-        for secret in secrets:
-            shutil.copy(nodes["agency-b"].folder / secret, nodes["agency-a"].folder / secret)
-        assert "pins other keys" in refused_federation(nodes["agency-a"])
-
-
-def test_a_federation_without_oneself(tmp_path: Path) -> None:
-    nodes = federate(tmp_path, ["agency-a"])
-    shutil.copy(nodes["hub"].folder / "entry.toml", nodes["agency-a"].federation_path)
-    assert "agency-a is not in federation.toml" in refused_federation(nodes["agency-a"])
-
-
-def test_a_damaged_certificate_of_ones_own(node: Config) -> None:
-    write(node.folder / "certificate.pem", "damaged")
-    assert "certificate is damaged" in refused_federation(node)
-
-
-def test_an_address_that_others_see_may_differ_from_where_one_listens(node: Config) -> None:
-    text = node.federation_path.read_text("utf-8")
-    write(node.federation_path, text.replace("127.0.0.1:7700", "matchbit.example.org:443"))
-    assert node.federation()["agency-a"].address == "matchbit.example.org:443"
-    assert federation.load(node.federation_path)["agency-a"].digest == node.federation()["agency-a"].digest
+    settings = tomllib.loads(text)
+    assert set(settings) == set(config._KINDS)
+    assert settings["key_file"] == config.KEY_FILE
+    assert '"${CREDENTIALS_DIRECTORY}/matchbit-key"' in text

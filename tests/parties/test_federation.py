@@ -1,4 +1,6 @@
-import shutil
+import dataclasses
+import hashlib
+import stat
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -8,10 +10,11 @@ from cryptography.exceptions import InvalidSignature
 from parties import config, federation, identity
 from parties.config import Config
 from parties.errors import ConfigError, PeerIdentityError, SessionRefused
-from parties.federation import Federation, entry_of
-from parties.identity import certificate_digest
+from parties.federation import Federation, Node, entry_of
+from parties.vault import Vault
 from tests.parties.samples import JARGON, NOW, approvals, federate, manifest, terms_of, write
 
+WANTED = "`name`, `signing_key`, `signature` and `certificate` must be"
 NAMES = ("agency-a", "agency-b", "agency-c", "neutral")
 
 
@@ -60,13 +63,15 @@ def test_an_entry_with_the_line_ends_of_windows_is_the_same_node(nodes: dict[str
     assert federation.load(path)["agency-a"] == nodes["agency-a"].federation()["agency-a"]
 
 
-def test_a_digest_changes_with_either_key_and_with_nothing_else(nodes: dict[str, Config]) -> None:
+def test_a_digest_is_of_name_and_signing_key_and_outlasts_all_else(nodes: dict[str, Config]) -> None:
     a, b = nodes["agency-a"].identity(), nodes["agency-b"].identity()
     own = entry_of(a, "", False)
-    assert own.digest == entry_of(a, "elsewhere:1", True).digest
-    mixed = identity.Identity("agency-a", a.tls_key, a.certificate, b.signing_key)
-    swapped = identity.Identity("agency-a", b.tls_key, b.certificate, a.signing_key)
-    assert len({own.digest, entry_of(mixed, "", False).digest, entry_of(swapped, "", False).digest}) == 3
+    begun = a.rotating(NOW)
+    for same in (entry_of(a, "elsewhere:1", True), entry_of(begun, "", False), entry_of(begun.rotated(), "", False)):
+        assert same.digest == own.digest
+    others = dataclasses.replace(a, signing_key=b.signing_key), dataclasses.replace(a, name="agency-x")
+    assert len({own.digest, *(entry_of(other, "", False).digest for other in others)}) == 3
+    assert own.digest == hashlib.sha256(b"matchbit node\0agency-a\0" + own.signing_key).hexdigest()
 
 
 def test_one_name_twice(nodes: dict[str, Config], tmp_path: Path) -> None:
@@ -77,9 +82,12 @@ def test_one_name_twice(nodes: dict[str, Config], tmp_path: Path) -> None:
 
 
 def test_one_certificate_under_two_names(nodes: dict[str, Config], tmp_path: Path) -> None:
-    text = entry(nodes, "agency-a")
-    path = write(tmp_path / "federation.toml", text + text.replace('"agency-a"', '"agency-x"'))
-    assert "gives two nodes the same certificate" in refused(path)
+    a = nodes["agency-a"].identity()
+    x = dataclasses.replace(nodes["agency-b"].identity(), name="agency-x", next_certificate=a.certificate)
+    for entries in (entry_of(a, "", False), entry_of(x, "", False)), (entry_of(x, "", False), entry_of(a, "", False)):
+        path = write(tmp_path / "federation.toml", "\n".join(node.entry() for node in entries))
+        first, second = (node.name for node in entries)
+        assert refused(path) == f"{path}: certificates of {first} and {second} cannot be told apart."
 
 
 @pytest.mark.parametrize("names", [("agency-a",), ("agency-a", "agency-b")])
@@ -105,17 +113,23 @@ def test_an_unknown_name(known: Federation) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ('name = "agency-a"', "", "`name`, `signing_key` and `certificate` must be"),
+        ('name = "agency-a"', "", WANTED),
         ('name = "agency-a"', "name = 7", "node 1"),
         ('name = "agency-a"', 'name = ["agency-a"]', "node 1"),
         ('name = "agency-a"', 'name = "Agency A"', "the name or the signing key is malformed"),
         ('name = "agency-a"', 'name = "agency-a\\n"', "the name or the signing key is malformed"),
         ('signing_key = "', 'signing_key = "00', "the name or the signing key is malformed"),
-        ('signing_key = "', 'signing_key = "zz', "`name`, `signing_key` and `certificate` must be"),
-        ('signing_key = "', 'other = "', "`name`, `signing_key` and `certificate` must be"),
-        ("signing_key", "signing_key = 7\nother", "`name`, `signing_key` and `certificate` must be"),
-        ("certificate", "other", "`name`, `signing_key` and `certificate` must be"),
-        ("certificate", "certificate = 7\nother", "`name`, `signing_key` and `certificate` must be"),
+        ('signing_key = "', 'signing_key = "zz', WANTED),
+        ('signing_key = "', 'other = "', WANTED),
+        ("signing_key", "signing_key = 7\nother", WANTED),
+        ("certificate", "other", WANTED),
+        ("certificate", "certificate = 7\nother", WANTED),
+        ("certificate", "next_certificate = 7\ncertificate", WANTED),
+        ('signature = "', 'other = "', WANTED),
+        ('signature = "', 'signature = "zz', WANTED),
+        ('signature = "', 'signature = "00', "agency-a's signing key does not vouch for this entry"),
+        ('signature = "', 'signature = "" # ', "agency-a's signing key does not vouch for this entry"),
+        ('name = "agency-a"', 'name = "agency-x"', "agency-x's signing key does not vouch for this entry"),
         ("BEGIN CERTIFICATE", "BEGIN NOTHING", "certificate is damaged"),
         ("MII", "AAA", "certificate is damaged"),
         ('address = "a.example:7700"', "address = 7700", "node 1"),
@@ -127,6 +141,27 @@ def test_wrong_entries_are_named(nodes: dict[str, Config], tmp_path: Path, old: 
     text = entry(nodes, "agency-a")
     assert old in text
     assert says in refused(write(tmp_path / "f.toml", text.replace(old, new, 1)))
+
+
+def test_only_what_the_signing_key_vouches_for_is_pinned(nodes: dict[str, Config], tmp_path: Path) -> None:
+    """Whoever changes an entry on its way cannot slip in a certificate: not in place of another, not beside it."""
+    text, good = entry(nodes, "agency-a"), nodes["agency-a"].identity().certificate.decode()
+    forged = identity.create("agency-a", tmp_path, nodes["agency-b"].vault(), NOW).certificate.decode()
+    beside = f'{text}next_certificate = """\n{forged}"""\n'
+    for changed in (*(text.replace(good, new) for new in (forged, good + forged, forged + good)), beside):
+        said = refused(write(tmp_path / "f.toml", changed))
+        assert "agency-a" in said
+        assert "does not vouch for this entry" in said or "it must be one" in said
+    for old, new in (("a.example:7700", "b.example:1"), (good, f"With regards:\n{good}")):
+        loaded = federation.load(write(tmp_path / "f.toml", text.replace(old, new)))
+        assert loaded["agency-a"].certificate == good.encode()
+
+
+def test_a_certificate_that_another_node_vouches_for(nodes: dict[str, Config], tmp_path: Path) -> None:
+    a, b = nodes["agency-a"].identity(), nodes["agency-b"].identity()
+    mixed = entry_of(dataclasses.replace(a, signing_key=b.signing_key), "", False)
+    false = dataclasses.replace(mixed, signing_key=a.signing_key.public_key().public_bytes_raw())
+    assert "does not vouch" in refused(write(tmp_path / "f.toml", false.entry()))
 
 
 @pytest.mark.parametrize("content", ["node = 3", "node = 'x'", "node = ['x']", "[node]\nname = 'a'", "node = [[]]"])
@@ -159,7 +194,7 @@ def test_a_caller_is_who_its_certificate_is_pinned_for(nodes: dict[str, Config],
 
 
 def test_a_certificate_with_a_members_name_but_other_keys_is_nobodys(known: Federation, tmp_path: Path) -> None:
-    forged = identity.create("agency-a", tmp_path, NOW)
+    forged = identity.create("agency-a", tmp_path, Vault(bytes(32)), NOW)
     with pytest.raises(PeerIdentityError, match=r"not in this node's federation\.toml"):
         known.by_certificate(forged.certificate)
 
@@ -239,7 +274,52 @@ def test_terms_with_an_unknown_node(nodes: dict[str, Config], tmp_path: Path) ->
         few.check(terms, NOW)
 
 
-def test_the_digest_of_an_entry_is_of_its_pinned_certificate(known: Federation, nodes: dict[str, Config]) -> None:
-    shutil.copy(nodes["agency-a"].folder / "certificate.pem", nodes["agency-a"].folder / "copy.pem")
-    copied = (nodes["agency-a"].folder / "copy.pem").read_bytes()
-    assert certificate_digest(copied) == certificate_digest(known["agency-a"].certificate)
+# Rotation
+
+
+def test_both_certificates_of_a_node_that_rotates_are_its_own(nodes: dict[str, Config], known: Federation) -> None:
+    a = nodes["agency-a"].identity()
+    begun = a.rotating(NOW)
+    pinning = known.with_own(entry_of(begun, "", False))
+    assert {pinning.by_certificate(pem).name for pem in (a.certificate, begun.next_certificate)} == {"agency-a"}
+    finished = pinning.with_own(entry_of(begun.rotated(), "", False))
+    assert finished.by_certificate(begun.next_certificate).name == "agency-a"
+    with pytest.raises(PeerIdentityError):
+        finished.by_certificate(a.certificate)
+
+
+def test_an_entry_with_two_certificates_is_read_as_it_was_made(nodes: dict[str, Config], tmp_path: Path) -> None:
+    own = entry_of(nodes["agency-a"].identity().rotating(NOW), "a.example:7700", False)
+    assert len(own.certificates) == 2
+    assert federation.load(write(tmp_path / "f.toml", own.entry()))["agency-a"] == own
+
+
+@pytest.fixture(scope="module")
+def rotated(nodes: dict[str, Config]) -> Node:
+    return entry_of(nodes["agency-b"].identity().rotating(NOW), "b.example:1", False)
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+def test_a_new_entry_takes_the_old_ones_place_and_all_else_stays(
+    nodes: dict[str, Config], rotated: Node, tmp_path: Path, ends: str
+) -> None:
+    texts = ["# Ours\n", entry(nodes, "agency-a"), entry(nodes, "agency-b"), "# The next one\n", entry(nodes, "hub")]
+    path = write(tmp_path / "f.toml", "".join(texts).replace("\n", ends))
+    path.chmod(0o640)
+    assert federation.replace_entry(path, rotated)
+    assert federation.load(path)["agency-b"] == rotated
+    texts[2] = rotated.entry()
+    assert path.read_bytes().decode().replace("\r\n", "\n") == "".join(texts)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_a_file_without_the_entry_or_arranged_in_another_way_is_left_to_people(
+    nodes: dict[str, Config], rotated: Node, tmp_path: Path
+) -> None:
+    a, b = entry(nodes, "agency-a"), entry(nodes, "agency-b")
+    indented = "  " + b.replace("\nname", "\n  name")
+    assert "agency-b" in federation.load(write(tmp_path / "f.toml", indented)).nodes
+    for text in ("", a, indented, b + b, a.replace("signature", "other") + b, a + b.replace("signature", "[")):
+        path = write(tmp_path / "f.toml", text)
+        assert not federation.replace_entry(path, rotated)
+        assert path.read_text("utf-8") == text

@@ -15,8 +15,15 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from parties import identity
 from parties.errors import ConfigError
 from parties.identity import (
-    PLAIN_CERTIFICATE, PLAIN_SIGNING_KEY, PLAIN_TLS_KEY, SEALED, Identity, certificate_digest, certificate_pem,
-    certificate_subject, tls_name,
+    PLAIN_CERTIFICATE,
+    PLAIN_SIGNING_KEY,
+    PLAIN_TLS_KEY,
+    SEALED,
+    Identity,
+    certificate_digest,
+    certificate_pem,
+    certificate_subject,
+    tls_name,
 )  # fmt: skip
 from parties.vault import Vault
 from tests.parties.samples import NOW, files, write

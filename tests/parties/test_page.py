@@ -7,8 +7,9 @@ import pytest
 
 from parties.check import ColumnCheck, ListCheck, RuleCheck
 from parties.findings import Finding, Severity
-from parties.page import MAX_CELL_CHARS, check_page, result_page
+from parties.page import MAX_CELL_CHARS, check_page, result_page, story_page
 from parties.results import LEARNS, REVIEW, Summary
+from parties.story import Section, Story
 from tests.parties.samples import manifest
 
 NASTY = [
@@ -59,11 +60,12 @@ class Parsed(HTMLParser):
 
 
 def pages(text: str = "id") -> Iterator[str]:
-    """Both pages, with a text wherever people's texts are shown."""
+    """All pages, with a text wherever people's texts are shown."""
     findings = tuple(Finding(severity, text, text, 3, (4, 5, 6)) for severity in Severity)
     by_text = {"matched_by_rule": {text: 5}, "unusable_by_rule": {text: 6}, "unusable_by_reason": {text: 7}}
     yield check_page(check(text, findings))
     yield result_page(summary(session=text, **by_text), manifest())
+    yield story_page(Story(text, text, (Section(text, ("term", "agreed"), [(text, text), (text, text)]),)))
 
 
 def tree(page: str) -> ElementTree.Element:
@@ -181,3 +183,17 @@ def test_a_look_at_a_list() -> None:
     assert re.findall(r'<span class="(\w+)">(\w+)</span>', page)[:2] == [("stop", "stop"), ("note", "note")]
     assert "needs a person's attention" not in page
     assert "needs a person&#x27;s attention" in check_page(check())
+
+
+def test_a_sessions_story() -> None:
+    sections = (
+        Section("What happened", ("time (UTC)", "event"), [("2026-11-20 12:00", "x" * 1_000)]),
+        Section("Who contributed", ("member", "contributed"), [("agency-a", "1,000 records")]),
+    )
+    page = story_page(Story("Winter cash", "As told by the log of agency-a.", sections))
+    assert tables(page) == [
+        [["time (UTC)", "event"], ["2026-11-20 12:00", "x" * 1_000]],
+        [["member", "contributed"], ["agency-a", "1,000 records"]],
+    ]
+    assert [e.text for e in tree(page).iter("h2")] == ["What happened", "Who contributed"]
+    assert "As told by the log of agency-a." in page

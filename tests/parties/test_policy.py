@@ -126,7 +126,7 @@ def test_a_node_without_data_has_a_policy_like_any_other() -> None:
 
 def test_the_name_and_the_scope_of_a_rule_do_not_matter_but_its_transforms_do() -> None:
     rules = policy.from_toml({"rules": [["birth_date:year", "phone"]]}, HERE)
-    same = (Rule("x", ("phone", "birth_date:year")), Rule("y", ("birth_date:year", "phone"), "household"))
+    same = (Rule("x", ("phone", "birth_date:year", "phone")), Rule("y", ("birth_date:year", "phone"), "household"))
     assert judged(rules, manifest(rules=same)).decision is Decision.PERSON
     for other in (
         ("phone", "birth_date"),
@@ -200,6 +200,7 @@ def test_one_day() -> None:
 def test_a_session_that_may_still_have_results_is_as_good_as_one_that_had() -> None:
     says = f"{BOTH} are in a session that is not over; this node allows another 7 days after its results."
     assert cooled(PAST, replace(PAST, ended=None)) == (says,)
+    assert cooled(replace(PAST, ended=NOW + timedelta(1)), replace(PAST, ended=None)) == (says,)
 
 
 def test_the_latest_of_several_sessions_is_told() -> None:

@@ -104,6 +104,8 @@ def test_a_file_that_cannot_be_read_is_not_taken_for_none(tmp_path: Path) -> Non
     with pytest.raises(ConfigError, match=r"Cannot read .*policy.toml: No such file"):
         policy.read(path)
     path.unlink()
+    with pytest.raises(ConfigError, match=r"Cannot read .*policy.toml: Not a directory"):
+        policy.read(write(tmp_path / "file", "") / "policy.toml")
     path.mkdir()
     with pytest.raises(ConfigError, match=r"Cannot read .*policy.toml: Is a directory"):
         policy.read(path)

@@ -74,7 +74,7 @@ def test_what_holds_secrets_does_not_show_them() -> None:
     secret = {
         found: field.name
         for found in dataclasses_of(mpc, parties)
-        for field in dataclasses.fields(found)  # type: ignore[arg-type]
+        for field in dataclasses.fields(found)
         if field.name in SECRET_NAMES or any(kind in str(field.type) for kind in SECRET_KINDS)
     }
     assert {"Identity", "Session", "Share", "Dealing", "Keys"} <= {found.__name__ for found in secret}

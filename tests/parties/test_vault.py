@@ -267,5 +267,5 @@ def test_files_that_others_can_read(tmp_path: Path, read: Callable[[Path], Prote
 
 def test_nobody_is_asked_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("correct horse battery staple\n"))
-    with pytest.raises(ConfigError, match="`passphrase_file` in node.toml"):
+    with pytest.raises(ConfigError, match=r"`passphrase_file` in node\.toml"):
         vault.ask_passphrase("Passphrase: ")

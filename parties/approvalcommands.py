@@ -1,0 +1,74 @@
+"""What people do about proposals: `matchbit session approve`, `refuse` and `pending`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+
+from parties import config
+from parties.approvals import Approvals, Proposal
+from parties.commands import id_bytes
+from parties.config import Config
+from parties.errors import SessionRefused
+from parties.progress import say
+from parties.report import table
+
+
+def session_approve(a: argparse.Namespace) -> None:
+    """Consent to a session's terms; sign them when all consent that is due is there."""
+    own = config.load(a.config)
+    record, waits_for = _approvals(own).consent(id_bytes(a.id), a.by)
+    what = f"'{record.manifest.title}' ({record.id.hex()[:16]})"
+    if waits_for:
+        say(f"{a.by} consents to {what}; {own.name} still waits for {', '.join(waits_for)}.")
+    else:
+        say(f"{own.name} approved {what}.")
+
+
+def session_refuse(a: argparse.Namespace) -> None:
+    """Refuse a session's terms."""
+    own = config.load(a.config)
+    record = _approvals(own).refuse(id_bytes(a.id), a.reason)
+    say(f"{own.name} refused '{record.manifest.title}'.")
+
+
+def session_pending(a: argparse.Namespace) -> None:
+    """Show what waits for this node, and do what its policy says."""
+    approvals = _approvals(config.load(a.config))
+    proposals = approvals.act() if a.act else approvals.pending()
+    shown = {"sessions": [_to_json(proposal) for proposal in proposals]}
+    say(json.dumps(shown, ensure_ascii=False) if a.json else _text(proposals))
+    failed = sum(bool(proposal.failure) for proposal in proposals)
+    if failed:
+        raise SessionRefused(f"Of {len(proposals)} proposals {failed} could not be answered; see why above.")
+
+
+def _approvals(own: Config) -> Approvals:
+    return Approvals(own, own.store())
+
+
+def _to_json(proposal: Proposal) -> dict[str, object]:
+    return {
+        "id": proposal.record.id.hex(),
+        "title": proposal.record.manifest.title,
+        "policy": proposal.verdict.decision.value,
+        "reasons": list(proposal.verdict.reasons),
+        "waits_for": list(proposal.waits_for),
+        "done": proposal.done,
+        "failure": proposal.failure,
+    }
+
+
+def _text(proposals: Sequence[Proposal]) -> str:
+    """A line for each proposal, and below what the policy says of it and why."""
+    if not proposals:
+        return "No proposal waits for this node."
+    headings = ("id", "title", "policy", "waits for", "done")
+    short = [proposal.record.id.hex()[:16] for proposal in proposals]
+    lines = [
+        (name, p.record.manifest.title, p.verdict.decision.value, ", ".join(p.waits_for) or "-", p.done or "-")
+        for name, p in zip(short, proposals, strict=True)
+    ]
+    why = [f"{name}  {p.failure or p.verdict.told}" for name, p in zip(short, proposals, strict=True)]
+    return "\n".join([table(headings, lines), "", *why])
