@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from parties import policy
-from parties.audit import Event
+from parties.audit import NODE, Event
 from parties.config import Config
 from parties.errors import InputError, PeerUnavailable, ServiceError, SessionRefused
 from parties.lifecycle import MEANING, State
 from parties.manifest import MAX_PERIOD_DAYS, Manifest, from_bytes
-from parties.member import Member
+from parties.participant import Participant
 from parties.policy import Decision, Past, Policy, Verdict
 from parties.store import SessionRecord, Store
 
@@ -54,6 +55,7 @@ class Approvals:
     def __init__(self, config: Config, store: Store) -> None:
         self._config, self._store = config, store
         self._failures: dict[bytes, str] = {}
+        self._digest = ""
 
     def pending(self) -> list[Proposal]:
         """The proposals that this node has not answered, oldest first, each as if it were the only one.
@@ -62,7 +64,7 @@ class Approvals:
             PeerUnavailable: the coordinator cannot be reached.
             ConfigError: the policy cannot be read.
         """
-        rules, records = self._policy(), self._records(Member(self._config))
+        rules, records = self._policy(), self._records(Participant(self._config))
         history = self._history(records)
         return [self._judged(record, rules, history) for record in records if self._is_pending(record)]
 
@@ -78,13 +80,14 @@ class Approvals:
             PeerUnavailable: the coordinator cannot be reached.
             ConfigError: the policy cannot be read.
         """
-        member = Member(self._config)
-        rules, records = self._policy(), self._records(member)
+        participant = Participant(self._config)
+        rules, records = self._policy(), self._records(participant)
+        self._note_policy()
         history, proposals = self._history(records), []
         for record in filter(self._is_pending, records):
             proposal = self._judged(record, rules, history)
             try:
-                proposal = replace(proposal, done=self._answer(member, proposal, rules))
+                proposal = replace(proposal, done=self._answer(participant, proposal, rules))
             except PeerUnavailable:  # it may have our signature or not: the next one is judged when that is known
                 raise
             except ServiceError as error:
@@ -109,13 +112,14 @@ class Approvals:
             SessionRefused: the policy refuses the terms, the person is no approver, or approvals are closed.
             InputError: the name is missing, or cannot be a name.
         """
-        member, rules = Member(self._config), self._policy()
-        record = member.coordinator.get(session_id).record
+        participant, rules = Participant(self._config), self._policy()
+        record = participant.coordinator.get(session_id).record
         if self._config.name in record.signatures:
             return record, ()
         self._check_open(record)
         _check_person(person, rules.approvers)
-        proposal = self._judged(record, rules, self._history(self._records(member)))
+        proposal = self._judged(record, rules, self._history(self._records(participant)))
+        self._note_policy()
         self._note(proposal)
         if proposal.verdict.decision is Decision.REFUSED:
             raise SessionRefused(f"The policy of {self._config.name} refuses the terms. {proposal.verdict.told}")
@@ -123,7 +127,7 @@ class Approvals:
             self._store.add_consent(record.id, person)
         waits_for = self._waits_for(record.id, rules)
         if not waits_for:
-            member.approve(record.id)
+            participant.approve(record.id)
         return record, waits_for
 
     def refuse(self, session_id: bytes, reason: str) -> SessionRecord:
@@ -133,9 +137,9 @@ class Approvals:
             session_id: the id, or its first bytes.
             reason: in plain words, for everyone to read.
         """
-        member = Member(self._config)
-        record = member.coordinator.get(session_id).record
-        self._refuse(member, record.id, reason)
+        participant = Participant(self._config)
+        record = participant.coordinator.get(session_id).record
+        self._refuse(participant, record.id, reason)
         return record
 
     # One proposal
@@ -144,22 +148,22 @@ class Approvals:
         verdict = rules.judge(record.manifest, self._config.name, history, self._store.clock())
         return Proposal(record, verdict, self._waits_for(record.id, rules))
 
-    def _answer(self, member: Member, proposal: Proposal, rules: Policy) -> str:
+    def _answer(self, participant: Participant, proposal: Proposal, rules: Policy) -> str:
         """Refuse, sign, or do nothing; returns which."""
         record, decision = proposal.record, proposal.verdict.decision
         self._note(proposal)
         if decision is Decision.REFUSED:
-            self._refuse(member, record.id, proposal.verdict.told)
+            self._refuse(participant, record.id, proposal.verdict.told)
             return "refused"
         # All approvers may have consented when the coordinator could not be reached.
         if decision is Decision.STANDING or (rules.approvers and not proposal.waits_for):
-            member.approve(record.id)
+            participant.approve(record.id)
             log.info("session %s is approved: %s", record.id[:8].hex(), proposal.verdict.told)
             return "approved"
         return ""
 
-    def _refuse(self, member: Member, session_id: bytes, reason: str) -> None:
-        member.coordinator.refuse(session_id, reason)
+    def _refuse(self, participant: Participant, session_id: bytes, reason: str) -> None:
+        participant.coordinator.refuse(session_id, reason)
         self._store.log(session_id, Event.REFUSED, name=self._config.name, reason=reason)
         log.info("session %s is refused: %s", session_id[:8].hex(), reason)
 
@@ -196,12 +200,24 @@ class Approvals:
     def _policy(self) -> Policy:
         return policy.read(self._config.policy_path)
 
-    def _records(self, member: Member) -> list[SessionRecord]:
+    def _note_policy(self) -> None:
+        """Log that the policy is another one than when it last decided: no file is as good as an empty one."""
+        path = self._config.policy_path
+        digest = hashlib.sha256(path.read_bytes() if path.exists() else b"").hexdigest()
+        if digest != self._digest:
+            logged = [e.facts["policy"] for e in self._store.entries(NODE) if e.event == Event.POLICY_CHANGED.code]
+            if digest != (logged[-1] if logged else hashlib.sha256().hexdigest()):
+                self._store.log(NODE, Event.POLICY_CHANGED, policy=digest)
+            self._digest = digest
+
+    def _records(self, participant: Participant) -> list[SessionRecord]:
         """The sessions that this node takes part in, as the coordinator tells them, oldest first."""
-        records = [view.record for view in member.coordinator.sessions()]
+        records = [view.record for view in participant.coordinator.sessions()]
         mine = [record for record in records if self._config.name in record.manifest.participants]
         mine.sort(key=lambda record: (record.manifest.created, record.id))
-        return [member.coordinator.get(r.id).record if r.state is State.PROPOSED else r for r in mine]  # signatures
+        return [
+            participant.coordinator.get(r.id).record if r.state is State.PROPOSED else r for r in mine
+        ]  # signatures
 
     def _history(self, records: Sequence[SessionRecord]) -> list[Past]:
         """The sessions that this node has signed, and that had results or may still have them.

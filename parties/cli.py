@@ -251,6 +251,9 @@ def _add_nodes(nodes: Commands) -> None:
     only.add_argument("--key-file", type=Path, metavar="FILE", help="a key file; made if it is not there")
     c = _add(nodes, "rotate", nodecommands.node_rotate, "Replace your node's certificate without stopping anything.")
     c.add_argument("--finish", action="store_true", help="all others have the new entry: show the new certificate")
+    text = "Take over another node's new entry: its certificate or its address has changed."
+    c = _add(nodes, "update", nodecommands.node_update, text)
+    c.add_argument("entry", type=Path, metavar="ENTRY.toml", help="the file that its operator sent")
 
 
 if __name__ == "__main__":

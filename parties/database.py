@@ -31,7 +31,8 @@ class Database:
         self.path = path
         self._local = threading.local()
         try:
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            if not path.exists():  # closing any other descriptor of it would drop the locks of this process
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             self._migrate()
         except (OSError, sqlite3.DatabaseError, StorageError) as error:
             raise ConfigError(f"Cannot open the database {path}: {error}.") from None

@@ -1,7 +1,7 @@
 """A session's agreed terms: what is signed, byte for byte. Pure.
 
 The canonical form is JSON with sorted keys and no spaces, in UTF-8; its SHA-256 is the session id. It names every
-node together with the digest of its pinned certificate and signing key, so that a signature is on exact terms by
+node together with the digest of its name and signing key, so that a signature is on exact terms by
 exact nodes.
 """
 

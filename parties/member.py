@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
-from parties import audit, calls, fields, heads, policy, results
+from parties import audit, calls, fields, results
 from parties.check import MIN_ROWS, MOST, judged
 from parties.columns import MapFile
 from parties.config import Config
 from parties.contribution import SECRET_BYTES, Dealing, all_digests, deal_keys
 from parties.copies import Copies
-from parties.errors import InputError, PeerUnavailable, ResultError, SessionRefused
+from parties.errors import InputError, ResultError, SessionRefused
 from parties.fields import NewRows, ReadableList
 from parties.findings import Finding, Severity
 from parties.guard import check_completions
@@ -24,9 +23,9 @@ from parties.identity import utc_now
 from parties.keys import Keys, make_keys
 from parties.known import KnownRecords
 from parties.lifecycle import MEANING, State
-from parties.manifest import Manifest, sign
+from parties.manifest import Manifest
 from parties.page import result_page
-from parties.policy import Policy
+from parties.participant import Participant
 from parties.review import Reviews
 from parties.sheet import appearing
 from parties.statements import Commitment, Receipt, contributions
@@ -41,8 +40,8 @@ def quiet(what: str, done: int, total: int) -> None:
     """Show no progress."""
 
 
-class Member:
-    """What one node does in sessions.
+class Member(Participant):
+    """What a node does in sessions that it brings a list to.
 
     Args:
         config: of the node.
@@ -50,21 +49,8 @@ class Member:
     """
 
     def __init__(self, config: Config, progress: Progress = quiet) -> None:
-        self.config, self._progress = config, progress
-        self.federation = config.federation()
-        self.coordinator = calls.Coordinator(config, self.federation)
-        self.store = config.store()
-
-    def approve(self, session_id: bytes) -> SessionRecord:
-        """Sign a session's terms, after checking that they mean the nodes that we know, and our policy allows them."""
-        record = self.coordinator.get(session_id).record
-        self.federation.check(record.manifest, utc_now())
-        self._policy().refuse(record.manifest, self.config.name)
-        signature = sign(self.config.identity().signing_key, record.id, self.config.name)
-        self.coordinator.approve(record.id, signature)
-        self.store.log(record.id, audit.Event.APPROVED, name=self.config.name)
-        self.exchange_heads(record)
-        return record
+        super().__init__(config)
+        self._progress = progress
 
     def contribute(
         self,
@@ -258,15 +244,6 @@ class Member:
         self.store.log(session_id, audit.Event.FORGOT)
         return undecided
 
-    def exchange_heads(self, record: SessionRecord) -> None:
-        """Exchange with the coordinator how the audit logs stand; another time if it cannot be reached."""
-        with suppress(PeerUnavailable):
-            told = self.coordinator.exchange_heads(record.id, self.store.latest_heads(record.id))
-            heads.receive(self.store, self.federation, record.manifest, told)
-
-    def _policy(self) -> Policy:
-        return policy.read(self.config.policy_path)
-
     def _no_copy(self, session_id: bytes) -> str:
         """Why there is no private copy of a list."""
         forgot = [e.at for e in self.store.entries(session_id) if e.event == audit.Event.FORGOT.code]
@@ -282,7 +259,7 @@ class Member:
         if record.state is State.REFUSED:
             raise SessionRefused(f"The session was refused. {record.reason}")
         self.federation.check_approved(record.manifest, record.signatures, utc_now())
-        self._policy().refuse(record.manifest, self.config.name)
+        self.policy().refuse(record.manifest, self.config.name)
         return record
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from parties import config, federation, identity, secrecy, toml, vault
 from parties.config import ENTRY, KEY_FILE, Config
-from parties.errors import InputError
+from parties.errors import ConfigError, InputError, PeerIdentityError
 from parties.federation import Node
 from parties.identity import utc_now, valid_until
 from parties.progress import say
@@ -46,6 +46,10 @@ def node_protect(a: argparse.Namespace) -> None:
     """Change what opens the node's storage, and seal what an earlier version kept in the clear."""
     own = config.load(a.config)
     plain, known = identity.is_plain(own.folder), own.storage_key_path.exists()
+    if not known and (own.folder / identity.SEALED).exists():
+        raise ConfigError(
+            f"{own.storage_key_path} is missing, and nothing else opens the keys: restore it from a backup."
+        )
     storage = own.vault() if known else vault.new()
     if a.passphrase or a.key_file or not known:
         storage.save(own.storage_key_path, _chosen(a, own))
@@ -63,11 +67,15 @@ def node_protect(a: argparse.Namespace) -> None:
 
 def _seal(own: Config, storage: Vault) -> None:
     """Seal the keys of an earlier version's folder; its entry says where the node is."""
-    (former,) = toml.read(own.folder / ENTRY)["node"]
+    try:
+        (former,) = toml.read(own.folder / ENTRY)["node"]
+        address, coordinator = former.get("address", ""), former.get("coordinator", False)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise ConfigError(f"{own.folder / ENTRY} must hold this node's entry; restore it from a backup.") from None
     identity.seal_plain(own.name, own.folder, storage, utc_now())
     say("The keys that lay in the clear are removed. Copies of them, in backups and on an SSD, may remain.")
     keys = identity.load(own.name, own.folder, storage)
-    _publish(own, federation.entry_of(keys, former.get("address", ""), former.get("coordinator", False)))
+    _publish(own, federation.entry_of(keys, address, coordinator))
 
 
 def node_rotate(a: argparse.Namespace) -> None:
@@ -78,9 +86,8 @@ def node_rotate(a: argparse.Namespace) -> None:
         raise InputError("No certificate is being rotated; begin with `matchbit node rotate`.")
     keys = keys.rotated() if a.finish else keys.rotating(utc_now())
     entry = federation.entry_of(keys, pinned.address, pinned.coordinator)
-    if (
-        a.finish
-    ):  # keys first when it begins and last when it ends: whatever comes between, the same command completes it
+    # Keys are saved first when it begins and last when it ends: the same command completes what was interrupted.
+    if a.finish:
         _publish(own, entry)
         keys.save(own.folder, own.vault())
         say(f"{own.name} shows its new certificate from now on. Others accept the old one until they have this entry.")
@@ -90,11 +97,28 @@ def node_rotate(a: argparse.Namespace) -> None:
         say("The fingerprint is as before. When all of them have the entry: `matchbit node rotate --finish`.")
 
 
+def node_update(a: argparse.Namespace) -> None:
+    """Take over the new entry of a node that is known already by the same signing key."""
+    own = config.load(a.config)
+    known = own.federation()
+    for name, entry in federation.load(a.entry).nodes.items():
+        if known[name].digest != entry.digest:
+            raise PeerIdentityError(
+                f"{a.entry} is of another {name} than {own.federation_path} pins: the fingerprints differ. Telephone "
+                "its operator before anything is changed."
+            )
+        if not federation.replace_entry(own.federation_path, entry):
+            raise ConfigError(
+                f"{own.federation_path} is best changed by hand: put {a.entry} in place of {name}'s entry."
+            )
+        say(f"{name}'s entry is the new one, at {entry.address or 'no address'}. Nothing need be restarted.")
+
+
 def _publish(own: Config, entry: Node) -> None:
     """Write this node's new entry, and say what to do with it."""
     secrecy.write_private(own.folder / ENTRY, entry.entry().encode(), 0o644)
-    say(f"Next: send {own.folder / ENTRY} to the other nodes' operators, who put it in place of {own.name}'s entry in")
-    say("their federation.toml. Nothing need be restarted.")
+    say(f"Next: send {own.folder / ENTRY} to the other nodes' operators, who take it over with")
+    say("`matchbit node update entry.toml`. Nothing need be restarted.")
     try:
         replaced = federation.replace_entry(own.federation_path, entry)
     except OSError:  # it may be another's to write

@@ -154,7 +154,9 @@ def load(path: Path, protection: Callable[[str], Protection]) -> Vault:
 
 def _read(path: Path) -> tuple[str, tuple[int, int, int], bytes, bytes]:
     """Kind of protection, scrypt's n, r, p, salt, wrapped key."""
-    found: dict[str, Any] = toml.read(path, "`matchbit node protect` makes it.")
+    found: dict[str, Any] = toml.read(
+        path, "Restore it from a backup; in a folder of an earlier version `matchbit node protect` makes it."
+    )
     try:
         kind, salt, wrapped = found["wrapped_under"], bytes.fromhex(found["salt"]), bytes.fromhex(found["wrapped"])
         n, r, p = found.get("scrypt", SCRYPT)
@@ -216,7 +218,7 @@ def ask_passphrase(question: str) -> Passphrase:
     """
     if not sys.stdin.isatty():
         raise ConfigError(
-            "A passphrase opens this node's storage and there is no terminal to ask for it on; name a file that holds "
-            "it with `passphrase_file` in node.toml."
+            "A passphrase must be typed and there is no terminal for it; one that opens a node's storage can be in a "
+            "file, which `passphrase_file` in node.toml names."
         )
     return Passphrase(getpass.getpass(question))

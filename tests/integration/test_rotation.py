@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from parties import cli, federation
+from parties import cli
 from tests.integration.federations import MEMBERS, Federation, overlapping
 
 ROTATING = "agency-b"
@@ -12,9 +12,9 @@ ROTATING = "agency-b"
 
 def distribute(nodes: Federation) -> None:
     """What operators do with an entry that they are sent."""
-    entry = federation.load(nodes.configs[ROTATING].folder / "entry.toml")[ROTATING]
-    for name, other in nodes.configs.items():
-        assert name == ROTATING or federation.replace_entry(other.federation_path, entry)
+    entry = str(nodes.configs[ROTATING].folder / "entry.toml")
+    for name in nodes.configs:
+        assert name == ROTATING or cli.main(["node", "update", entry, *nodes.own(name)]) == 0
     nodes._members.clear()  # members' next commands are new processes
 
 

@@ -11,6 +11,7 @@ import pytest
 from parties.cli import main
 from parties.errors import SessionRefused
 from parties.lifecycle import State
+from parties.shares import Shares
 from tests.integration.federations import (
     COMMITTEE,
     COORDINATOR,

@@ -95,6 +95,7 @@ def listening(folder: Path) -> Iterator[Hub]:
 def node(
     hub: Hub, name: str = "agency-a", policy: str = "", clock: Callable[[], datetime] = utc_now
 ) -> tuple[Approvals, Store]:
+    """One of them, with what it says to proposals; with a policy, and at another time than now if that is given."""
     own: Config = hub.nodes[name]
     if policy:
         own.policy_path.write_text(policy, "utf-8")

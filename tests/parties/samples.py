@@ -116,3 +116,8 @@ def chunk_owners(path: Path) -> set[bytes]:
         return {row[0] for row in connection.execute("SELECT owner FROM chunks")}
     finally:
         connection.close()
+
+
+def on_disk(path: Path) -> bytes:
+    """A database and all that belongs to it, byte for byte."""
+    return b"".join(p.read_bytes() for p in sorted(path.parent.iterdir()) if p.name.startswith(path.name))

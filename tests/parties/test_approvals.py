@@ -4,12 +4,13 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from parties.approvals import Proposal
-from parties.audit import Event
+from parties.audit import NODE, Event
 from parties.errors import ConfigError, InputError, PeerIdentityError, PeerUnavailable, SessionRefused
 from parties.identity import utc_now
 from parties.lifecycle import State
@@ -79,7 +80,7 @@ def test_what_the_policy_refuses_is_refused_with_its_reasons(hub: Hub) -> None:
         "`min_members` is 3; this node allows 4 at least.",
     ]
     record = hub.store.get(session_id)
-    assert (record.state, record.reason) == (State.REFUSED, " ".join(reasons))
+    assert (record.state, record.reason) == (State.REFUSED, f"agency-a: {' '.join(reasons)}")
     decided, refused = store.entries(session_id)
     assert (decided.event, dict(decided.facts)) == ("policy", {"decision": "refused", "reasons": reasons})
     assert (refused.event, dict(refused.facts)) == ("refused", {"name": "agency-a", "reason": " ".join(reasons)})
@@ -115,11 +116,33 @@ def test_a_change_of_the_policy_counts_at_once(hub: Hub) -> None:
     assert decisions == ["person", "standing"]
 
 
+def test_changes_of_the_policy_are_logged_once(hub: Hub) -> None:
+    approvals, store = node(hub)
+    path = hub.nodes["agency-a"].policy_path
+    approvals.act()
+    assert store.entries(NODE) == []  # there is no policy, as there was none
+    contents = ["", "min_members = 2\n", "min_members = 3\n"]
+    for content in contents:
+        path.write_text(content, "utf-8")
+        for again in (approvals, node(hub)[0]):
+            again.act()
+    approvals.consent(hub.propose())
+    path.unlink()
+    approvals.pending()
+    approvals.act()
+    changed = [contents[1], contents[2], ""]
+    assert [e.event for e in store.entries(NODE)] == ["policy_changed"] * 3
+    assert [e.facts["policy"] for e in store.entries(NODE)] == [sha256(c.encode()).hexdigest() for c in changed]
+
+
 def test_a_person_refuses(hub: Hub) -> None:
     session_id = hub.propose()
     approvals, store = node(hub)
     approvals.refuse(session_id[:8], "not agreed")
-    assert (hub.store.get(session_id).state, hub.store.get(session_id).reason) == (State.REFUSED, "not agreed")
+    assert (hub.store.get(session_id).state, hub.store.get(session_id).reason) == (
+        State.REFUSED,
+        "agency-a: not agreed",
+    )
     (refused,) = store.entries(session_id)
     assert dict(refused.facts) == {"name": "agency-a", "reason": "not agreed"}
 

@@ -39,6 +39,7 @@ COMMANDS: dict[str, object] = {
     "node protect --key-file FILE": nodecommands.node_protect,
     "node rotate": nodecommands.node_rotate,
     "node rotate --finish": nodecommands.node_rotate,
+    "node update ENTRY.toml": nodecommands.node_update,
     "node serve --config DIR/node.toml": cli.node_serve,
     "coordinator serve --config DIR/node.toml": cli.coordinator_serve,
     "check LIST": commands.check,

@@ -70,7 +70,7 @@ def test_a_passphrase_in_a_file(remembered: Config) -> None:
 
 def test_a_passphrase_and_nobody_to_ask(remembered: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO())
-    assert "there is no terminal to ask for it on" in unopened(remembered)
+    assert "there is no terminal for it" in unopened(remembered)
 
 
 @pytest.mark.parametrize("before", ['key_file = "storage.key"\n', "key_file='x' # old\n", ""])

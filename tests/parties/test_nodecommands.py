@@ -14,7 +14,7 @@ import pytest
 from parties import cli, config, federation, identity
 from parties.config import Config
 from parties.identity import PLAIN_CERTIFICATE, PLAIN_SIGNING_KEY, PLAIN_TLS_KEY
-from tests.parties.samples import federate, files, write
+from tests.parties.samples import NOW, federate, files, write
 from tests.parties.test_cli import ROOT, Captured, fails
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are POSIX systems'")
@@ -141,6 +141,33 @@ def test_a_federation_file_that_a_program_had_better_leave_alone(own: Config, ca
     assert len(own.federation()["agency-a"].certificates) == 2
 
 
+def test_taking_over_a_nodes_new_entry(own: Config, tmp_path: Path, capsys: Captured) -> None:
+    other = config.load(tmp_path / "agency-b" / "node.toml")
+    begun = federation.entry_of(other.identity().rotating(NOW), "b.example:7700", False)
+    said = does(capsys, "node", "update", write(tmp_path / "new.toml", begun.entry()), *settings(own))
+    assert said == "agency-b's entry is the new one, at b.example:7700. Nothing need be restarted."
+    assert own.federation()["agency-b"] == begun
+
+
+def test_an_entry_of_another_signing_key_is_not_taken_over(own: Config, tmp_path: Path, capsys: Captured) -> None:
+    stranger = config.create("agency-b", tmp_path / "other", "", False)
+    before = files(own.folder)
+    said = fails(4, capsys, "node", "update", stranger.folder / "entry.toml", *settings(own))
+    assert "the fingerprints differ. Telephone its operator" in said
+    unknown = config.create("agency-x", tmp_path / "x", "", False)
+    said = fails(2, capsys, "node", "update", unknown.folder / "entry.toml", *settings(own))
+    assert "agency-x is not in federation.toml; add its entry.toml" in said
+    assert files(own.folder) == before
+
+
+def test_an_entry_that_a_person_must_put_in_its_place(own: Config, tmp_path: Path, capsys: Captured) -> None:
+    text = own.federation_path.read_text("utf-8").replace("[[node]]", "  [[node]]")
+    write(own.federation_path, text)
+    said = fails(2, capsys, "node", "update", tmp_path / "agency-b" / "entry.toml", *settings(own))
+    assert "is best changed by hand" in said
+    assert own.federation_path.read_text("utf-8") == text
+
+
 # Protecting
 
 
@@ -182,6 +209,22 @@ def test_a_folder_of_an_earlier_version(own: Config, capsys: Captured, begun: bo
     loaded = config.load(own.folder / "node.toml").federation()["agency-a"]
     assert (loaded.digest, loaded.address) == (digest, "a.example:7700")
     assert federation.load(entry)["agency-a"] == loaded
+
+
+def test_a_lost_storage_key_is_not_made_anew(own: Config, capsys: Captured) -> None:
+    (own.folder / "storage-key.toml").unlink()
+    before = files(own.folder)
+    assert "is missing, and nothing else opens the keys" in fails(2, capsys, "node", "protect", *settings(own))
+    assert "Restore it from a backup" in fails(2, capsys, "node", "show", *settings(own))
+    assert files(own.folder) == before
+
+
+@pytest.mark.parametrize("content", ["", "node = 3", "[[node]]\n[[node]]"])
+def test_an_earlier_version_without_its_entry(own: Config, capsys: Captured, content: str) -> None:
+    write(own.folder / PLAIN_SIGNING_KEY, identity._pem(own.identity().signing_key)).chmod(0o600)
+    write(own.folder / "entry.toml", content)
+    assert "must hold this node's entry" in fails(2, capsys, "node", "protect", *settings(own))
+    assert (own.folder / PLAIN_SIGNING_KEY).exists()
 
 
 def test_a_damaged_key_of_an_earlier_version(own: Config, capsys: Captured) -> None:
