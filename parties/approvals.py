@@ -8,18 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from parties import policy
 from parties.audit import NODE, Event
 from parties.config import Config
 from parties.errors import InputError, PeerUnavailable, ServiceError, SessionRefused
 from parties.lifecycle import MEANING, State
 from parties.manifest import MAX_PERIOD_DAYS, Manifest, from_bytes
 from parties.participant import Participant
-from parties.policy import Decision, Past, Policy, Verdict
+from parties.policy import MAX_PERSON_CHARS, Decision, Past, Policy, Verdict
 from parties.store import SessionRecord, Store
 
 log = logging.getLogger("matchbit")
-MAX_PERSON_CHARS = 100
 _OVER = (State.REFUSED, State.EXPIRED, State.CLOSED)
 _NOT_COMPUTED = (State.PROPOSED, State.APPROVED, State.READY, State.ABORTED)
 """States from which a session that has expired gets no results any more."""
@@ -64,7 +62,8 @@ class Approvals:
             PeerUnavailable: the coordinator cannot be reached.
             ConfigError: the policy cannot be read.
         """
-        rules, records = self._policy(), self._records(Participant(self._config))
+        participant = Participant(self._config)
+        rules, records = participant.policy(), self._records(participant)
         history = self._history(records)
         return [self._judged(record, rules, history) for record in records if self._is_pending(record)]
 
@@ -81,7 +80,7 @@ class Approvals:
             ConfigError: the policy cannot be read.
         """
         participant = Participant(self._config)
-        rules, records = self._policy(), self._records(participant)
+        rules, records = participant.policy(), self._records(participant)
         self._note_policy()
         history, proposals = self._history(records), []
         for record in filter(self._is_pending, records):
@@ -112,7 +111,8 @@ class Approvals:
             SessionRefused: the policy refuses the terms, the person is no approver, or approvals are closed.
             InputError: the name is missing, or cannot be a name.
         """
-        participant, rules = Participant(self._config), self._policy()
+        participant = Participant(self._config)
+        rules = participant.policy()
         record = participant.coordinator.get(session_id).record
         if self._config.name in record.signatures:
             return record, ()
@@ -197,9 +197,6 @@ class Approvals:
 
     # All of them
 
-    def _policy(self) -> Policy:
-        return policy.read(self._config.policy_path)
-
     def _note_policy(self) -> None:
         """Log that the policy is another one than when it last decided: no file is as good as an empty one."""
         path = self._config.policy_path
@@ -215,9 +212,8 @@ class Approvals:
         records = [view.record for view in participant.coordinator.sessions()]
         mine = [record for record in records if self._config.name in record.manifest.participants]
         mine.sort(key=lambda record: (record.manifest.created, record.id))
-        return [
-            participant.coordinator.get(r.id).record if r.state is State.PROPOSED else r for r in mine
-        ]  # signatures
+        # The list has no signatures, and of proposals we must know whether ours is there.
+        return [participant.coordinator.get(r.id).record if r.state is State.PROPOSED else r for r in mine]
 
     def _history(self, records: Sequence[SessionRecord]) -> list[Past]:
         """The sessions that this node has signed, and that had results or may still have them.

@@ -73,14 +73,15 @@ class Guard:
         Raises:
             SessionRefused: unknown, expired, over, not signed by all, against the policy, or not this node's.
         """
-        record = self.store.session(session_id) or self._around.fetch(session_id)
+        record = self.store.session(session_id)
+        if record is None or record.state is State.PROPOSED:
+            record = self._around.fetch(session_id)
         name = self._around.name
         if name not in record.manifest.committee:
             raise SessionRefused(f"{name} is not on the committee of this session.")
         self._around.federation().check_approved(record.manifest, record.signatures, self.store.clock())
         self._around.policy().refuse(record.manifest, name)
-        if self.store.session(session_id) is None:
-            self.store.add_session(record.manifest, State.APPROVED, record.signatures)
+        self.store.add_session(record.manifest, State.APPROVED, record.signatures)
         return self.store.get(session_id)
 
     def party(self, manifest: Manifest) -> PartyId:
@@ -343,7 +344,7 @@ class Guard:
         for session_id in self.store.session_ids():
             record = self.store.get(session_id)
             with suppress(SessionRefused):  # it has just begun to run: next time
-                if record.state in (State.APPROVED, State.ABORTED) and record.manifest.is_past(now):
+                if record.state in (State.PROPOSED, State.APPROVED, State.ABORTED) and record.manifest.is_past(now):
                     self.shares.delete(session_id, Event.EXPIRE, "the session expired")
                 elif record.state not in (State.CLOSED, State.RUNNING) and now >= record.manifest.retained_until():
                     self.shares.delete(session_id, Event.CLOSE, "the agreed retention ended")

@@ -149,8 +149,7 @@ class Member(Participant):
         with ThreadPoolExecutor(3) as pool:
             receipts = list(pool.map(upload, range(3)))
         self.coordinator.report(commitment, receipts)
-        if self.store.session(record.id) is None:
-            self.store.add_session(record.manifest, State.APPROVED, record.signatures)
+        self.store.add_session(record.manifest, State.APPROVED, record.signatures)
         self.store.add_statement(commitment)
         counts = {"records": commitment.records, "new_records": commitment.new_records, "keys": commitment.keys}
         digest = commitment.digest.hex()

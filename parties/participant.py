@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from parties import audit, calls, heads, policy
+from parties import calls, heads, policy
 from parties.config import Config
 from parties.errors import PeerUnavailable
 from parties.identity import utc_now
+from parties.lifecycle import State
 from parties.manifest import sign
 from parties.policy import Policy
 from parties.store import SessionRecord
@@ -37,7 +38,8 @@ class Participant:
         self.policy().refuse(record.manifest, self.config.name)
         signature = sign(self.config.identity().signing_key, record.id, self.config.name)
         self.coordinator.approve(record.id, signature)
-        self.store.log(record.id, audit.Event.APPROVED, name=self.config.name)
+        self.store.add_session(record.manifest, State.PROPOSED)
+        self.store.add_signature(record.id, self.config.name, signature)
         self.exchange_heads(record)
         return record
 

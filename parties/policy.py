@@ -23,6 +23,7 @@ from parties.rules import MAX_FIELDS, Rule
 
 MAX_TOLD_CHARS = 1000
 """The longest reason that is told to other nodes."""
+MAX_PERSON_CHARS = 100
 _SHOWN_TERMS, _SHOWN_CHARS = 5, 80
 _STANDING_NEEDS = ("partners", "reveal", "rules", "max_records")
 _STILL_OPEN = datetime.max.replace(tzinfo=UTC)
@@ -131,8 +132,8 @@ class Policy:
             return Verdict(Decision.REFUSED, tuple(breaches))
         if self.consent is Consent.STANDING:
             return Verdict(Decision.STANDING, ("All terms are within this node's standing consent.",))
-        who = f"{' and '.join(self.approvers)} must" if self.approvers else "Somebody at this node must"
-        return Verdict(Decision.PERSON, (f"{who} read the terms, and approve or refuse them.",))
+        who = _listed(self.approvers) or "Somebody at this node"
+        return Verdict(Decision.PERSON, (f"{who} must read the terms, and approve or refuse them.",))
 
     def refuse(self, manifest: Manifest, own: str) -> None:
         """Refuse terms that are not accepted, or no longer: the policy may be stricter than when they were approved.
@@ -246,12 +247,16 @@ def _check(policy: Policy, path: Path) -> None:
 # What entries of the file must be: a ValueError or TypeError where they are not
 
 
-def _texts(value: Any) -> tuple[str, ...]:
+def _texts(value: Any, longest: int = 1000) -> tuple[str, ...]:
     """Distinct lines of text, at least one: an empty list would allow nothing, or everything."""
-    good = isinstance(value, list) and all(isinstance(t, str) and 0 < len(t) <= 1000 and t.isprintable() for t in value)
-    if not good or not value or len({*value}) < len(value):
+    good = isinstance(value, list) and all(isinstance(t, str) and t.isprintable() for t in value)
+    if not good or not value or len({*value}) < len(value) or not all(0 < len(t) <= longest for t in value):
         raise ValueError
     return tuple(value)
+
+
+def _people(value: Any) -> tuple[str, ...]:
+    return _texts(value, MAX_PERSON_CHARS)
 
 
 def _names(value: Any) -> frozenset[str]:
@@ -299,7 +304,7 @@ _TEXTS = "a list of lines of text, each once; leave it out where it does not mat
 _NODES = "a list of names of nodes, each once; leave it out where any will do"
 _ENTRIES: dict[str, tuple[Callable[[Any], Any], str]] = {
     "consent": (Consent, '"person" or "standing"'),
-    "approvers": (_texts, _TEXTS),
+    "approvers": (_people, f"{_TEXTS}; the longest has {MAX_PERSON_CHARS} characters"),
     "coordinators": (_names, _NODES),
     "partners": (_names, _NODES),
     "reveal": (_modes, "a list of flag, count and members, each at most once"),

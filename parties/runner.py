@@ -88,12 +88,16 @@ class Runner:
         for state in (State.RUNNING, State.DONE, State.ABORTED):
             for session_id in self._store.session_ids(state=state):
                 if self._untold(self._store.get(session_id)):
-                    self.drive(session_id)
+                    self._follow_in_thread(session_id)
 
     def drive(self, session_id: bytes) -> None:
-        """Follow a session in a thread, to its end everywhere."""
+        """Follow a session to its end everywhere, with patience as at the beginning."""
         with self._lock:
             self._waits.pop(session_id, None)
+        self._follow_in_thread(session_id)
+
+    def _follow_in_thread(self, session_id: bytes) -> None:
+        with self._lock:
             if session_id in self._driven:
                 self._asked_again.add(session_id)
                 return

@@ -68,15 +68,20 @@ class Store(Database):
     def add_session(
         self, manifest: Manifest, state: State, signatures: Mapping[str, bytes] = MappingProxyType({})
     ) -> None:
-        """Remember a session and its checked approvals; one that is known already stays as it is."""
+        """Remember a session and its checked approvals.
+
+        One that is known already stays as it is, unless it was proposed and is approved now.
+        """
         session_id = manifest.session_id
         row = (session_id, manifest.to_bytes(), state.value, self.clock().isoformat())
         with self.transaction() as db:
             insert = "INSERT OR IGNORE INTO sessions (id, manifest, state, created) VALUES (?, ?, ?, ?)"
             if db.execute(insert, row).rowcount:
                 self.log(session_id, audit.Event.PROPOSED, title=manifest.title, coordinator=manifest.coordinator)
-                for name, signature in signatures.items():
-                    self.add_signature(session_id, name, signature)
+            for name, signature in signatures.items():
+                self.add_signature(session_id, name, signature)
+            if state is State.APPROVED and self.get(session_id).state is State.PROPOSED:
+                self.change(session_id, Event.ALL_APPROVED)
 
     def session(self, session_id: bytes) -> SessionRecord | None:
         """The session, or None."""

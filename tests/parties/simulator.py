@@ -1,430 +1,239 @@
-"""All parties of a session in one thread: a network that loses, delays and repeats calls, and daemons that die.
+"""All parties of a session: daemons that die, a network that loses calls, members, and a committee that computes.
 
-The decisions are the program's own, on real databases: Registry and Runner at the coordinator, RunServicer, Guard and
-Shares at the committee nodes, signatures by real keys. Simulated are the wires, the time, and the committee's
-computation, which is done in the clear where all three nodes are at the same attempt.
+It computes in the clear, where all three nodes are at the same attempt; everything else is the program's own.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
-import shutil
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from enum import Enum
-from functools import lru_cache
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from sqlite3 import Connection
-from typing import Any, TypeVar
+from types import SimpleNamespace
+from typing import Any
 
-import grpc
 import numpy as np
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from mpc.channel import Mailbox
+from mpc.committee import PARTIES
 from mpc.engine import Inputs, Outputs
 from mpc.errors import IntegrityError
 from mpc.replicated import Array, reconstruct
-from parties import compute, heads
-from parties.audit import Log
-from parties.errors import FROM_STATUS, PeerUnavailable, ServiceError, StorageError, status
-from parties.federation import Federation, Node
-from parties.guard import Guard, Surroundings
-from parties.manifest import Manifest
-from parties.node import RunServicer
-from parties.policy import Policy
-from parties.registry import Registry
-from parties.runner import Runner
-from parties.shares import Shares
-from parties.statements import Commitment, Completion
-from parties.store import SessionRecord, Store
-from parties.vault import Vault
-from parties.wire import Answer, View, answer_of, commitment_to_pb, completion_to_pb
-from protos.matchbit.v1 import committee_pb2 as pb
-from tests.parties.samples import NOW, manifest
+from parties import compute, results
+from parties.contribution import Dealing, all_digests, deal_keys
+from parties.errors import PeerUnavailable, ServiceError
+from parties.manifest import Manifest, sign
+from parties.member import Member
+from parties.statements import Commitment, Receipt
+from tests.parties.daemons import COMMITTEE, FEDERATION, HUB, KEYS, CommitteeNode, Hub
+from tests.parties.mortal import Daemon, Network
+from tests.parties.samples import manifest
 
-HUB, STRANGER = "hub", "other-hub"
-COMMITTEE = ("agency-a", "agency-b", "neutral")
-NAMES = ("agency-a", "agency-b", "agency-c", "agency-d", "neutral", HUB, STRANGER)
-PATIENCE_S = 100.0
-VAULT = Vault(bytes(32))
-T = TypeVar("T")
-
-
-class Signer:
-    """A real Ed25519 key, both halves; what it has signed or checked before it does not compute once more."""
-
-    def __init__(self, name: str) -> None:
-        key = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(name.encode()).digest())
-        self.public_bytes, self._public = key.public_key().public_bytes_raw(), key.public_key()
-        self.sign = lru_cache(1 << 14)(key.sign)
-        self._fits = lru_cache(1 << 14)(self._check)
-
-    def _check(self, signature: bytes, data: bytes) -> bool:
-        try:
-            self._public.verify(signature, data)
-        except InvalidSignature:
-            return False
-        return True
-
-    def verify(self, signature: bytes, data: bytes) -> None:
-        """As a public key does."""
-        if not self._fits(signature, data):
-            raise InvalidSignature
-
-
-KEYS: dict[str, Any] = {name: Signer(name) for name in NAMES}
-
-
-class Pinned(Node):
-    """An entry of the federation whose key is one of `KEYS`."""
-
-    def verifier(self) -> Any:
-        """The key that checks its signatures."""
-        return KEYS[self.name]
-
-
-FEDERATION = Federation({n: Pinned(n, "127.0.0.1:1", n == HUB, KEYS[n].public_bytes, b"") for n in NAMES})
+POOL = np.random.default_rng(4).integers(0, 1 << 64, (8, 2), np.uint64)
+LISTS = {
+    "agency-a": ((0, 1, 2, 3), (0, 4, 5)),
+    "agency-b": ((1, 2, 4), (2, 4, 5, 6)),
+    "agency-c": ((2, 3, 6), (0, 1, 7)),
+    "agency-d": ((0, 2, 7), (3, 4, 5)),
+}
+"""Each member's first list, and the one that it may contribute in its place."""
+PIECE_BYTES = 24
+"""In place of messages of 1 MiB."""
 
 
 def terms_of(**changes: Any) -> Manifest:
     """Terms by these keys."""
-    terms = manifest(**changes)
-    return manifest(**changes | {"nodes": {name: FEDERATION[name].digest for name in terms.nodes}})
+    named = manifest(**changes).nodes
+    return manifest(**changes | {"nodes": {name: FEDERATION[name].digest for name in named}})
 
 
-class Fate(Enum):
-    """What becomes of a call."""
+class Agency(Member):
+    """A member: its two lists, what it has signed on them, and the receipts that it holds."""
 
-    LOST = "it does not arrive"
-    ANSWER_LOST = "it is done, and its answer does not arrive"
-    DELAYED = "the caller gives it up, and it arrives later"
-    TWICE = "it is done, and once more later"
-    OVERTAKEN = "it is done, and before its answer arrives so is a call that was late"
+    def __init__(self, name: str, terms: Manifest) -> None:
+        self.config, self.federation = SimpleNamespace(name=name), FEDERATION  # type: ignore[assignment]
+        self.name, self.terms = name, terms
+        self.lists = [POOL[list(rows)] for rows in LISTS[name]]
+        self.dealings = [deal_keys(keys, name.encode().ljust(32)) for keys in self.lists]
+        self.commitments = [self.commit(dealings) for dealings in self.dealings]
+        self.receipts: list[dict[str, Receipt]] = [{} for _ in self.lists]
 
+    def commit(self, dealings: list[Dealing], **changes: int) -> Commitment:
+        """Sign a commitment."""
+        rows = dealings[0].rows
+        stated = {"records": rows, "new_records": self.terms.max_new_records, "keys": rows} | changes
+        commitment = Commitment(self.terms.session_id, self.name, digests=all_digests(dealings), **stated)
+        return commitment.signed(KEYS[self.name])
 
-class Trouble(Enum):
-    """What happens to a daemon at the edge of a transaction."""
+    def upload(self, node: CommitteeNode, which: int, pieces: int | None = None, spoil: bytes = b"") -> None:
+        """Give a node its shares of a list, or so many pieces of them before the connection is lost."""
+        commitment, world = self.commitments[which], node.world
+        dealing = self.dealings[which][COMMITTEE.index(node.name)]
+        body = (
+            spoil if spoil and dealing.whole is not None else b"" if dealing.whole is None else dealing.whole.tobytes()
+        )
 
-    CRASH = "it dies"
-    FULL = "its disk is full"
-    MEANWHILE = "a call that was late arrives"
+        def received() -> int:
+            return node.guard.received_bytes(self.name, commitment.session_id, commitment.digest)
 
+        offset = world.call(None, node, received)
 
-class Crash(BaseException):
-    """A daemon dies: nothing that it would have done happens."""
+        def receive() -> Receipt:
+            return node.guard.receive(self.name, commitment, dealing.seeds, offset, _pieces(body[offset:], pieces))
 
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.name = name
+        self.receipts[which][node.name] = world.call(None, node, receive)
 
+    def contribute(self, world: World, which: int) -> None:
+        """Give all nodes their shares of a list, and show their receipts."""
+        for node in world.nodes.values():
+            self.upload(node, which)
+        self.report(world, which, list(self.receipts[which].values()))
 
-class Disk(Store):
-    """A daemon's database; whoever simulates is told of the edges of its transactions."""
+    def report(self, world: World, which: int, receipts: list[Receipt]) -> None:
+        """Show receipts."""
+        world.call(None, world.hub, lambda: world.hub.registry.report(self.name, self.commitments[which], receipts))
 
-    def __init__(self, path: Path, log: Log, clock: Callable[[], datetime], edge: Callable[[bool], None]) -> None:
-        self._edge = edge
-        super().__init__(path, log, clock)
-
-    @property
-    def _connection(self) -> Connection:
-        fresh = not hasattr(self._local, "connection")
-        connection = super()._connection
-        if fresh:
-            connection.execute("PRAGMA synchronous=OFF")  # a process dies here, not the machine
-        return connection
-
-    @contextmanager
-    def transaction(self) -> Iterator[Connection]:
-        """As it is, between two edges."""
-        within = self._connection.in_transaction
-        if not within:
-            self._edge(True)
-        with super().transaction() as db:
-            yield db
-        if not within:
-            self._edge(False)
-
-    def close(self) -> None:
-        """What the system does to the file of a process that has ended."""
-        self._connection.close()
+    def result(self, world: World) -> tuple[Commitment, Array]:
+        """What it was computed on, and the values of its keys."""
+        view = world.call(None, world.hub, lambda: world.hub.view(self.terms.session_id, self.name))
+        own = self._computed(view)
+        nodes = [world.nodes[name] for name in COMMITTEE[:2]]
+        parts = [world.call(None, n, lambda n=n: n.give(self.name, view.record.id, view.completions)) for n in nodes]
+        return own, results.recombine(self.terms, self.name, parts, own.keys)
 
 
-class Daemon:
-    """A process on a database of its own."""
+def _pieces(body: bytes, count: int | None) -> Iterator[bytes]:
+    for number, start in enumerate(range(0, len(body), PIECE_BYTES)):
+        if number == count:
+            raise PeerUnavailable("The connection was lost.")
+        yield body[start : start + PIECE_BYTES]
 
-    def __init__(self, name: str, world: World) -> None:
-        self.name, self.world, self.path = name, world, world.folder / f"{name}.db"
-        self.alive, self.life = False, 0
-        self.troubles: deque[tuple[int, Trouble]] = deque()
-        """How many edges before each, after the one before it."""
+
+class World(Network):
+    """Everyone, and a session's terms.
+
+    Attributes:
+        given: (node, member, attempt, part) of every part of a result that a node gave out, whoever got it.
+        inputs: of every attempt that was computed, the keys of each member.
+    """
+
+    def __init__(self, folder: Path, terms: Manifest) -> None:
+        super().__init__(folder)
+        self.terms, self.id = terms, terms.session_id
+        self.hub = Hub(HUB, self)
+        self.nodes = {name: CommitteeNode(name, self) for name in COMMITTEE}
+        self.daemons: dict[str, Daemon] = {HUB: self.hub, **self.nodes}
+        self.agencies = {name: Agency(name, terms) for name in terms.members}
+        self.signatures: dict[str, bytes] = {}
+        self.given: list[tuple[str, str, int, bytes]] = []
+        self.inputs: dict[int, dict[str, Array]] = {}
 
     def start(self) -> None:
-        """Begin a life, on what the last one left."""
-        self.alive, self.life = True, self.life + 1
-        log = Log(self.name, KEYS[self.name], self.world.clock)
-        self.store = Disk(self.path, log, self.world.clock, self._edge)
-        self.take_up()
+        """Start every daemon that is not alive."""
+        for daemon in self.daemons.values():
+            if not daemon.alive:
+                daemon.start()
 
-    def take_up(self) -> None:
-        """What the daemon does at its start."""
+    def end(self) -> None:
+        """Close all files."""
+        for daemon in self.daemons.values():
+            daemon.store.close()
 
-    def die(self) -> None:
-        """End this life, if there is one."""
-        if self.alive:
-            self.alive = False
-            self.store.close()
+    def approve(self, name: str) -> None:
+        """Sign the terms."""
+        self.signatures[name] = sign(KEYS[name], self.id, name)
+        self.call(None, self.hub, lambda: self.hub.registry.approve(name, self.id, self.signatures[name]))
 
-    def _edge(self, before: bool) -> None:
-        if not self.troubles or (self.troubles[0][1] is Trouble.FULL and not before):
-            return
-        left, trouble = self.troubles.popleft()
-        if left:
-            self.troubles.appendleft((left - 1, trouble))
-        elif trouble is Trouble.CRASH:
-            raise Crash(self.name)
-        elif trouble is Trouble.FULL:
-            raise StorageError("The disk is full.")
-        else:
-            self.world.interrupt(self)
-
-    @contextmanager
-    def watched(self) -> Iterator[None]:
-        """Do something as this daemon; whoever called it learns that it went away."""
-        if not self.alive:
-            raise PeerUnavailable(f"{self.name} cannot be reached.")
-        life = self.life
-        try:
-            yield
-        except Crash as crash:
-            if crash.name != self.name:
-                raise
-            if life == self.life:
-                self.die()
-            raise PeerUnavailable(f"{self.name} went away.") from None
-
-
-class Context:
-    """What a servicer sees of a call."""
-
-    def __init__(self, caller: str) -> None:
-        self.caller = caller
-
-    def is_active(self) -> bool:
-        """The caller still waits."""
-        return True
-
-    def abort(self, code: grpc.StatusCode, details: str) -> None:
-        """As the calling side reads it."""
-        raise FROM_STATUS[code.name](details)
-
-    def set_code(self, _code: grpc.StatusCode) -> None:
-        """Bugs are raised as they are."""
-
-    set_details = set_code
-
-
-class Servicer(RunServicer):
-    """The real one, called by names."""
-
-    def _caller(self, context: Any) -> str:
-        return str(context.caller)
-
-
-@dataclass
-class Begun:
-    """An attempt that a node computes."""
-
-    record: SessionRecord
-    commitments: Sequence[Commitment]
-    run: compute.Run
-    outcome: Outputs | Exception | None = None
-
-
-class Runs(compute.Runs):
-    """A node's runs: they go on when they are told to, with the outcome that they are given."""
-
-    def __init__(self, guard: Guard) -> None:
-        self._guard, self._runs = guard, {}
-        self.begun: Begun | None = None
-        self._taken = False
-
-    @contextmanager
-    def _my_turn(self) -> Iterator[None]:
-        if self._taken:
-            raise PeerUnavailable("The coordinator stopped waiting for its turn.")
-        self._taken = True
-        try:
-            yield
-        finally:
-            self._taken = False
-
-    def start(
-        self,
-        caller: str,
-        session_id: bytes,
-        attempt: int,
-        commitments: Sequence[Commitment],
-        is_waited_for: Callable[[], bool],
-    ) -> None:
-        """As the real one, but for the thread."""
-        self._guard.by_coordinator(self._guard.served(session_id), caller)
-        self.abort(session_id, attempt - 1, f"attempt {attempt} replaces it")
-        if self.begun and self.begun.run.attempt < attempt:
-            self.finish(silent=True)
-        with self._my_turn():
-            if self._guard.begin(caller, session_id, attempt, commitments):
-                record = self._guard.store.get(session_id)
-                run = compute.Run(self._guard.party(record.manifest), attempt, Mailbox(0.0))
-                self._runs[session_id] = run
-                self.begun = Begun(record, commitments, run)
-
-    def finish(self, *, silent: bool) -> None:
-        """Come to an end: with the outcome, or, where there is none or peers fall silent, with none."""
-        if self.begun is not None:
-            with self._my_turn():
-                begun, self.begun = self.begun, None
-                begun.outcome = None if silent else begun.outcome
-                self._ending = begun
-                self._compute(begun.record, begun.commitments, begun.run, ExitStack())
-
-    def _attempt(self, record: SessionRecord, commitments: Sequence[Commitment], run: compute.Run) -> Outputs:
-        outcome = self._ending.outcome
-        if outcome is None:
-            run.mailbox.receive(run.party.next, "finish")  # raises: nothing came, or it was aborted
-        if isinstance(outcome, Exception):
-            raise outcome
-        assert outcome is not None
-        return outcome
-
-
-class CommitteeNode(Daemon):
-    """A committee node."""
-
-    def take_up(self) -> None:
-        """As `node.serve` does."""
-        around = Surroundings(self.name, KEYS[self.name], lambda: FEDERATION, Policy, self._fetch)
-        self.guard = Guard(self.store, Shares(self.store, VAULT), around)
-        self.runs = Runs(self.guard)
-        self.servicer = Servicer(None, self.guard, self.runs)  # type: ignore[arg-type]
-        self.guard.recover()
-
-    def _fetch(self, session_id: bytes) -> SessionRecord:
-        hub = self.world.hub
-        record = self.world.call(self, hub, lambda: hub.tell(session_id, self.name))
-        return replace(record, contributions=None)
-
-    def give(self, member: str, session_id: bytes, completions: Sequence[Completion]) -> bytes:
-        """This node's part of a member's result."""
-        part = b"".join(self.guard.result(member, session_id, completions))
-        self.world.given.append((self.name, member, completions[0].attempt, part))
-        return part
-
-
-class Hub(Daemon):
-    """The coordinator; one that lies tells of signatures that nobody made."""
-
-    forged: dict[str, bytes] | None = None
-
-    def take_up(self) -> None:
-        """As `coordinator.serve` does."""
-        self.registry = Registry(self.name, self.store, lambda: FEDERATION)
-        self.runner = Followed(self.registry, Reached(self.world, self), PATIENCE_S, lambda: self.world.seconds)
-
-    def tell(self, session_id: bytes, caller: str) -> SessionRecord:
-        """The session as its parties are told."""
-        record = self.registry.session(session_id, caller)
-        return replace(record, signatures={**(self.forged or {}), **record.signatures})
-
-    def view(self, session_id: bytes, caller: str) -> View:
-        """The session as its members are told."""
-        record, store = self.registry.session(session_id, caller), self.store
-        return View(record, store.commitments(session_id), tuple(store.completions(session_id)), ("", 0, 0))
-
-    def run(self, caller: str, session_id: bytes) -> None:
-        """Have a session computed."""
-        self.registry.run(caller, session_id)
-        self.runner.drive(session_id)
-
-    def close(self, caller: str, session_id: bytes) -> None:
-        """Close a session."""
-        reached = Reached(self.world, self)
-
-        def delete(name: str) -> None:
-            reached.delete(name, session_id)
-            reached.exchange_heads(name, session_id)
-
-        self.registry.close(caller, session_id, delete)
+    def run(self, caller: str = HUB) -> None:
+        """Have the session computed."""
+        self.call(None, self.hub, lambda: self.hub.run(caller, self.id))
 
     def step(self) -> None:
-        """Go on with every session that is to be followed, as the runner's threads do."""
-        self.runner.drive_all()
-        for session_id in sorted(self.runner.followed):
-            try:
-                if self.runner.step(session_id) is None:
-                    self.runner.followed.discard(session_id)
-            except ServiceError:
-                continue
+        """Let the coordinator go on."""
+        self.hub.do(self.hub.step)
+
+    def meet(self) -> None:
+        """Let the committee compute, if all nodes are at one attempt, to where each has still to say that it has."""
+        begun = [node.runs.begun for node in self.nodes.values() if node.alive and node.runs.begun]
+        if len(begun) < 3 or len({b.run.attempt for b in begun}) > 1 or any(b.outcome for b in begun):
+            return
+        inputs = [
+            compute.load_inputs(n.guard, b.record, b.commitments)
+            for n, b in zip(self.nodes.values(), begun, strict=True)
+        ]
+        agreed = _agree(inputs)
+        for b in begun:
+            b.outcome = IntegrityError("agree", "a peer computes on other terms")
+        if agreed:
+            keys = _by_member(self.terms, inputs)
+            self.inputs[begun[0].run.attempt] = keys
+            for b, outputs in zip(begun, _compute(self.terms, keys), strict=True):
+                b.outcome = outputs
+
+    def finish(self, name: str, *, silent: bool = False) -> None:
+        """Let a node's run come to its end."""
+        node = self.nodes[name]
+        node.do(lambda: node.runs.finish(silent=silent))
+
+    def work(self) -> None:
+        """Let everyone who is alive do what is to be done now."""
+        with suppress(ServiceError):
+            self.step()
+        self.meet()
+        for name in COMMITTEE:
+            with suppress(ServiceError):
+                self.finish(name)
+
+    def heal(self) -> None:
+        """Let all that was on its way arrive, and everyone be alive and well."""
+        self.fates.clear()
+        for daemon in self.daemons.values():
+            daemon.troubles.clear()
+        self.start()
+        while self.late:
+            self.deliver_late(0)
+
+    def settle(self) -> None:
+        """Let everyone work until nothing is left to be done."""
+        for _ in range(40):
+            self.work()
+            self.wait(seconds=30)
+            if not self.hub.runner.followed and not any(node.runs.begun for node in self.nodes.values()):
+                return
+        raise AssertionError("the session does not come to an end")
 
 
-class Followed(Runner):
-    """The real one, without threads."""
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.followed: set[bytes] = set()
-
-    def _follow_in_thread(self, session_id: bytes) -> None:
-        self.followed.add(session_id)
+def _agree(inputs: list[Inputs]) -> bool:
+    """What the engine compares before it computes."""
+    same = len({(i.terms, i.counts) for i in inputs}) == 1
+    pairs = [(inputs[p].digests, inputs[p.previous].digests) for p in PARTIES]
+    return same and all(np.array_equal(x[0], y[1]) for a, b in pairs for x, y in zip(a, b, strict=True))
 
 
-class Reached:
-    """Committee nodes as a coordinator reaches them: `calls.Committee` over this network."""
+def _by_member(terms: Manifest, inputs: list[Inputs]) -> dict[str, Array]:
+    """The keys of each member that the three nodes hold shares of."""
+    rows = reconstruct((inputs[0].rows, inputs[1].rows, inputs[2].rows))
+    ends = np.cumsum(inputs[0].counts)[:-1]
+    return dict(zip(terms.members, np.split(rows, ends), strict=True))
 
-    def __init__(self, world: World, caller: Daemon) -> None:
-        self._world, self._caller = world, caller
 
-    def _ask(self, name: str, method: str, request: Any) -> Any:
-        node, context = self._world.nodes[name], Context(self._caller.name)
-        return self._world.call(self._caller, node, lambda: getattr(node.servicer, method)(request, context))
+def matches(terms: Manifest, keys: dict[str, Array]) -> dict[str, Array]:
+    """What each member is to learn: of each of its keys which others have it, (n, 1) uint64."""
+    held = {name: {row.tobytes() for row in rows} for name, rows in keys.items()}
+    return {
+        name: np.array(
+            [
+                [sum(1 << m for m, other in enumerate(terms.members) if other != name and row.tobytes() in held[other])]
+                for row in rows
+            ],
+            np.uint64,
+        ).reshape(len(rows), 1)
+        for name, rows in keys.items()
+    }
 
-    def look(self, name: str, session_id: bytes) -> Answer:
-        """How the newest attempt goes."""
-        return answer_of(self._ask(name, "GetRun", pb.GetRunRequest(session_id=session_id)))
 
-    def start(self, name: str, session_id: bytes, attempt: int, commitments: Sequence[Commitment]) -> None:
-        """Begin an attempt."""
-        shown = [commitment_to_pb(c) for c in commitments]
-        request = pb.StartRunRequest(session_id=session_id, attempt=attempt, commitments=shown)
-        self._ask(name, "StartRun", request)
-
-    def release(self, name: str, session_id: bytes, attempt: int, completions: Sequence[Completion]) -> None:
-        """Tell that results are released."""
-        shown = pb.Completions(completions=[completion_to_pb(c) for c in completions])
-        self._ask(name, "EndRun", pb.EndRunRequest(session_id=session_id, attempt=attempt, completions=shown))
-
-    def abort(self, name: str, session_id: bytes, attempt: int, reason: str) -> None:
-        """Tell that the session is aborted."""
-        self._ask(name, "EndRun", pb.EndRunRequest(session_id=session_id, attempt=attempt, reason=reason))
-
-    def delete(self, name: str, session_id: bytes) -> None:
-        """Let a node delete a session's shares and results."""
-        self._ask(name, "DeleteSession", pb.DeleteSessionRequest(session_id=session_id))
-
-    def exchange_heads(self, name: str, session_id: bytes) -> None:
-        """Exchange how the audit logs stand."""
-        node, hub = self._world.nodes[name], self._caller
-        told = hub.store.latest_heads(session_id)
-
-        def exchange() -> list[Any]:
-            terms = node.store.get(session_id).manifest
-            heads.receive(node.store, FEDERATION, terms, told)
-            return node.store.latest_heads(session_id)
-
-        answer = self._world.call(hub, node, exchange)
-        heads.receive(hub.store, FEDERATION, hub.store.get(session_id).manifest, answer)
+def _compute(terms: Manifest, keys: dict[str, Array]) -> list[Outputs]:
+    """Each node's outputs, with fresh randomness."""
+    values = [matches(terms, keys)[name] for name in terms.members]
+    masks = [np.frombuffer(os.urandom(v.nbytes), np.uint64).reshape(v.shape) for v in values]
+    parts = (tuple(masks), tuple(v ^ m for v, m in zip(values, masks, strict=True)), None)
+    return [Outputs(part, (0, 1)) for part in parts]

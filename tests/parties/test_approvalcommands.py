@@ -29,7 +29,7 @@ def test_the_command_shows_what_waits_and_why(hub: Hub, capsys: pytest.CaptureFi
     assert lines[0].split() == ["id", "title", "policy", "waits", "for", "done"]
     short = session_id.hex()[:16]
     assert re.split(" {2,}", lines[2]) == [short, "Session 1", "person", "Data protection, Programme", "-"]
-    why = "Data protection and Programme must read the terms, and approve or refuse them."
+    why = "Data protection, Programme must read the terms, and approve or refuse them."
     assert lines[-1] == f"{short}  {why}"
     assert cli.main(["session", "pending", "--json", *hub.own("agency-a")]) == 0
     assert json.loads(capsys.readouterr().out) == {

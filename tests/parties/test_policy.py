@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from mpc.dummies import Dummies
 from parties import policy
+from parties.audit import MAX_TEXT_CHARS
 from parties.errors import SessionRefused
 from parties.manifest import Manifest, check
 from parties.policy import MAX_TOLD_CHARS, Consent, Decision, Past, Policy, Verdict
@@ -34,6 +35,7 @@ def judged(rules: Policy, terms: Manifest, *history: Past) -> Verdict:
     verdict = rules.judge(terms, OWN, history, NOW)
     for reason in verdict.reasons:
         assert reason.isprintable()
+        assert len(reason) <= MAX_TEXT_CHARS  # else the log would keep another one
         assert reason[-1] == "."
         assert not any(word in reason for word in JARGON)
     assert verdict.told.isprintable()
@@ -77,7 +79,7 @@ def test_the_example_allows_what_it_says() -> None:
     check(inside())
     verdict = judged(rules, inside())
     assert verdict.decision is Decision.PERSON
-    assert verdict.reasons == ("Data protection and Programme must read the terms, and approve or refuse them.",)
+    assert verdict.reasons == ("Data protection, Programme must read the terms, and approve or refuse them.",)
     rules.refuse(inside(), OWN)
 
 
@@ -142,13 +144,18 @@ def test_lists_of_names_and_long_texts_are_cut_short() -> None:
     terms = manifest(
         members=members, purpose="so " * 300 + "on", rules=(Rule("r", tuple("abcdefghijkl" * 16 for _ in "ab")),)
     )
-    rules = policy.from_toml({"partners": ["agency-b"], "purposes": ["x" * 1000], "rules": [["phone"]]}, HERE)
+    allowed = [f"{k}{'y' * 62}" for k in range(9)]
+    stated = {"partners": allowed, "purposes": ["x" * 1000], "rules": [[name] for name in allowed]}
+    rules = policy.from_toml(stated, HERE)
     verdict = judged(rules, terms)
     assert "996 more" in verdict.reasons[0]
-    assert all(len(reason) < 600 for reason in verdict.reasons)
+    assert "4 more" in verdict.reasons[1]
+    assert len(verdict.reasons) == 3
     with pytest.raises(SessionRefused) as error:
         rules.refuse(terms, OWN)
     assert len(str(error.value)) <= MAX_TOLD_CHARS
+    many = policy.from_toml({"approvers": [f"{k}{'z' * 99}" for k in range(10, 99)]}, HERE)
+    assert "84 more must read the terms" in judged(many, manifest()).reasons[0]
 
 
 # Who decides

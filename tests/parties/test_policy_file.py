@@ -37,7 +37,7 @@ BAD_TEXTS: list[Any] = ["x", 1, True, {}, [], [1], [""], ["x", "x"], ["x\ny"], [
 BAD_NUMBERS: list[Any] = [0, -1, True, 1.5, "5", 10**12, float("nan"), [5]]
 WRONG: dict[str, list[Any]] = {
     "consent": ["", "Person", True, [], 1],
-    "approvers": [*BAD_TEXTS, [["x"]]],
+    "approvers": [*BAD_TEXTS, [["x"]], ["x" * 101]],
     "coordinators": [*BAD_TEXTS, ["Cluster"], ["a b"]],
     "partners": [*BAD_TEXTS, ["Agency A"]],
     "reveal": [*BAD_TEXTS, ["all"], ["flag", "count", "everything"]],

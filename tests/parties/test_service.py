@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 
 import grpc
 import pytest
@@ -17,12 +18,13 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from parties import calls, protocols
 from parties.config import Config
-from parties.errors import ConfigError, PeerUnavailable, StorageError
+from parties.errors import ConfigError, PeerUnavailable, SessionRefused, StorageError
+from parties.lifecycle import State
 from parties.loopback import free_port
 from parties.service import NodeServicer, Service
 from protos.matchbit.v1 import node_pb2 as pb
 from protos.matchbit.v1.node_pb2_grpc import NodeServiceStub, add_NodeServiceServicer_to_server
-from tests.parties.samples import federate
+from tests.parties.samples import approvals, federate, terms_of
 
 SENTENCE = r"^neutral is being stopped; try again when it is back\.$"
 
@@ -31,7 +33,8 @@ SENTENCE = r"^neutral is being stopped; try again when it is back\.$"
 def configs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Config]:
     """The neutral node listens; agency-a calls."""
     address = f"127.0.0.1:{free_port()}"
-    return federate(tmp_path_factory.mktemp("nodes"), ("agency-a", "neutral"), {"neutral": address})
+    names = ("agency-a", "agency-b", "agency-c", "stranger", "neutral")
+    return federate(tmp_path_factory.mktemp("nodes"), names, {"neutral": address})
 
 
 class Daemon:
@@ -44,9 +47,9 @@ class Daemon:
         self._thread = threading.Thread(target=self._serve)
 
     def _serve(self) -> None:
-        servicer = NodeServicer(self._config, "node")
-        add = lambda server: add_NodeServiceServicer_to_server(servicer, server)  # noqa: E731
         try:
+            servicer = NodeServicer(self._config, "node", self._config.store())
+            add = partial(add_NodeServiceServicer_to_server, servicer)
             self.service.run(add, self.housekept.set, 3600.0, self._cut)
         finally:
             self.housekept.set()  # a failure must not leave the test waiting
@@ -86,9 +89,9 @@ class Daemon:
 
 
 @contextmanager
-def asking(configs: dict[str, Config]) -> Iterator[grpc.Channel]:
-    """agency-a's connection to the neutral node."""
-    own = configs["agency-a"]
+def asking(configs: dict[str, Config], name: str = "agency-a") -> Iterator[grpc.Channel]:
+    """A node's connection to the neutral node."""
+    own = configs[name]
     with calls.connected(own, own.federation()["neutral"]) as connection:
         yield connection
 
@@ -107,6 +110,22 @@ def test_it_serves_and_says_who_it_is(configs: dict[str, Config]) -> None:
         assert (node.name, node.role, tuple(node.protocols)) == ("neutral", "node", protocols.SUPPORTED)
         assert node.version == protocols.program()
         assert node.unix_ms > 1_700_000_000_000
+
+
+def test_logs_heads_are_exchanged_among_a_sessions_parties_only(configs: dict[str, Config]) -> None:
+    terms = terms_of(configs)
+    own, its = configs["agency-a"].store(), configs["neutral"].store()
+    for store in (own, its):
+        store.add_session(terms, State.APPROVED, approvals(configs, terms))
+    node = configs["agency-a"].federation()["neutral"]
+    with Daemon(configs["neutral"]):
+        told = calls.exchange_heads(configs["agency-a"], node, terms.session_id, own.latest_heads(terms.session_id))
+        assert {head.node for head in told} == {"agency-a", "neutral"}
+        assert {head.node for head in its.latest_heads(terms.session_id)} == {"agency-a", "neutral"}
+        with pytest.raises(SessionRefused, match="Only the parties of a session"):
+            calls.exchange_heads(configs["stranger"], node, terms.session_id, [])
+        with pytest.raises(SessionRefused, match="No session"):
+            calls.exchange_heads(configs["agency-a"], node, bytes(32), [])
 
 
 def test_what_has_begun_comes_to_its_end_and_nothing_new_begins(configs: dict[str, Config]) -> None:
