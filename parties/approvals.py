@@ -218,14 +218,19 @@ class Approvals:
     def _history(self, records: Sequence[SessionRecord]) -> list[Past]:
         """The sessions that this node has signed, and that had results or may still have them.
 
-        Those that it computes itself it knows best. How others stand the coordinator tells; one that the coordinator
-        leaves out counts as long as its terms allow results.
+        How they stand the coordinator tells; one that it leaves out counts as long as its terms allow results.
         """
         ended = self._ended()
         known = {session_id: self._store.get(session_id) for session_id in self._store.session_ids()}
-        known |= {r.id: r for r in records if r.id not in known or self._config.name not in r.manifest.committee}
+        known |= {record.id: record for record in records if not self._knows_best(known.get(record.id))}
         unended = [record for session_id, record in known.items() if session_id not in ended]
         return [*ended.values(), *(self._past(record.manifest) for record in unended if self._may_have_results(record))]
+
+    def _knows_best(self, record: SessionRecord | None) -> bool:
+        """Whether this node, being on a session's committee, need not believe anyone how it stands."""
+        return (
+            record is not None and record.state is not State.PROPOSED and self._config.name in record.manifest.committee
+        )
 
     def _ended(self) -> dict[bytes, Past]:
         """The sessions whose results were released here, or fetched by this node."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mpc.errors import MpcError
-from parties import config, coordinator, errors, node, nodecommands, secrecy
+from parties import config, coordinator, errors, logs, node, nodecommands, secrecy
 from parties.errors import InputError, ServiceError
 from parties.progress import say
 
@@ -34,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if DEBUG not in os.environ:
         secrecy.forbid_dumps()
     arguments = parser().parse_args(argv)
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    logs.setup("text")
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal may lack a list's script
     try:
@@ -63,12 +62,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def node_serve(a: argparse.Namespace) -> None:
     """Serve as a node of a committee."""
-    node.serve(config.load(a.config))
+    own = config.load(a.config)
+    logs.setup(own.log)
+    node.serve(own)
 
 
 def coordinator_serve(a: argparse.Namespace) -> None:
     """Serve as the coordinator."""
-    coordinator.serve(config.load(a.config))
+    own = config.load(a.config)
+    logs.setup(own.log)
+    coordinator.serve(own)
 
 
 def command(name: str, arguments: argparse.Namespace) -> None:
@@ -251,6 +254,15 @@ def _add_nodes(nodes: Commands) -> None:
     only.add_argument("--key-file", type=Path, metavar="FILE", help="a key file; made if it is not there")
     c = _add(nodes, "rotate", nodecommands.node_rotate, "Replace your node's certificate without stopping anything.")
     c.add_argument("--finish", action="store_true", help="all others have the new entry: show the new certificate")
+    text = "Look at everything that you answer for: keys, files, disk, clock, and whether partners can be reached."
+    _add(nodes, "doctor", "upkeep.node_doctor", text, as_json=True)
+    _add(nodes, "health", "upkeep.node_health", "Ask whether your node is running and takes new work.")
+    text = "Save your node in one file, while it runs: without shares, results and lists, and without what opens it."
+    c = _add(nodes, "backup", "upkeep.node_backup", text)
+    c.add_argument("--out", type=Path, required=True, metavar="FILE.tar", help="the file to write")
+    c = _add(nodes, "restore", "upkeep.node_restore", "Make your node again from a backup.", own=False)
+    c.add_argument("file", type=Path, metavar="FILE.tar", help="the backup")
+    c.add_argument("--dir", type=Path, required=True, help="an empty folder for the node")
     text = "Take over another node's new entry: its certificate or its address has changed."
     c = _add(nodes, "update", nodecommands.node_update, text)
     c.add_argument("entry", type=Path, metavar="ENTRY.toml", help="the file that its operator sent")

@@ -6,6 +6,7 @@ What the servicer allows is decided in `registry`, and `runner` has sessions com
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 
 import grpc
 
@@ -13,7 +14,7 @@ from mpc.channel import MAX_MESSAGE_BYTES
 from mpc.committee import PARTIES
 from parties import audit, calls, metrics, protocols
 from parties.config import Config
-from parties.errors import InputError
+from parties.errors import InputError, ServiceError
 from parties.registry import Registry
 from parties.runner import Runner
 from parties.service import NodeServicer, Service
@@ -141,7 +142,8 @@ class SessionServicer(services.SessionServiceServicer):
 
         def delete(name: str) -> None:
             self._committee.delete(name, session_id)
-            self._committee.exchange_heads(name, session_id)
+            with suppress(ServiceError):  # a node that has never heard of the session has no log of it
+                self._committee.exchange_heads(name, session_id)
 
         self._registry.close(caller, session_id, delete)
         return pb.CloseSessionResponse(state=state_to_pb(self._store.get(session_id).state))

@@ -77,7 +77,7 @@ class Database:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             if isinstance(error, sqlite3.OperationalError):
-                raise StorageError(f"{self.path} cannot be written ({error}): is the disk full?") from error
+                raise StorageError(f"{self.path.name} cannot be written ({error}); its disk may be full.") from error
             raise
 
     def read(self, query: str, values: Sequence[object] = ()) -> list[Any]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from parties import manifest, partners, policy, protocols, toml
 from parties.config import Config
 from parties.errors import ConfigError, ServiceError
-from parties.federation import Node
+from parties.federation import Federation, Node
 from parties.identity import utc_now, valid_until
 from parties.partners import Answer
 from parties.schema import MIGRATIONS
@@ -34,7 +34,7 @@ OVERDUE = timedelta(hours=1)
 LOCKED_S = 5.0
 
 
-class Verdict(Enum):
+class Grade(Enum):
     """How grave it is; the value is what people read."""
 
     OK = "ok"
@@ -57,13 +57,13 @@ class Diagnosis:
     Attributes:
         part: of what.
         subject: in a word or two.
-        verdict: how grave it is.
+        grade: how grave it is.
         text: what is so, and what to do.
     """
 
     part: Part
     subject: str
-    verdict: Verdict
+    grade: Grade
     text: str
 
     def to_json(self) -> dict[str, str]:
@@ -71,42 +71,40 @@ class Diagnosis:
         return {
             "part": self.part.value,
             "subject": self.subject,
-            "verdict": self.verdict.value,
+            "grade": self.grade.value,
             "text": self.text,
         }
 
 
-Found = tuple[Verdict, str]
+Found = tuple[Grade, str]
 Look = Callable[[Config], Iterator[Found]]
 
 
 def examine(config: Config) -> Iterator[Diagnosis]:
     """Look at everything; what needs the node's keys is left out when they cannot be opened."""
-    for part, subject, look in _LOOKS:
-        yield from _seen(part, subject, look, config)
     keys = list(_seen(Part.SETTINGS, "keys", _keys, config))
     yield from keys
-    if any(found.verdict is Verdict.FAIL for found in keys):
-        return
-    yield from _seen(Part.SETTINGS, "certificate", _certificate, config)
-    yield from _seen(Part.SETTINGS, "federation", _federation, config)
+    are_open = all(found.grade is not Grade.FAIL for found in keys)
+    for part, subject, look in (*(_LOOKS_WITH_KEYS if are_open else ()), *_LOOKS):
+        yield from _seen(part, subject, look, config)
     try:
-        config.federation()
+        known = config.federation() if are_open else None
     except ConfigError:  # told already
         return
-    yield from _partners(config)
+    if known is not None:
+        yield from _partners(config, known)
 
 
 def _seen(part: Part, subject: str, look: Look, config: Config) -> Iterator[Diagnosis]:
     """What a look finds; what it raises is a failure."""
     try:
-        for verdict, text in look(config):
-            yield Diagnosis(part, subject, verdict, text)
+        for grade, text in look(config):
+            yield Diagnosis(part, subject, grade, text)
     except ServiceError as error:
-        yield Diagnosis(part, subject, Verdict.FAIL, str(error))
+        yield Diagnosis(part, subject, Grade.FAIL, str(error))
     except OSError as error:
         text = f"Cannot look at {error.filename or config.folder}: {error.strerror}."
-        yield Diagnosis(part, subject, Verdict.FAIL, text)
+        yield Diagnosis(part, subject, Grade.FAIL, text)
 
 
 # Settings
@@ -114,29 +112,29 @@ def _seen(part: Part, subject: str, look: Look, config: Config) -> Iterator[Diag
 
 def _keys(config: Config) -> Iterator[Found]:
     config.identity()
-    yield Verdict.OK, "The node's keys can be opened, and no other user can read them."
+    yield Grade.OK, "The node's keys can be opened, and no other user can read them."
 
 
 def _key_file(config: Config) -> Iterator[Found]:
     kind = toml.read(config.storage_key_path).get("wrapped_under")
     if kind != KeyFile.kind:
-        yield Verdict.OK, "The storage opens with a passphrase."
+        yield Grade.OK, "The storage opens with a passphrase."
     elif config.key_path.resolve().is_relative_to(config.folder.resolve()):
         yield (
-            Verdict.WARNING,
+            Grade.WARNING,
             f"{config.key_path} lies beside what it opens: whoever copies the folder can read all of it. Move it to "
             "another disk or to the service's credentials, and say where in node.toml (`key_file`).",
         )
     else:
-        yield Verdict.OK, "The key file is kept apart from what it opens."
+        yield Grade.OK, "The key file is kept apart from what it opens."
 
 
 def _folder(config: Config) -> Iterator[Found]:
     open_to_others = [path for path in (config.folder, config.database) if _is_open(path)]
     for path in open_to_others:
-        yield Verdict.WARNING, f"{path} is open to other users; run `chmod go= {path}`."
+        yield Grade.WARNING, f"{path} is open to other users; run `chmod go= {path}`."
     if not open_to_others:
-        yield Verdict.OK, f"{config.folder} is closed to other users."
+        yield Grade.OK, f"{config.folder} is closed to other users."
 
 
 def _is_open(path: Path) -> bool:
@@ -146,36 +144,36 @@ def _is_open(path: Path) -> bool:
 def _certificate(config: Config) -> Iterator[Found]:
     yield _validity(valid_until(config.identity().certificate), "run `matchbit node rotate`")
     if config.identity().next_certificate:
-        yield Verdict.WARNING, "The certificate is being rotated; end it with `matchbit node rotate --finish`."
+        yield Grade.WARNING, "The certificate is being rotated; end it with `matchbit node rotate --finish`."
 
 
 def _validity(until: datetime, remedy: str) -> Found:
     left = until - utc_now()
     if left <= timedelta():
-        return Verdict.FAIL, f"The certificate expired on {until:%Y-%m-%d}; {remedy}."
+        return Grade.FAIL, f"The certificate expired on {until:%Y-%m-%d}; {remedy}."
     if left < EXPIRES_SOON:
-        return Verdict.WARNING, f"The certificate expires on {until:%Y-%m-%d}; {remedy}."
-    return Verdict.OK, f"The certificate is valid until {until:%Y-%m-%d}."
+        return Grade.WARNING, f"The certificate expires on {until:%Y-%m-%d}; {remedy}."
+    return Grade.OK, f"The certificate is valid until {until:%Y-%m-%d}."
 
 
 def _federation(config: Config) -> Iterator[Found]:
     known = config.federation()
     own = known[config.name]
     if not known.coordinator.address:
-        yield Verdict.FAIL, f"{known.coordinator.name} is the coordinator and has no address in federation.toml."
+        yield Grade.FAIL, f"{known.coordinator.name} is the coordinator and has no address in federation.toml."
     if config.listen and not own.address:
-        yield Verdict.WARNING, "node.toml has `listen`, but this node's entry no address: others cannot call it."
+        yield Grade.WARNING, "node.toml has `listen`, but this node's entry no address: others cannot call it."
     elif own.address and not config.listen:
-        yield Verdict.FAIL, f"Others call this node at {own.address}, but `listen` in node.toml is empty."
-    yield Verdict.OK, f"{len(known.nodes)} nodes are known; the coordinator is {known.coordinator.name}."
+        yield Grade.FAIL, f"Others call this node at {own.address}, but `listen` in node.toml is empty."
+    yield Grade.OK, f"{len(known.nodes)} nodes are known; the coordinator is {known.coordinator.name}."
 
 
 def _policy(config: Config) -> Iterator[Found]:
     if config.policy_path.exists():
         consent = policy.read(config.policy_path).consent.value
-        yield Verdict.OK, f"{config.policy_path.name} can be read; what it accepts is approved by: {consent}."
+        yield Grade.OK, f"{config.policy_path.name} can be read; what it accepts is approved by: {consent}."
     else:
-        yield Verdict.OK, f"There is no {config.policy_path.name}: a person decides on each session."
+        yield Grade.OK, f"There is no {config.policy_path.name}: a person decides on each session."
 
 
 def _metrics(config: Config) -> Iterator[Found]:
@@ -185,9 +183,9 @@ def _metrics(config: Config) -> Iterator[Found]:
     except ValueError:  # a name
         private = False
     if private:
-        yield Verdict.OK, f"Served on {config.metrics} only." if config.metrics else "Not served."
+        yield Grade.OK, f"Served on {config.metrics} only." if config.metrics else "Not served."
     else:
-        yield Verdict.WARNING, f"{config.metrics} answers anybody who can reach it; use an address of loopback."
+        yield Grade.WARNING, f"{config.metrics} answers anybody who can reach it; use an address of loopback."
 
 
 # State
@@ -195,7 +193,7 @@ def _metrics(config: Config) -> Iterator[Found]:
 
 def _database(config: Config) -> Iterator[Found]:
     if not config.database.exists():
-        yield Verdict.OK, "There is none yet: this node has taken part in nothing."
+        yield Grade.OK, "There is none yet: this node has taken part in nothing."
         return
     try:
         with closing(_opened(config)) as db:
@@ -205,18 +203,18 @@ def _database(config: Config) -> Iterator[Found]:
             db.execute("ROLLBACK")
     except sqlite3.Error as error:
         yield (
-            Verdict.FAIL,
+            Grade.FAIL,
             f"{config.database} cannot be read and written ({error}); see the disk and the file's owner.",
         )
         return
     if faults != "ok":
-        yield Verdict.FAIL, f"{config.database} is damaged; stop the node and restore a backup."
+        yield Grade.FAIL, f"{config.database} is damaged; stop the node and restore a backup."
     elif version > len(MIGRATIONS):
-        yield Verdict.FAIL, f"{config.database} was written by a newer Matchbit; update this one."
+        yield Grade.FAIL, f"{config.database} was written by a newer Matchbit; update this one."
     elif version < len(MIGRATIONS):
-        yield Verdict.WARNING, "It is of an earlier version; it is brought up to date when the node is started."
+        yield Grade.WARNING, "It is of an earlier version; it is brought up to date when the node is started."
     else:
-        yield Verdict.OK, "It can be read and written, and is whole."
+        yield Grade.OK, "It can be read and written, and is whole."
 
 
 def _opened(config: Config) -> sqlite3.Connection:
@@ -231,9 +229,9 @@ def _disk(config: Config) -> Iterator[Found]:
     wanted = max(MIN_FREE_BYTES, FREE_PER_DATABASE * used)
     text = f"{free / 1e9:,.1f} GB are free, the database has {used / 1e9:,.1f} GB"
     if free < wanted:
-        yield Verdict.WARNING, f"{text}; make room until {wanted / 1e9:,.1f} GB are free."
+        yield Grade.WARNING, f"{text}; make room until {wanted / 1e9:,.1f} GB are free."
     else:
-        yield Verdict.OK, f"{text}."
+        yield Grade.OK, f"{text}."
 
 
 def _overdue(config: Config) -> Iterator[Found]:
@@ -241,12 +239,12 @@ def _overdue(config: Config) -> Iterator[Found]:
     for terms in late:
         until = f"{terms.retained_until():%Y-%m-%d}"
         yield (
-            Verdict.FAIL,
+            Grade.FAIL,
             f"Shares of session {terms.session_id[:8].hex()} should have been deleted on {until}; start the node, "
             "which deletes them, or have the coordinator close the session.",
         )
     if not late:
-        yield Verdict.OK, "No shares or results are kept longer than agreed."
+        yield Grade.OK, "No shares or results are kept longer than agreed."
 
 
 def _held(config: Config) -> list[manifest.Manifest]:
@@ -264,6 +262,10 @@ def _held(config: Config) -> list[manifest.Manifest]:
     return [manifest.from_bytes(row[0]) for row in rows]
 
 
+_LOOKS_WITH_KEYS: tuple[tuple[Part, str, Look], ...] = (
+    (Part.SETTINGS, "certificate", _certificate),
+    (Part.SETTINGS, "federation", _federation),
+)
 _LOOKS: tuple[tuple[Part, str, Look], ...] = (
     (Part.SETTINGS, "key file", _key_file),
     (Part.SETTINGS, "folder", _folder),
@@ -278,61 +280,61 @@ _LOOKS: tuple[tuple[Part, str, Look], ...] = (
 # Partners
 
 
-def _partners(config: Config) -> Iterator[Diagnosis]:
-    known = config.federation()
+def _partners(config: Config, known: Federation) -> Iterator[Diagnosis]:
     others = [node for node in known.nodes.values() if node.name != config.name]
     listening = [node for node in others if node.address]
     answers = partners.ask_all(config, [*listening, *([partners.own_node(config)] if config.listen else [])])
     for node in others:
-        verdict, text = _validity(valid_until(node.certificate), f"ask {node.name} to rotate it")
-        if verdict is not Verdict.OK:
-            yield Diagnosis(Part.PARTNERS, node.name, verdict, text)
+        grade, text = _validity(valid_until(node.certificate), f"ask {node.name} to rotate it")
+        if grade is not Grade.OK:
+            yield Diagnosis(Part.PARTNERS, node.name, grade, text)
     if config.listen:
-        verdict, text = _own(config, answers[config.name])
-        yield Diagnosis(Part.STATE, "service", verdict, text)
+        grade, text = _own(config, answers[config.name])
+        yield Diagnosis(Part.STATE, "service", grade, text)
     for node in listening:
-        for verdict, text in _partner(node, answers[node.name]):
-            yield Diagnosis(Part.PARTNERS, node.name, verdict, text)
+        for grade, text in _partner(config.name, node, answers[node.name]):
+            yield Diagnosis(Part.PARTNERS, node.name, grade, text)
 
 
 def _own(config: Config, answer: Answer | ServiceError) -> Found:
     if isinstance(answer, ServiceError):
-        return Verdict.WARNING, f"Nothing answers on {config.listen}: {answer}"
+        return Grade.WARNING, f"Nothing answers on {config.listen}: {answer}"
     if answer.version != protocols.program():
-        return Verdict.WARNING, f"It runs {answer.version}, but {protocols.program()} is installed: restart it."
+        return Grade.WARNING, f"It runs {answer.version}, but {protocols.program()} is installed: restart it."
     return _health(answer)
 
 
 def _health(answer: Answer) -> Found:
     text = f"It runs {answer.version} and takes new work."
-    return (Verdict.OK, text) if answer.is_serving else (Verdict.WARNING, "It is being stopped.")
+    return (Grade.OK, text) if answer.is_serving else (Grade.WARNING, "It is being stopped.")
 
 
-def _partner(node: Node, answer: Answer | ServiceError) -> Iterator[Found]:
+def _partner(own: str, node: Node, answer: Answer | ServiceError) -> Iterator[Found]:
     if isinstance(answer, ServiceError):
-        yield Verdict.FAIL, str(answer)
+        yield Grade.FAIL, str(answer)
         return
     if answer.name != node.name:
-        yield Verdict.FAIL, f"The node at {node.address} calls itself {answer.name}; ask its operator."
+        yield Grade.FAIL, f"The node at {node.address} calls itself {answer.name}; ask its operator."
     yield _health(answer)
     try:
-        protocols.check(protocols.SUPPORTED, node.name, answer.protocols)
+        protocols.check(protocols.SUPPORTED, node.name, answer.protocols, own)
     except ServiceError as error:
-        yield Verdict.FAIL, str(error)
+        yield Grade.FAIL, str(error)
     else:
         if answer.version != protocols.program():
             text = f"It runs {answer.version}, this node {protocols.program()}: sessions need the same at all nodes."
-            yield Verdict.WARNING, text
+            yield Grade.WARNING, text
     yield _clock(answer)
 
 
 def _clock(answer: Answer) -> Found:
-    apart = f"Its clock is {abs(answer.ahead_s):,.1f} s {'ahead of' if answer.ahead_s > 0 else 'behind'} ours"
-    text = f"{apart} (give or take {answer.uncertain_s:,.2f} s)"
-    surely_s = abs(answer.ahead_s) - answer.uncertain_s
-    if surely_s > SKEW_WARNING_S:
-        return (
-            Verdict.FAIL if surely_s > SKEW_FAIL_S else Verdict.WARNING,
-            f"{text}: let the operating systems of both keep the time by NTP.",
-        )
-    return Verdict.OK, f"{text}."
+    apart_s = abs(answer.ahead_s)
+    surely_s = apart_s - answer.uncertain_s
+    if surely_s <= SKEW_WARNING_S:
+        return Grade.OK, f"Its clock is within {apart_s + answer.uncertain_s:,.1f} s of ours."
+    where = "ahead of" if answer.ahead_s > 0 else "behind"
+    return (
+        Grade.FAIL if surely_s > SKEW_FAIL_S else Grade.WARNING,
+        f"Its clock is {apart_s:,.1f} s {where} ours (give or take {answer.uncertain_s:,.1f} s): let the operating "
+        "systems of both keep the time by NTP.",
+    )

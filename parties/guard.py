@@ -7,7 +7,7 @@ transaction with the entry of the audit log that tells of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -21,7 +21,7 @@ from parties import audit
 from parties.contribution import WHOLE, dealt_digest, expand_share, held_by
 from parties.errors import InputError, SessionRefused
 from parties.federation import Federation
-from parties.lifecycle import MEANING, Event, State
+from parties.lifecycle import MEANING, OVER, Event, State
 from parties.manifest import Manifest
 from parties.policy import Policy
 from parties.rules import KEY_BYTES
@@ -73,15 +73,17 @@ class Guard:
         Raises:
             SessionRefused: unknown, expired, over, not signed by all, against the policy, or not this node's.
         """
-        record = self.store.session(session_id)
-        if record is None or record.state is State.PROPOSED:
-            record = self._around.fetch(session_id)
-        name = self._around.name
+        known, name = self.store.session(session_id), self._around.name
+        approved = known is not None and known.state is not State.PROPOSED
+        record = known if known and approved else self._around.fetch(session_id)
         if name not in record.manifest.committee:
             raise SessionRefused(f"{name} is not on the committee of this session.")
         self._around.federation().check_approved(record.manifest, record.signatures, self.store.clock())
         self._around.policy().refuse(record.manifest, name)
-        self.store.add_session(record.manifest, State.APPROVED, record.signatures)
+        if not approved:
+            if record.state in OVER:
+                raise SessionRefused(f"The session {MEANING[record.state]}.")
+            self.store.add_session(record.manifest, State.APPROVED, record.signatures)
         return self.store.get(session_id)
 
     def party(self, manifest: Manifest) -> PartyId:
@@ -123,9 +125,8 @@ class Guard:
         if commitment.name != member:
             raise SessionRefused(f"{member} cannot contribute in the name of {commitment.name}.")
         self._check_commitment(record.manifest, commitment)
-        if record.state is not State.APPROVED or record.contributions is not None:
-            raise SessionRefused("The session has been computed on or is over; contributions are closed.")
-        upload = self.shares.open_upload(commitment, seeds)
+        with self._contributions_open(record.id):
+            upload = self.shares.open_upload(commitment, seeds)
         if not upload.complete:
             self._take(record, upload, offset, chunks)
         receipt = Receipt(record.id, self._around.name, member=member, commitment=commitment.digest)
@@ -195,7 +196,17 @@ class Guard:
             if not bytes_eq(dealt_digest(seed, held), c.digests[component]):
                 self.shares.drop_upload(upload)
                 raise InputError("The upload does not fit the commitment to it; contribute again.")
-        self.shares.finish_upload(upload)
+        with self._contributions_open(record.id):
+            self.shares.finish_upload(upload)
+
+    @contextmanager
+    def _contributions_open(self, session_id: bytes) -> Iterator[None]:
+        """A transaction in which no attempt has begun: one that began during an upload must not find it later."""
+        with self.store.transaction():
+            record = self.store.get(session_id)
+            if record.state is not State.APPROVED or record.contributions is not None:
+                raise SessionRefused("The session has been computed on or is over; contributions are closed.")
+            yield
 
     def whole(self, upload: Upload) -> np.typing.NDArray[np.uint64] | None:
         """The component of an upload that travelled whole, (n, 2) uint64; None at P0."""
@@ -219,8 +230,8 @@ class Guard:
         under_way = record.state in (State.RUNNING, State.COMPUTED, State.DONE)
         if under_way and (record.attempt, record.contributions) == (attempt, chosen):
             return False
-        self._check_commitments(record, commitments)
         with self.store.transaction():
+            self._check_commitments(record, commitments)
             members = [c.name for c in commitments]
             self.store.begin(session_id, attempt, chosen, members)
             self.shares.drop_results(session_id)
@@ -274,8 +285,10 @@ class Guard:
         Raises:
             SessionRefused: results have been released, or a later attempt has begun.
         """
+        if self.store.session(session_id) is None:
+            self.served(session_id)
         with self.store.transaction():
-            record = self.store.session(session_id) or self.served(session_id)
+            record = self.store.get(session_id)
             self.by_coordinator(record, caller)
             if record.attempt > attempt:
                 raise SessionRefused(f"Attempt {attempt} has been replaced by attempt {record.attempt}.")
@@ -298,7 +311,7 @@ class Guard:
         check_completions(self._around.federation(), record.manifest, completions)
         with self.store.transaction():
             record = self.store.get(record.id)
-            if record.state is State.DONE:
+            if record.state in (State.DONE, State.CLOSED, State.EXPIRED):
                 return record.state
             if {(c.attempt, c.contributions) for c in completions} != {(record.attempt, record.contributions)}:
                 raise SessionRefused("The committee nodes' statements are on another attempt than this node computed.")
@@ -329,6 +342,7 @@ class Guard:
         record = self.store.session(session_id)
         if record is not None and record.state is not State.CLOSED:
             self.by_coordinator(record, caller)
+            self.failed(session_id, record.attempt, "the coordinator ended the session")
             self.shares.delete(session_id, Event.CLOSE, "the coordinator closed the session")
 
     def recover(self) -> None:

@@ -36,6 +36,8 @@ class Event(Enum):
     CLOSE = "close"
 
 
+OVER = (State.REFUSED, State.EXPIRED, State.CLOSED)
+"""Nothing comes after these but CLOSED."""
 _WAITING = (State.PROPOSED, State.APPROVED, State.READY)
 TABLE: dict[tuple[State, Event], State] = {
     (State.PROPOSED, Event.ALL_APPROVED): State.APPROVED,

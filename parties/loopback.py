@@ -15,6 +15,7 @@ import grpc
 from parties import config
 from parties.config import Config
 from parties.errors import PeerUnavailable
+from parties.federation import Node
 from parties.transport import dial
 
 COORDINATOR, NEUTRAL = "coordinator", "neutral"
@@ -63,6 +64,11 @@ class Loopback:
         """Names of the nodes that listen."""
         return (COORDINATOR, *self.committee)
 
+    def program(self, name: str) -> list[str]:
+        """The command that runs Matchbit for a node."""
+        del name
+        return [sys.executable, "-m", "parties.cli"]
+
     def start(self, *names: str) -> None:
         """Start daemons, all by default, and wait until they answer.
 
@@ -70,9 +76,9 @@ class Loopback:
             PeerUnavailable: one did not come up; its log says why.
         """
         for name in names or self.daemons:
-            role = "coordinator" if name == COORDINATOR else "node"
             folder = self.configs[name].folder
-            command = [*self._hosts.get(name, ("", []))[1], sys.executable, "-m", "parties.cli", role, "serve"]
+            role = "coordinator" if self._entry(name).coordinator else "node"
+            command = [*self._hosts.get(name, ("", []))[1], *self.program(name), role, "serve"]
             with (folder / "log.txt").open("ab") as log:
                 self._processes[name] = subprocess.Popen(  # noqa: S603 - our own program
                     [*command, "--config", str(folder / "node.toml")],
@@ -83,12 +89,16 @@ class Loopback:
         for name in names or self.daemons:
             self._wait(name)
 
+    def _entry(self, name: str) -> Node:
+        """A daemon's own entry in its federation.toml."""
+        return self.configs[name].federation()[self.configs[name].name]
+
     def _wait(self, name: str) -> None:
         """Wait for a daemon's port; any caller of the federation may ask."""
         own = self.configs[COORDINATOR]
         until = time.monotonic() + START_TIMEOUT_S
         while True:
-            connection = dial(own.identity(), own.federation()[name])
+            connection = dial(own.identity(), self._entry(name))
             try:
                 grpc.channel_ready_future(connection).result(timeout=2.0)
                 return

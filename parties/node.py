@@ -18,9 +18,10 @@ from parties.approvals import Approvals
 from parties.compute import Figures, Runs
 from parties.config import Config
 from parties.contribution import SEED_BYTES
-from parties.errors import PeerUnavailable, SessionRefused
+from parties.errors import ConfigError, PeerUnavailable, SessionRefused
 from parties.guard import Guard, Surroundings
 from parties.lifecycle import State
+from parties.policy import Policy
 from parties.service import NodeServicer, Service
 from parties.shares import Shares
 from parties.store import Store
@@ -208,10 +209,21 @@ def guard_of(config: Config, store: Store) -> Guard:
         name=config.name,
         key=config.identity().signing_key,
         federation=config.federation,
-        policy=lambda: policy.read(config.policy_path),
+        policy=lambda: _policy(config),
         fetch=lambda session_id: calls.Coordinator(config, config.federation()).get(session_id).record,
     )
     return Guard(store, Shares(store, config.vault()), around)
+
+
+def _policy(config: Config) -> Policy:
+    """What the node's operator allows; what is wrong with the file is for the operator alone."""
+    try:
+        return policy.read(config.policy_path)
+    except ConfigError as error:
+        log.error("%s", error)
+        raise SessionRefused(
+            f"The policy of {config.name} cannot be read; its operator must look at its log."
+        ) from None
 
 
 def serve(config: Config, service: Service | None = None) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import namedtuple
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
@@ -31,7 +31,7 @@ def program() -> str:
     return version("matchbit")
 
 
-def told(versions: Sequence[int] = SUPPORTED) -> str:
+def told(versions: Versions = SUPPORTED) -> str:
     """The metadata's value."""
     return ",".join(map(str, versions))
 
@@ -41,13 +41,14 @@ def heard(value: str | bytes | None) -> Versions:
     return tuple(map(int, value.split(","))) if isinstance(value, str) and _TOLD.fullmatch(value) else ()
 
 
-def check(theirs: Collection[int], called: str, ours: Collection[int] = SUPPORTED) -> None:
+def check(theirs: Versions, called: str, ours: Versions = SUPPORTED, caller: str = "the caller") -> None:
     """Let callers with a common version go on.
 
     Args:
         theirs: the caller's versions.
         called: name of the node that was called.
         ours: its versions.
+        caller: the caller's name.
 
     Raises:
         SessionRefused: there is none; one sentence that names both sides' versions and who must update.
@@ -56,13 +57,14 @@ def check(theirs: Collection[int], called: str, ours: Collection[int] = SUPPORTE
         return
     own = f"{called} speaks {_named(ours)} of Matchbit's protocol"
     if not theirs:
-        raise SessionRefused(f"{own}, and the caller does not say which it speaks: the caller must update Matchbit.")
-    who = called if max(theirs) > max(ours) else "the caller"
-    raise SessionRefused(f"{own} and the caller {_named(theirs)}: {who} must update Matchbit.")
+        raise SessionRefused(f"{own}, and {caller} does not say which it speaks: {caller} must update Matchbit.")
+    who = called if max(theirs) > max(ours, default=0) else caller
+    raise SessionRefused(f"{own} and {caller} {_named(theirs)}: {who} must update Matchbit.")
 
 
-def _named(versions: Collection[int]) -> str:
-    return ("version " if len(versions) == 1 else "versions ") + ", ".join(map(str, sorted(versions)))
+def _named(versions: Versions) -> str:
+    shown = ", ".join(map(str, sorted(versions)))
+    return f"version {shown or 'none'}" if len(versions) < 2 else f"versions {shown}"
 
 
 def announced(channel: grpc.Channel) -> grpc.Channel:

@@ -13,13 +13,12 @@ from parties import audit
 from parties.errors import InputError, SessionRefused
 from parties.federation import Federation
 from parties.guard import check_completions
-from parties.lifecycle import Event, State
+from parties.lifecycle import OVER, Event, State
 from parties.manifest import Manifest, verify
 from parties.statements import Commitment, Completion, Receipt, contributions
 from parties.store import SessionRecord, Store
 
 MAX_OPEN_SESSIONS = 1000
-OVER = (State.CLOSED, State.REFUSED, State.EXPIRED)
 
 
 class Registry:
@@ -194,6 +193,16 @@ class Registry:
             if record.state is State.RUNNING:
                 self._begin(record, max(record.attempt, last) + 1)
 
+    def catch_up(self, session_id: bytes, attempt: int) -> None:
+        """Take the attempt that all committee nodes say they have computed for the session's, if it is a later one.
+
+        What they say is checked when it is collected: their statements must be on the contributions known here.
+        """
+        with self._changing:
+            record = self.store.get(session_id)
+            if record.state is State.RUNNING and attempt > record.attempt:
+                self._begin(record, attempt)
+
     def collect(self, record: SessionRecord, completion: Completion) -> bool:
         """Keep a committee node's word that it has computed the attempt.
 
@@ -212,6 +221,8 @@ class Registry:
             if len(completions) < len(record.manifest.committee):
                 return False
             check_completions(self.federation(), record.manifest, completions)
+            if completion.contributions != now.contributions:
+                raise SessionRefused("The committee computed on other contributions than members have shown here.")
             self.store.change(record.id, Event.RELEASE, audit.Event.RELEASED, attempt=completion.attempt)
             return True
 

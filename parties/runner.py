@@ -23,6 +23,10 @@ from parties.wire import Answer
 log = logging.getLogger("matchbit")
 MAX_TRIES = 3
 """Attempts for one `run`; each has fresh randomness."""
+ENDED = (State.DONE, State.ABORTED, State.REFUSED, State.EXPIRED)
+"""States that committee nodes are told of; closing tells them itself."""
+MAX_AHEAD = 1000
+"""A node that says it is further ahead than that is not believed."""
 POLL_S = (0.02, 0.25)
 """Shortest and longest pause between questions to the committee."""
 TELL_S = (0.25, 60.0)
@@ -43,6 +47,9 @@ class Committee(Protocol):
 
     def abort(self, name: str, session_id: bytes, attempt: int, reason: str) -> None:
         """Tell that the session is aborted."""
+
+    def delete(self, name: str, session_id: bytes) -> None:
+        """Let a node delete a session's shares and results."""
 
     def exchange_heads(self, name: str, session_id: bytes) -> None:
         """Exchange how the audit logs stand."""
@@ -85,7 +92,7 @@ class Runner:
 
     def drive_all(self) -> None:
         """Go on with every session that is being computed, or whose end is not known to all nodes."""
-        for state in (State.RUNNING, State.DONE, State.ABORTED):
+        for state in (State.RUNNING, *ENDED):
             for session_id in self._store.session_ids(state=state):
                 if self._untold(self._store.get(session_id)):
                     self._follow_in_thread(session_id)
@@ -138,7 +145,7 @@ class Runner:
         match record.state:
             case State.RUNNING:
                 return self._follow(record, wait)
-            case State.DONE | State.ABORTED:
+            case state if state in ENDED:
                 return self._tell(record, wait)
             case _:
                 return None
@@ -149,6 +156,11 @@ class Runner:
         answers, lost = self._ask(record)
         if not lost:
             wait.heard = self._clock()
+        computed = [a.attempt for a in answers.values() if a.completion]
+        if len(computed) == len(record.manifest.committee) and len({*computed}) == 1:
+            # Another process with this coordinator's key, or itself before it was restored from a backup, was here.
+            self._registry.catch_up(record.id, computed[0])
+            record = self._store.get(record.id)
         for answer in answers.values():
             current = answer.completion is not None and answer.attempt == record.attempt
             if answer.completion and current and self._registry.collect(record, answer.completion):
@@ -157,7 +169,9 @@ class Runner:
         running = [name for name, a in of_attempt.items() if a.state is State.RUNNING]
         failed = [a for a in of_attempt.values() if a.state is State.ABORTED]
         if failed and not running:
-            worst = next((a for a in failed if not a.retriable), failed[0])
+            # Of nodes that blame each other, the one is right that blames who does not answer here either.
+            silent = tuple(f"{name} " for name in record.manifest.committee if name not in answers)
+            worst = min(failed, key=lambda a: (a.retriable, not a.reason.startswith(silent)))
             return self._again(record, wait, answers, worst.reason, retriable=worst.retriable)
         if lost and self._clock() - wait.heard > self._patience_s:
             return self._again(record, wait, answers, lost, retriable=True)
@@ -188,7 +202,8 @@ class Runner:
             try:
                 self._committee.start(name, record.id, record.attempt, commitments)
             except ServiceError as error:
-                self._again(record, wait, answers, f"{name}: {error}", retriable=isinstance(error, PeerUnavailable))
+                reason = str(error) if str(error).startswith(name) else f"{name}: {error}"
+                self._again(record, wait, answers, reason, retriable=isinstance(error, PeerUnavailable))
                 return
         wait.heard, wait.pause_s = self._clock(), POLL_S[0]
 
@@ -200,7 +215,8 @@ class Runner:
         if retriable and wait.tries < MAX_TRIES:
             wait.tries += 1
             wait.heard = self._clock()
-            self._registry.again(record.id, max((a.attempt for a in answers.values()), default=0))
+            known = [a.attempt for a in answers.values() if a.attempt <= record.attempt + MAX_AHEAD]
+            self._registry.again(record.id, max(known, default=0))
         else:
             self._registry.abort(record.id, reason)
         return 0.0
@@ -234,8 +250,11 @@ class Runner:
         return wait.tell_s
 
     def _tell_one(self, name: str, record: SessionRecord) -> None:
-        if record.state is State.DONE:
-            self._committee.release(name, record.id, record.attempt, self._store.completions(record.id))
-        else:
-            self._committee.abort(name, record.id, record.attempt, record.reason)
+        match record.state:
+            case State.DONE:
+                self._committee.release(name, record.id, record.attempt, self._store.completions(record.id))
+            case State.ABORTED:
+                self._committee.abort(name, record.id, record.attempt, record.reason)
+            case _:
+                self._committee.delete(name, record.id)
         self._committee.exchange_heads(name, record.id)

@@ -21,6 +21,7 @@ from parties.store import Store
 from parties.vault import NONCE_BYTES, TAG_BYTES, Vault
 
 KEPT_UPLOADS = 2
+REPLACED = "This upload has been replaced or ended by another one."
 
 
 @dataclass(frozen=True, repr=False)
@@ -91,13 +92,14 @@ class Shares:
         """Keep the next piece of an upload."""
         with self._store.transaction() as db:
             if not db.execute("SELECT 1 FROM uploads WHERE id = ? AND NOT complete", (upload.id,)).fetchone():
-                raise SessionRefused("This upload has been replaced or ended by another one.")
+                raise SessionRefused(REPLACED)
             self._add(db, upload.id, part, body)
 
     def finish_upload(self, upload: Upload) -> None:
         """All has arrived, and fits."""
         with self._store.transaction() as db:
-            db.execute("UPDATE uploads SET complete = 1 WHERE id = ?", (upload.id,))
+            if not db.execute("UPDATE uploads SET complete = 1 WHERE id = ?", (upload.id,)).rowcount:
+                raise SessionRefused(REPLACED)
             c = upload.commitment
             counts = {"records": c.records, "new_records": c.new_records, "keys": c.keys}
             entry = audit.Event.RECEIVED

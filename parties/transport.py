@@ -25,7 +25,7 @@ import grpc
 from mpc.channel import MAX_MESSAGE_BYTES, Mailbox
 from mpc.committee import PartyId
 from mpc.errors import MpcError, PeerError
-from parties import errors, protocols
+from parties import errors, metrics, protocols
 from parties.config import Config
 from parties.errors import ConfigError, PeerIdentityError, PeerUnavailable, ServiceError, SessionAborted
 from parties.federation import Federation, Node
@@ -84,6 +84,7 @@ def refuse(context: grpc.ServicerContext, error: Exception) -> None:
     if isinstance(error, grpc.RpcError) or not context.is_active():
         raise error
     name = errors.status(error)
+    metrics.refused(name)
     if name == "INTERNAL":
         context.set_code(grpc.StatusCode.INTERNAL)
         context.set_details("An unexpected error; see the log of the node that was called.")
@@ -108,7 +109,10 @@ def from_rpc(node: str, error: grpc.RpcError) -> ServiceError:
     """Our own error for a failed call."""
     status, details = error.code(), error.details() or ""
     if details.endswith(".") and status.name in errors.FROM_STATUS:
-        return errors.FROM_STATUS[status.name](details)  # the called node's own words
+        said = (
+            details if status is not grpc.StatusCode.UNAVAILABLE or details.startswith(node) else f"{node}: {details}"
+        )
+        return errors.FROM_STATUS[status.name](said)  # the called node's own words
     match status:
         case grpc.StatusCode.UNAVAILABLE:
             return _unavailable(node, details)

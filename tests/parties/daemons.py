@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -127,7 +127,7 @@ class Runs(compute.Runs):
 
     def finish(self, *, silent: bool) -> None:
         """Come to an end: with the outcome, or, where there is none or peers fall silent, with none."""
-        if self.begun is not None:
+        if self.begun is not None and not self._taken:
             with self._my_turn():
                 begun, self.begun = self.begun, None
                 begun.outcome = None if silent else begun.outcome
@@ -167,6 +167,7 @@ class CommitteeNode(Daemon):
     def give(self, member: str, session_id: bytes, completions: Sequence[Completion]) -> bytes:
         """This node's part of a member's result."""
         part = b"".join(self.guard.result(member, session_id, completions))
+        self.world.note_completions()
         self.world.given.append((self.name, member, completions[0].attempt, part))
         return part
 
@@ -211,7 +212,8 @@ class Hub(Daemon):
 
         def delete(name: str) -> None:
             reached.delete(name, session_id)
-            reached.exchange_heads(name, session_id)
+            with suppress(ServiceError):
+                reached.exchange_heads(name, session_id)
 
         self.registry.close(caller, session_id, delete)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from mpc.channel import MAX_MESSAGE_BYTES
@@ -16,17 +17,18 @@ from mpc.replicated import Array
 from parties import audit
 from parties.audit import Log
 from parties.contribution import all_digests, deal_keys
-from parties.errors import SessionRefused
+from parties.errors import ServiceError, SessionRefused
 from parties.federation import Federation, Node
 from parties.guard import Guard, Surroundings
 from parties.lifecycle import State
 from parties.manifest import Manifest, sign
 from parties.policy import Policy
+from parties.registry import Registry
 from parties.shares import Shares
 from parties.statements import Commitment, Completion, Receipt, contributions
 from parties.store import SessionRecord, Store
 from parties.vault import Vault
-from tests.parties.samples import NOW, manifest
+from tests.parties.samples import JARGON, NOW, chunk_owners, manifest
 
 NAMES = ("hub", "agency-a", "agency-b", "agency-c", "neutral", "stranger")
 COMMITTEE = ("agency-a", "agency-b", "neutral")
@@ -82,6 +84,16 @@ def check_logs(store: Store) -> None:
             KEYS[entry.node].public_key().verify(entry.signature, entry.signed_bytes)
             assert (entry.number, entry.previous) == (number, previous)
             previous = entry.hash
+
+
+def refusal(kind: type[ServiceError], act: Callable[[], object]) -> str:
+    """The sentence with which something is refused."""
+    with pytest.raises(kind) as error:
+        act()
+    said = str(error.value)
+    assert said.endswith(".")
+    assert not any(word in said for word in JARGON)
+    return said
 
 
 class Contribution:
@@ -201,3 +213,65 @@ class CommitteeNode:
     def release(self, agreed: Manifest, made: Iterable[Contribution], attempt: int = 1) -> State:
         record = self.store.get(agreed.session_id)
         return self.guard.release(record, completions(agreed, made, attempt))
+
+    def kept(self) -> tuple[object, ...]:
+        """All that refusals must leave as it is."""
+        store, known = self.store, self.store.session_ids()
+        by_session = [(store.get(i), store.entries(i), store.completions(i), self.shares.uploads(i)) for i in known]
+        return chunk_owners(self.path), by_session
+
+    def refusal(self, kind: type[ServiceError], act: Callable[[], object]) -> str:
+        """The sentence with which something is refused; nothing is changed then."""
+        before = self.kept()
+        said = refusal(kind, act)
+        assert self.kept() == before
+        return said
+
+
+class Hub:
+    """A coordinator's decisions on a real database."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path, self.clock, self.federation = folder / "hub.db", Clock(), FEDERATION
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin again with what is in the database, as the daemon does."""
+        self.store = store_of(self.path, "hub", self.clock)
+        self.registry = Registry("hub", self.store, lambda: self.federation)
+
+    def refusal(self, kind: type[ServiceError], act: Callable[[], object]) -> str:
+        """The sentence with which something is refused; nothing is changed then."""
+        before = self.kept()
+        said = refusal(kind, act)
+        assert self.kept() == before
+        return said
+
+    def kept(self) -> list[tuple[object, ...]]:
+        """All that refusals must leave as it is."""
+        known = self.store.session_ids()
+        return [(self.store.get(i), self.store.entries(i), self.store.commitments(i)) for i in known]
+
+    def proposed(self, agreed: Manifest) -> Manifest:
+        self.registry.propose("hub", agreed)
+        return agreed
+
+    def approved(self, agreed: Manifest) -> Manifest:
+        self.proposed(agreed)
+        for name, signature in signatures(agreed).items():
+            self.registry.approve(name, agreed.session_id, signature)
+        return agreed
+
+    def report(self, c: Contribution, receipts: list[Receipt] | None = None, by: str = "") -> State:
+        return self.registry.report(by or c.member, c.commitment, c.receipts() if receipts is None else receipts)
+
+    def ready(self, agreed: Manifest) -> list[Contribution]:
+        """Approved by all, with everyone's contribution."""
+        self.approved(agreed)
+        made = everyones(agreed)
+        for c in made:
+            self.report(c)
+        return made
+
+    def state(self, agreed: Manifest) -> State:
+        return self.store.get(agreed.session_id).state

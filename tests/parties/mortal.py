@@ -65,7 +65,7 @@ class Trouble(Enum):
 
     CRASH = "it dies"
     FULL = "its disk is full"
-    MEANWHILE = "a call that was late arrives"
+    MEANWHILE = "others go on"
 
 
 class Crash(BaseException):
@@ -112,6 +112,7 @@ class Daemon:
 
     Attributes:
         life: another number whenever it has died or been started.
+        calls: how many it is doing.
         troubles: that it will have, each with the number of edges that go well before it.
     """
 
@@ -119,21 +120,19 @@ class Daemon:
 
     def __init__(self, name: str, key: Any, network: Network) -> None:
         self.name, self.key, self.network = name, key, network
-        self.alive, self.life = False, 0
+        self.alive, self.life, self.calls = False, 0, 0
         self.troubles: deque[tuple[int, Trouble]] = deque()
 
     def start(self) -> None:
         """Begin a life on what the last one left; it may be short."""
-        if hasattr(self, "store"):
-            self.store.close()
         self.life += 1
-        clock = self.network.clock
+        path, clock, last = self.network.folder / f"{self.name}.db", self.network.clock, getattr(self, "store", None)
         try:
-            self.store = Disk(
-                self.network.folder / f"{self.name}.db", Log(self.name, self.key, clock), clock, self._edge
-            )
+            self.store = Disk(path, Log(self.name, self.key, clock), clock, self._edge)
+            if last:
+                last.close()
             self.take_up()
-        except (Crash, StorageError):
+        except (Crash, ServiceError):
             self.die()
         else:
             self.alive = True
@@ -162,7 +161,7 @@ class Daemon:
             raise StorageError("The disk is full.")
         else:
             life = self.life
-            self.network.deliver_late(0)
+            self.network.meanwhile()
             self.go_on(life)
 
     def go_on(self, life: int) -> None:
@@ -178,7 +177,7 @@ class Daemon:
         """
         if not self.alive:
             raise PeerUnavailable(f"{self.name} cannot be reached.")
-        life = self.life
+        life, self.calls = self.life, self.calls + 1
         try:
             return what()
         except Crash as crash:
@@ -187,6 +186,8 @@ class Daemon:
             if self.life == life:
                 self.die()
             raise PeerUnavailable(f"{self.name} went away.") from None
+        finally:
+            self.calls -= 1
 
 
 class Network:
@@ -240,6 +241,10 @@ class Network:
         if error or fate is Fate.ANSWER_LOST:
             raise error if error and fate is not Fate.ANSWER_LOST else lost
         return answer
+
+    def meanwhile(self) -> None:
+        """Let something else happen, in the middle of what somebody does."""
+        self.deliver_late(0)
 
     def deliver_late(self, which: int) -> None:
         """Let a call arrive that was late; nobody waits for its answer any more."""

@@ -21,9 +21,10 @@ from mpc.replicated import Array, reconstruct
 from parties import compute, results
 from parties.contribution import Dealing, all_digests, deal_keys
 from parties.errors import PeerUnavailable, ServiceError
+from parties.lifecycle import State
 from parties.manifest import Manifest, sign
 from parties.member import Member
-from parties.statements import Commitment, Receipt
+from parties.statements import Commitment, Completion, Receipt
 from tests.parties.daemons import COMMITTEE, FEDERATION, HUB, KEYS, CommitteeNode, Hub
 from tests.parties.mortal import Daemon, Network
 from tests.parties.samples import manifest
@@ -63,6 +64,10 @@ class Agency(Member):
         stated = {"records": rows, "new_records": self.terms.max_new_records, "keys": rows} | changes
         commitment = Commitment(self.terms.session_id, self.name, digests=all_digests(dealings), **stated)
         return commitment.signed(KEYS[self.name])
+
+    def committed(self, commitment: Commitment) -> Array:
+        """The keys that it signed for."""
+        return self.lists[[c.digest for c in self.commitments].index(commitment.digest)]
 
     def upload(self, node: CommitteeNode, which: int, pieces: int | None = None, spoil: bytes = b"") -> None:
         """Give a node its shares of a list, or so many pieces of them before the connection is lost."""
@@ -112,8 +117,10 @@ class World(Network):
     """Everyone, and a session's terms.
 
     Attributes:
+        signatures: approvals that their signers made.
         given: (node, member, attempt, part) of every part of a result that a node gave out, whoever got it.
         inputs: of every attempt that was computed, the keys of each member.
+        completions: that nodes made, by attempt and node.
     """
 
     def __init__(self, folder: Path, terms: Manifest) -> None:
@@ -126,6 +133,7 @@ class World(Network):
         self.signatures: dict[str, bytes] = {}
         self.given: list[tuple[str, str, int, bytes]] = []
         self.inputs: dict[int, dict[str, Array]] = {}
+        self.completions: dict[int, dict[str, Completion]] = {}
 
     def start(self) -> None:
         """Start every daemon that is not alive."""
@@ -140,8 +148,13 @@ class World(Network):
 
     def approve(self, name: str) -> None:
         """Sign the terms."""
-        self.signatures[name] = sign(KEYS[name], self.id, name)
-        self.call(None, self.hub, lambda: self.hub.registry.approve(name, self.id, self.signatures[name]))
+        signature, hub = sign(KEYS[name], self.id, name), self.hub
+        self.signatures[name] = signature
+        self.call(None, hub, lambda: hub.registry.approve(name, self.id, signature))
+        if name in self.nodes:
+            store = self.nodes[name].store
+            self.nodes[name].do(lambda: store.add_session(self.terms, State.PROPOSED))
+            self.nodes[name].do(lambda: store.add_signature(self.id, name, signature))
 
     def run(self, caller: str = HUB) -> None:
         """Have the session computed."""
@@ -165,6 +178,8 @@ class World(Network):
             b.outcome = IntegrityError("agree", "a peer computes on other terms")
         if agreed:
             keys = _by_member(self.terms, inputs)
+            for c in begun[0].commitments:
+                assert np.array_equal(keys[c.name], self.agencies[c.name].committed(c)), "computed on something else"
             self.inputs[begun[0].run.attempt] = keys
             for b, outputs in zip(begun, _compute(self.terms, keys), strict=True):
                 b.outcome = outputs
@@ -174,14 +189,28 @@ class World(Network):
         node = self.nodes[name]
         node.do(lambda: node.runs.finish(silent=silent))
 
+    def meanwhile(self) -> None:
+        """What was late arrives; if nothing was, all work."""
+        if self.late:
+            self.deliver_late(0)
+        else:
+            self.work()
+
     def work(self) -> None:
         """Let everyone who is alive do what is to be done now."""
-        with suppress(ServiceError):
-            self.step()
+        if not self.hub.calls:
+            with suppress(ServiceError):
+                self.step()
         self.meet()
         for name in COMMITTEE:
             with suppress(ServiceError):
                 self.finish(name)
+
+    def note_completions(self) -> None:
+        """Remember what nodes say that they have computed: a later attempt takes its place."""
+        for node in self.nodes.values():
+            for completion in node.store.completions(self.id):
+                self.completions.setdefault(completion.attempt, {})[completion.name] = completion
 
     def heal(self) -> None:
         """Let all that was on its way arrive, and everyone be alive and well."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from parties import approvalcommands, auditcommands, cli, commands, nodecommands
+from parties import approvalcommands, auditcommands, cli, commands, nodecommands, upkeep
 from parties.config import Config
 from parties.errors import InputError
 from parties.manifest import TWO_AGENCIES
@@ -40,6 +40,10 @@ COMMANDS: dict[str, object] = {
     "node rotate": nodecommands.node_rotate,
     "node rotate --finish": nodecommands.node_rotate,
     "node update ENTRY.toml": nodecommands.node_update,
+    "node doctor --config DIR/node.toml --json": upkeep.node_doctor,
+    "node health": upkeep.node_health,
+    "node backup --out FILE.tar": upkeep.node_backup,
+    "node restore FILE.tar --dir DIR": upkeep.node_restore,
     "node serve --config DIR/node.toml": cli.node_serve,
     "coordinator serve --config DIR/node.toml": cli.coordinator_serve,
     "check LIST": commands.check,

@@ -1,4 +1,4 @@
-"""Uploads to a committee node: whole, from where they stopped, exactly what was committed to, until it is computed on."""
+"""Uploads to a committee node: from where they stopped, exactly what was committed to, until it is computed on."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,8 +14,8 @@ from parties.contribution import expand_share
 from parties.errors import InputError, ServiceError, SessionRefused
 from parties.lifecycle import Event, State
 from parties.statements import Receipt
-from tests.parties.deciding import COMMITTEE, KEYS, CommitteeNode, Contribution, everyones, logged, terms
-from tests.parties.samples import JARGON, chunk_owners
+from tests.parties.deciding import COMMITTEE, KEYS, CommitteeNode, Contribution, everyones, logged, refusal, terms
+from tests.parties.samples import chunk_owners
 
 TERMS = terms()
 ID = TERMS.session_id
@@ -32,15 +32,11 @@ def node(tmp_path: Path) -> CommitteeNode:
     return made
 
 
-def refusal(node: CommitteeNode, kind: type[ServiceError], c: Contribution, **how: Any) -> str:
+def refused(node: CommitteeNode, kind: type[ServiceError], c: Contribution, **how: Any) -> str:
     """The sentence with which an upload is refused; it does not count then."""
-    with pytest.raises(kind) as error:
-        node.take(c, **how)
-    text = str(error.value)
-    assert text.endswith(".")
-    assert not any(word in text for word in JARGON)
+    says = refusal(kind, lambda: node.take(c, **how))
     assert c.commitment not in [u.commitment for u in node.shares.uploads(c.commitment.session_id).values()]
-    return text
+    return says
 
 
 def received(node: CommitteeNode, c: Contribution) -> int:
@@ -112,15 +108,15 @@ def test_an_upload_that_was_whole_but_not_confirmed(node: CommitteeNode) -> None
 def test_an_upload_that_goes_on_elsewhere(node: CommitteeNode, offset: int) -> None:
     c = Contribution(TERMS, "agency-a")
     says = "The upload does not go on where it stopped; contribute again."
-    assert refusal(node, InputError, c, offset=offset, chunks=[]) == says
+    assert refused(node, InputError, c, offset=offset, chunks=[]) == says
     with pytest.raises(ConnectionError):
         node.take(c, chunks=broken(c.chunks(node.party)))
-    assert refusal(node, InputError, c, offset=0) == says
+    assert refused(node, InputError, c, offset=0) == says
 
 
 @pytest.mark.parametrize("chunks", [[b""], [bytes(47)], [bytes(49)], [bytes(48), b""], [bytes(48), bytes(16)]])
 def test_chunks_of_other_sizes(node: CommitteeNode, chunks: list[bytes]) -> None:
-    says = refusal(node, InputError, Contribution(TERMS, "agency-a"), chunks=chunks)
+    says = refused(node, InputError, Contribution(TERMS, "agency-a"), chunks=chunks)
     assert says == "The upload has more or other bytes than it announced."
 
 
@@ -128,7 +124,7 @@ def test_chunks_of_other_sizes(node: CommitteeNode, chunks: list[bytes]) -> None
 def test_chunks_that_are_cut_otherwise(node: CommitteeNode, first: int) -> None:
     c = Contribution(LONG, "agency-a", PER_CHUNK + 5)
     body = b"".join(c.chunks(node.party))
-    says = refusal(node, InputError, c, chunks=[body[: 16 * first], body[16 * first :]])
+    says = refused(node, InputError, c, chunks=[body[: 16 * first], body[16 * first :]])
     assert says == "The upload has more or other bytes than it announced."
     assert received(node, c) == 0
 
@@ -137,14 +133,14 @@ def test_p0_is_sent_no_component(tmp_path: Path) -> None:
     node = CommitteeNode(tmp_path, "agency-a")
     node.agree(TERMS)
     c = Contribution(TERMS, "agency-b")
-    assert "more or other bytes" in refusal(node, InputError, c, chunks=[bytes(48)])
+    assert "more or other bytes" in refused(node, InputError, c, chunks=[bytes(48)])
     node.take(c)
 
 
 @pytest.mark.parametrize(("count", "sent", "early"), [(3, 0, 48), (PER_CHUNK + 5, 1, 80)])
 def test_an_upload_that_ends_early(node: CommitteeNode, count: int, sent: int, early: int) -> None:
     c = Contribution(LONG, "agency-a", count)
-    says = refusal(node, InputError, c, chunks=c.chunks(node.party)[:sent])
+    says = refused(node, InputError, c, chunks=c.chunks(node.party)[:sent])
     assert says == f"The upload ended {early} bytes early; contribute again."
     node.take(c, offset=received(node, c))
 
@@ -159,7 +155,7 @@ def test_a_changed_byte(node: CommitteeNode, place: int) -> None:
     c = Contribution(TERMS, "agency-a")
     body = bytearray(c.chunks(node.party)[0])
     body[place] ^= 1
-    assert refusal(node, InputError, c, chunks=[bytes(body)]) == UNFIT
+    assert refused(node, InputError, c, chunks=[bytes(body)]) == UNFIT
     assert (received(node, c), chunk_owners(node.path)) == (0, set())
     node.take(c)
 
@@ -190,15 +186,15 @@ def test_digests_of_something_else(tmp_path: Path, name: str) -> None:
         if component == (node.party + 2) % 3:
             node.take(c)
         else:
-            assert refusal(node, InputError, c) == UNFIT
+            assert refused(node, InputError, c) == UNFIT
 
 
-def test_another_number_of_keys_than_committed_to(node: CommitteeNode) -> None:
-    for keys in (2, 4):
-        c = Contribution(TERMS, "agency-a", keys=keys)
-        assert "more or other bytes" in refusal(node, InputError, c) or keys == 4
-    c = Contribution(TERMS, "agency-a", keys=4)
-    refusal(node, InputError, c, offset=received(node, c), chunks=[bytes(16)])
+@pytest.mark.parametrize("keys", [2, 4])
+def test_another_number_of_keys_than_committed_to(node: CommitteeNode, keys: int) -> None:
+    c = Contribution(TERMS, "agency-a", keys=keys)
+    assert refused(node, InputError, c) == "The upload has more or other bytes than it announced."
+    body = b"".join(c.chunks(node.party)) + bytes(16)
+    assert refused(node, InputError, c, chunks=[body[: 16 * keys]]) == UNFIT
 
 
 # Another list in place of the first
@@ -246,7 +242,7 @@ def test_what_is_computed_on_cannot_be_changed_any_more(node: CommitteeNode, end
     for event in ENDS[end]:
         node.store.change(ID, event)
     before = node.shares.uploads(ID)
-    assert refusal(node, SessionRefused, Contribution(TERMS, "agency-a", seed=1)) == CLOSED
+    assert refused(node, SessionRefused, Contribution(TERMS, "agency-a", seed=1)) == CLOSED
     with pytest.raises(SessionRefused, match=CLOSED):
         node.take(made[0])
     assert node.shares.uploads(ID) == before
@@ -256,7 +252,7 @@ def test_what_is_computed_on_cannot_be_changed_any_more(node: CommitteeNode, end
 def test_a_session_that_is_over_takes_no_contributions(node: CommitteeNode, event: Event) -> None:
     node.guard.served(ID)
     node.store.change(ID, event)
-    assert refusal(node, SessionRefused, Contribution(TERMS, "agency-a")) == CLOSED
+    assert refused(node, SessionRefused, Contribution(TERMS, "agency-a")) == CLOSED
 
 
 def test_an_upload_that_goes_on_while_an_attempt_begins(node: CommitteeNode) -> None:
@@ -272,7 +268,7 @@ def test_an_upload_that_goes_on_while_an_attempt_begins(node: CommitteeNode) -> 
         yield last
 
     says = "This upload has been replaced or ended by another one."
-    assert refusal(node, SessionRefused, second, chunks=chunks()) == says
+    assert refused(node, SessionRefused, second, chunks=chunks()) == says
     assert node.shares.uploads(LONG.session_id)["agency-a"].commitment == made[0].commitment
     assert node.state(LONG) is State.RUNNING
     assert len(chunk_owners(node.path)) == 3

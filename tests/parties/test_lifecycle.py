@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from parties.errors import SessionRefused
-from parties.lifecycle import MEANING, TABLE, Event, State, after
+from parties.lifecycle import MEANING, OVER, TABLE, Event, State, after
 from tests.parties.samples import examples
 
 IMPOSSIBLE = sorted(set(itertools.product(State, Event)) - set(TABLE), key=str)
@@ -32,26 +32,33 @@ class Life(RuleBasedStateMachine):
         self.states.append(self.state)
         if before is State.CLOSED:
             assert (event, self.state) == (Event.CLOSE, State.CLOSED)
-        if before in (State.REFUSED, State.EXPIRED, State.DONE):
+        if before in (*OVER, State.DONE):
             assert self.state is State.CLOSED
         if before is State.RUNNING:
-            assert event in (Event.RETRY, Event.FINISH, Event.ABORT)
+            assert event in (Event.BEGIN, Event.COMPUTE, Event.RELEASE, Event.ABORT)
+        if before is State.COMPUTED:
+            assert event in (Event.BEGIN, Event.RELEASE, Event.ABORT, Event.CLOSE)
 
     @invariant()
-    def nothing_is_computed_before_everyone_agreed_and_contributed(self) -> None:
+    def nothing_is_computed_before_everyone_agreed(self) -> None:
         if State.RUNNING in self.states:
-            assert self.past[:2] == [Event.ALL_APPROVED, Event.ALL_CONTRIBUTED]
+            assert self.past[0] is Event.ALL_APPROVED
 
     @invariant()
     def results_come_from_a_run_only(self) -> None:
-        if State.DONE in self.states:
-            assert self.states[self.states.index(State.DONE) - 1] is State.RUNNING
+        for state, sources in (
+            (State.COMPUTED, {State.RUNNING}),
+            (State.DONE, {State.RUNNING, State.COMPUTED}),
+        ):
+            for k in (k for k, s in enumerate(self.states) if s is state):
+                assert self.states[k - 1] in sources
 
     @invariant()
-    def refused_and_closed_sessions_never_run(self) -> None:
-        for last in (State.REFUSED, State.EXPIRED, State.CLOSED, State.DONE):
+    def what_is_released_or_over_is_never_computed_again(self) -> None:
+        for last in (*OVER, State.DONE):
             if last in self.states:
-                assert State.RUNNING not in self.states[self.states.index(last) :]
+                later = self.states[self.states.index(last) + 1 :]
+                assert set(later) <= {State.CLOSED}
 
 
 TestLife = Life.TestCase
@@ -80,7 +87,7 @@ def test_only_a_running_session_cannot_be_closed() -> None:
 
 
 def test_a_running_session_cannot_be_refused_and_does_not_expire() -> None:
-    for event in (Event.REFUSE, Event.EXPIRE, Event.RUN):
+    for event in (Event.REFUSE, Event.EXPIRE, Event.ALL_CONTRIBUTED):
         with pytest.raises(SessionRefused):
             after(State.RUNNING, event)
 

@@ -148,13 +148,13 @@ def test_lists_of_names_and_long_texts_are_cut_short() -> None:
     stated = {"partners": allowed, "purposes": ["x" * 1000], "rules": [[name] for name in allowed]}
     rules = policy.from_toml(stated, HERE)
     verdict = judged(rules, terms)
-    assert "996 more" in verdict.reasons[0]
+    assert "997 more" in verdict.reasons[0]
     assert "4 more" in verdict.reasons[1]
     assert len(verdict.reasons) == 3
     with pytest.raises(SessionRefused) as error:
         rules.refuse(terms, OWN)
     assert len(str(error.value)) <= MAX_TOLD_CHARS
-    many = policy.from_toml({"approvers": [f"{k}{'z' * 99}" for k in range(10, 99)]}, HERE)
+    many = policy.from_toml({"approvers": [f"{k}{'z' * 98}" for k in range(10, 99)]}, HERE)
     assert "84 more must read the terms" in judged(many, manifest()).reasons[0]
 
 

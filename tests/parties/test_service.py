@@ -16,7 +16,7 @@ import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
-from parties import calls, protocols
+from parties import calls, metrics, protocols
 from parties.config import Config
 from parties.errors import ConfigError, PeerUnavailable, SessionRefused, StorageError
 from parties.lifecycle import State
@@ -96,6 +96,11 @@ def asking(configs: dict[str, Config], name: str = "agency-a") -> Iterator[grpc.
         yield connection
 
 
+def refusals(status: str) -> float:
+    """How many calls have been answered with this status."""
+    return metrics.REGISTRY.get_sample_value("matchbit_refusals_total", {"status": status}) or 0.0
+
+
 def watched(connection: grpc.Channel) -> Iterator[int]:
     """The node's health, each time that it changes."""
     for answer in HealthStub(connection).Watch(HealthCheckRequest(), timeout=60):
@@ -122,8 +127,10 @@ def test_logs_heads_are_exchanged_among_a_sessions_parties_only(configs: dict[st
         told = calls.exchange_heads(configs["agency-a"], node, terms.session_id, own.latest_heads(terms.session_id))
         assert {head.node for head in told} == {"agency-a", "neutral"}
         assert {head.node for head in its.latest_heads(terms.session_id)} == {"agency-a", "neutral"}
+        before = refusals("FAILED_PRECONDITION")
         with pytest.raises(SessionRefused, match="Only the parties of a session"):
             calls.exchange_heads(configs["stranger"], node, terms.session_id, [])
+        assert refusals("FAILED_PRECONDITION") == before + 1
         with pytest.raises(SessionRefused, match="No session"):
             calls.exchange_heads(configs["agency-a"], node, bytes(32), [])
 

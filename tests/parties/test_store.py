@@ -89,8 +89,19 @@ def test_a_known_session_stays_as_it_is(store: Store) -> None:
     store.add_signature(ID, "agency-b", b"b" * 64)
     store.add_session(TERMS, State.PROPOSED, signatures(TERMS))
     assert store.get(ID).state is State.APPROVED
-    assert store.get(ID).signatures == {"agency-b": b"b" * 64}
-    assert logged(store, ID) == ["proposed", "approved"]
+    assert store.get(ID).signatures == signatures(TERMS) | {"agency-b": b"b" * 64}
+    assert logged(store, ID) == ["proposed", *["approved"] * 4]
+
+
+def test_a_session_that_was_proposed_can_be_approved(store: Store) -> None:
+    """A participant keeps what it signs; all signatures come later."""
+    own = {"agency-a": signatures(OTHER)["agency-a"]}
+    store.add_session(OTHER, State.PROPOSED, own)
+    assert (store.get(OTHER.session_id).state, store.get(OTHER.session_id).signatures) == (State.PROPOSED, own)
+    store.add_session(OTHER, State.APPROVED, signatures(OTHER))
+    assert store.get(OTHER.session_id).state is State.APPROVED
+    assert store.get(OTHER.session_id).signatures == signatures(OTHER)
+    assert logged(store, OTHER.session_id) == ["proposed", *["approved"] * 4]
 
 
 def test_an_unknown_session(store: Store) -> None:

@@ -1,0 +1,332 @@
+"""A session's life as anything may happen to it."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from mpc.errors import IntegrityError
+from parties.errors import ServiceError
+from parties.lifecycle import State
+from parties.manifest import sign
+from parties.statements import Commitment
+from tests.parties.beginnings import PAST, STAGES, TERMS, Beginning
+from tests.parties.daemons import COMMITTEE, HUB, KEYS, STRANGER, Reached
+from tests.parties.mortal import Daemon, Fate, Trouble
+from tests.parties.simulator import World
+from tests.parties.witness import Witness
+
+MEMORY = Path("/dev/shm")  # noqa: S108 - where there is one, databases in it are quicker
+OPEN = (State.PROPOSED, State.APPROVED, State.READY)
+ends = st.sampled_from(("done", "silent", "false"))
+lists = st.integers(0, 1)
+nodes = st.sampled_from(COMMITTEE)
+some = st.integers(0, 11)
+"""One of several, however many they are."""
+
+
+class Life(RuleBasedStateMachine):
+    """Members and committee nodes follow the program, though badly; so does the coordinator, unless it lies."""
+
+    begin_at: list[Beginning]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else None))
+        self.lied = self.closing = False
+
+    @initialize(where=st.integers(0, len(TERMS) * len(STAGES) - 1))
+    def begin(self, where: int) -> None:
+        self.world: World = self.begin_at[where].world(self.folder)
+        self.witness = Witness(self.world)
+        self.stranger = Daemon(STRANGER, KEYS[STRANGER], self.world)
+
+    @invariant()
+    def nothing_is_wrong(self) -> None:
+        self.witness.look()
+
+    def participant(self, which: int) -> str:
+        return self.world.terms.participants[which % len(self.world.terms.participants)]
+
+    def member(self, which: int) -> str:
+        return self.world.terms.members[which % len(self.world.terms.members)]
+
+    def refused(self, daemon: Daemon, what: Callable[[], object]) -> None:
+        """Have a daemon do what it must not do."""
+        try:
+            daemon.do(what)
+        except ServiceError:
+            return
+        raise AssertionError("what is against the terms was not refused")
+
+    # Terms
+
+    @rule(who=some)
+    def approve(self, who: int) -> None:
+        with suppress(ServiceError):
+            self.world.approve(self.participant(who))
+
+    @rule(who=some, other=st.integers(1, 2))
+    def approve_falsely(self, who: int, other: int) -> None:
+        """With another one's signature, and with one's own on another session."""
+        hub, name, stranger = self.world.hub, self.participant(who), self.participant(who + other)
+        for signature in (sign(KEYS[stranger], self.world.id, stranger), sign(KEYS[name], PAST.session_id, name)):
+            self.refused(hub, lambda s=signature: hub.registry.approve(name, self.world.id, s))
+
+    @rule(who=some)
+    def refuse(self, who: int) -> None:
+        hub, name = self.world.hub, self.participant(who)
+        with suppress(ServiceError):
+            self.world.call(None, hub, lambda: hub.registry.refuse(name, self.world.id, "the list is too old"))
+
+    # Contributions
+
+    @rule(who=some, which=lists)
+    def contribute(self, who: int, which: int) -> None:
+        with suppress(ServiceError):
+            self.world.agencies[self.member(who)].contribute(self.world, which)
+
+    @rule(who=some, node=nodes, which=lists, pieces=st.sampled_from((None, 0, 1)), spoil=st.booleans())
+    def upload(self, who: int, node: str, which: int, pieces: int | None, spoil: bool) -> None:
+        """To one node; cut off, or too short, or with a wrong piece."""
+        agency = self.world.agencies[self.member(who)]
+        with suppress(ServiceError):
+            agency.upload(self.world.nodes[node], which, pieces, bytes(len(agency.lists[which]) * 16) if spoil else b"")
+
+    @rule(who=some, which=lists, mixed=st.booleans())
+    def report(self, who: int, which: int, mixed: bool) -> None:
+        """Again, or with receipts on two lists."""
+        agency = self.world.agencies[self.member(who)]
+        receipts = agency.receipts[which] | (agency.receipts[1 - which] if mixed else {})
+        with suppress(ServiceError):
+            agency.report(self.world, which, list(receipts.values()))
+
+    @rule(who=some, node=nodes, how=st.sampled_from(("records", "new", "keys", "few", "name", "signature", "session")))
+    def break_terms(self, who: int, node: str, how: str) -> None:
+        agency, at = self.world.agencies[self.member(who)], self.world.nodes[node]
+        dealings, name = agency.dealings[0], agency.name
+        wrong: dict[str, Callable[[], Commitment]] = {
+            "records": lambda: agency.commit(dealings, records=6),
+            "new": lambda: agency.commit(dealings, new_records=3),
+            "keys": lambda: agency.commit(dealings, keys=11),
+            "few": lambda: agency.commit(dealings, records=1, new_records=1),
+            "name": lambda: replace(agency.commitments[0], name=self.member(who + 1)),
+            "signature": lambda: replace(agency.commitments[0], signature=agency.commitments[1].signature),
+            "session": lambda: replace(agency.commitments[0], session_id=PAST.session_id).signed(KEYS[name]),
+        }
+        if how != "new" or name in PAST.members:
+            seeds = dealings[COMMITTEE.index(node)].seeds
+            self.refused(at, lambda: at.guard.receive(name, wrong[how](), seeds, 0, iter(())))
+
+    # Computing
+
+    @rule()
+    def run(self) -> None:
+        with suppress(ServiceError):
+            self.world.run()
+
+    @rule(who=some)
+    def run_by_another(self, who: int) -> None:
+        hub = self.world.hub
+        self.refused(hub, lambda: hub.run(self.participant(who), self.world.id))
+
+    @rule()
+    def step(self) -> None:
+        with suppress(ServiceError):
+            self.world.step()
+
+    @rule()
+    def meet(self) -> None:
+        self.world.meet()
+
+    @rule(node=nodes, how=ends)
+    def finish(self, node: str, how: str) -> None:
+        """A node comes to the end of its run, gives it up for silence, or finds that something contradicts itself."""
+        at = self.world.nodes[node]
+        if how == "false" and at.alive and at.runs.begun:
+            at.runs.begun.outcome = IntegrityError("tag", "two values of one component")
+        with suppress(ServiceError):
+            self.world.finish(node, silent=how == "silent")
+
+    @rule(times=st.integers(1, 3))
+    def work(self, times: int) -> None:
+        for _ in range(times):
+            self.world.work()
+
+    # What goes wrong
+
+    @rule(fates=st.lists(st.sampled_from(Fate), min_size=1, max_size=4))
+    def weather(self, fates: list[Fate]) -> None:
+        self.world.fates.extend(fates)
+
+    @rule(which=some)
+    def arrive(self, which: int) -> None:
+        self.world.deliver_late(which)
+
+    @rule(name=st.sampled_from((HUB, *COMMITTEE)), edges=st.integers(0, 6), trouble=st.sampled_from(Trouble))
+    def trouble(self, name: str, edges: int, trouble: Trouble) -> None:
+        self.world.daemons[name].troubles.append((edges, trouble))
+
+    @rule(name=st.sampled_from((HUB, *COMMITTEE)))
+    def crash(self, name: str) -> None:
+        self.world.daemons[name].die()
+
+    @rule(name=st.sampled_from((HUB, *COMMITTEE)))
+    def restart(self, name: str) -> None:
+        self.world.daemons[name].die()
+        self.world.daemons[name].start()
+
+    @rule(hours=st.sampled_from((1, 30)))
+    def time_passes(self, hours: int) -> None:
+        self.world.wait(hours=hours)
+
+    @rule(node=nodes)
+    def keep_house(self, node: str) -> None:
+        at = self.world.nodes[node]
+        with suppress(ServiceError):
+            at.do(at.guard.delete_overdue)
+
+    # Results and the end
+
+    @rule(who=some)
+    def fetch(self, who: int) -> None:
+        with suppress(ServiceError):
+            self.witness.result(*self.world.agencies[self.member(who)].result(self.world))
+
+    @rule(who=some, node=nodes, attempt=some, left_out=st.integers(0, 3))
+    def fetch_with_old_words(self, who: int, node: str, attempt: int, left_out: int) -> None:
+        """With completions of some attempt, maybe not all of them."""
+        at, name = self.world.nodes[node], self.member(who)
+        said = list(self.world.completions.get(attempt % 4, {}).values())
+        said[left_out : left_out + 1] = []
+        if said:
+            with suppress(ServiceError):
+                self.world.call(None, at, lambda: at.give(name, self.world.id, said))
+
+    @rule()
+    def close(self) -> None:
+        self.closing = True
+        with suppress(ServiceError):
+            self.world.call(None, self.world.hub, lambda: self.world.hub.close(HUB, self.world.id))
+
+    # Lies of the coordinator, and another one's
+
+    def lies(self) -> Reached:
+        self.lied = True
+        return Reached(self.world, self.world.hub)
+
+    def commitments(self, choice: int) -> list[Commitment]:
+        """For each member its first list, its second, or none."""
+        digits = [(choice // 3**k) % 3 for k in range(len(self.world.agencies))]
+        return [a.commitments[d] for a, d in zip(self.world.agencies.values(), digits, strict=True) if d < 2]
+
+    @precondition(lambda self: self.world.hub.alive)
+    @rule(node=nodes, above=st.integers(-1, 2), choice=st.integers(0, 80))
+    def start_on_others(self, node: str, above: int, choice: int) -> None:
+        attempt = self.world.hub.store.get(self.world.id).attempt + above
+        with suppress(ServiceError):
+            self.lies().start(node, self.world.id, max(attempt, 0), self.commitments(choice))
+
+    @precondition(lambda self: self.world.completions)
+    @rule(node=nodes, other=nodes, attempt=some, left_out=st.integers(0, 3))
+    def end_in_two_ways(self, node: str, other: str, attempt: int, left_out: int) -> None:
+        attempts = sorted(self.world.completions)
+        attempt = attempts[attempt % len(attempts)]
+        said = list(self.world.completions[attempt].values())
+        said[left_out : left_out + 1] = []
+        with suppress(ServiceError):
+            self.lies().release(node, self.world.id, attempt, said)
+        with suppress(ServiceError):
+            self.lies().abort(other, self.world.id, attempt, "a lie")
+
+    @rule()
+    def forge_approvals(self) -> None:
+        """Tell of approvals that were made in another session."""
+        self.lied = True
+        names = self.world.terms.participants
+        self.world.hub.forged = {name: sign(KEYS[name], PAST.session_id, name) for name in names}
+
+    @rule(node=nodes, choice=st.integers(0, 80))
+    def another_coordinator(self, node: str, choice: int) -> None:
+        at, session = self.world.nodes[node], self.world.id
+        another = Reached(self.world, self.stranger)
+        for what in (
+            lambda: another.look(node, session),
+            lambda: another.start(node, session, 1, self.commitments(choice)),
+            lambda: another.abort(node, session, 1, "a lie"),
+        ):
+            with suppress(ServiceError):
+                what()
+                raise AssertionError("another coordinator was obeyed")
+        known = at.store.session(session) if at.alive else None
+        if known and known.state is not State.CLOSED:
+            self.refused(at, lambda: at.guard.delete(STRANGER, session))
+
+    # The end of a history
+
+    def teardown(self) -> None:
+        if not hasattr(self, "world"):
+            return
+        try:
+            self.come_to_rest()
+        finally:
+            self.world.end()
+            shutil.rmtree(self.folder)
+
+    def come_to_rest(self) -> None:
+        """When all is well again, everyone agrees on the end, and what can be run can be run without contributing."""
+        world = self.world
+        world.heal()
+        world.settle()
+        if self.closing:
+            world.hub.close(HUB, world.id)
+        self.witness.look()
+        if not self.lied:
+            self.everyone_agrees()
+            self.all_or_none()
+        self.witness.look()
+        self.witness.read_logs()
+
+    def everyone_agrees(self) -> None:
+        world = self.world
+        for node in world.nodes.values():
+            node.guard.delete_overdue()
+        state = world.hub.registry.session(world.id, HUB).state
+        found = {
+            name: record.state if (record := n.store.session(world.id)) else None for name, n in world.nodes.items()
+        }
+        allowed: dict[State, set[State | None]] = {
+            State.PROPOSED: {None, State.PROPOSED},
+            State.APPROVED: {None, State.PROPOSED, State.APPROVED},
+            State.READY: {State.APPROVED},
+            State.REFUSED: {None, State.CLOSED},
+            State.EXPIRED: {None, State.EXPIRED, State.CLOSED},
+            State.ABORTED: {State.ABORTED},
+            State.DONE: {State.DONE},
+            State.CLOSED: {None, State.CLOSED},
+        }
+        over = world.now >= world.terms.retained_until()
+        agreed = allowed[state] | ({State.CLOSED, State.EXPIRED, None} if over else set())
+        assert set(found.values()) <= agreed, f"{state} at the coordinator, {found} at the nodes"
+
+    def all_or_none(self) -> None:
+        world = self.world
+        record = world.hub.registry.session(world.id, HUB)
+        contributed = world.hub.store.commitments(world.id)
+        enough = len(contributed) >= world.terms.min_members and set(world.terms.participants) == set(record.signatures)
+        if record.state in (State.APPROVED, State.READY, State.ABORTED) and enough:
+            world.run()
+            world.settle()
+            record = world.hub.store.get(world.id)
+            assert record.state is State.DONE, f"it cannot be run again: {record.reason}"
+        self.witness.look()
+        if record.state is State.DONE and world.now < world.terms.retained_until():
+            for name in contributed:
+                self.witness.result(*world.agencies[name].result(world))
