@@ -201,7 +201,7 @@ class Guard:
 
     @contextmanager
     def _contributions_open(self, session_id: bytes) -> Iterator[None]:
-        """A transaction in which no attempt has begun: one that began during an upload must not find it later."""
+        """A transaction before the first attempt: what goes on beside an attempt must not change what it computes on."""
         with self.store.transaction():
             record = self.store.get(session_id)
             if record.state is not State.APPROVED or record.contributions is not None:
