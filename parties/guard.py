@@ -184,6 +184,8 @@ class Guard:
         due = c.keys * KEY_BYTES if WHOLE in held_by(party) else 0
         if offset != self.shares.received_bytes(upload) or offset > due:
             raise InputError("The upload does not go on where it stopped; contribute again.")
+        if offset:
+            self.store.log(record.id, audit.Event.RESUMED, member=c.name)
         for chunk in chunks:
             if len(chunk) != min(MAX_MESSAGE_BYTES, due - offset) or not chunk:
                 raise InputError("The upload has more or other bytes than it announced.")
@@ -347,9 +349,12 @@ class Guard:
 
     def recover(self) -> None:
         """After a restart: end attempts that were cut off."""
-        for session_id in self.store.session_ids(state=State.RUNNING):
+        cut_off = self.store.session_ids(state=State.RUNNING)
+        for session_id in cut_off:
             record = self.store.get(session_id)
             self.failed(session_id, record.attempt, f"{self._around.name} was restarted while it computed.")
+        if cut_off:
+            self.store.log(audit.NODE, audit.Event.RECOVERED)
         self.shares.recover()
 
     def delete_overdue(self) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from parties import config, federation, identity, secrecy, toml, vault
+from parties import audit, config, federation, identity, secrecy, toml, vault
 from parties.config import ENTRY, KEY_FILE, Config
 from parties.errors import ConfigError, InputError, PeerIdentityError
 from parties.federation import Node
-from parties.identity import utc_now, valid_until
+from parties.identity import certificate_digest, utc_now, valid_until
 from parties.progress import say
 from parties.vault import Passphrase, Protection, Vault
 
@@ -90,6 +90,7 @@ def node_rotate(a: argparse.Namespace) -> None:
     if a.finish:
         _publish(own, entry)
         keys.save(own.folder, own.vault())
+        own.store().log(audit.NODE, audit.Event.ROTATED, certificate=certificate_digest(keys.certificate))
         say(f"{own.name} shows its new certificate from now on. Others accept the old one until they have this entry.")
     else:
         keys.save(own.folder, own.vault())

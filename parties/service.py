@@ -143,7 +143,7 @@ class Service:
         if not working:
             return
         patience_s = self._config.drain_timeout_s
-        log.info("asked to stop: waiting up to %g s for %d uploads and runs; asked again: at once", patience_s, working)
+        log.info("asked to stop; uploads and runs under way: %d, for at most %g s; asked again: none", working, patience_s)
         if self._woken(patience_s) is not _Wake.REST:
             log.warning("stopping before all that had begun is done")
 

@@ -7,6 +7,10 @@ MARK is a file that is made just before. POINT is one of
     after EVENT     when the transaction with this event is committed
     send STEP       when a message of a step of the computation is about to be sent
     chunk NUMBER    when so many chunks of an upload are stored
+    commit NUMBER   when so many transactions are committed
+    call METHOD     when a member is about to show its receipts (report), or to write its sheet (write)
+    replace         when a file that is whole is about to take its place
+    sealed dealing  when a member has made the secret of a session
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from parties import audit, cli, database, shares, transport
+from parties import audit, calls, cli, copies, csvfile, database, shares, transport
 
 written = threading.local()
 
@@ -73,9 +77,47 @@ def at_chunk(number: int, mark: Path) -> None:
     shares.Shares.add_chunk = adding  # type: ignore[method-assign]
 
 
+def at_call(owner: Any, name: str, mark: Path, *, after: bool = False) -> None:
+    method = getattr(owner, name)
+
+    def calling(*args: Any, **named: Any) -> Any:
+        if not after:
+            die(mark)
+        made = method(*args, **named)
+        die(mark)
+        return made
+
+    setattr(owner, name, calling)
+
+
+def at_commit(number: int, mark: Path) -> None:
+    transaction, committed = database.Database.transaction, [0]
+
+    @contextmanager
+    def committing(self: database.Database) -> Iterator[Any]:
+        with transaction(self) as db:
+            yield db
+        committed[0] += not db.in_transaction
+        if committed[0] == number:
+            die(mark)
+
+    database.Database.transaction = committing  # type: ignore[method-assign,assignment]
+
+
 def main() -> int:
-    (kind, what), mark = sys.argv[1].split(" "), Path(sys.argv[2])
+    kind, _, what = sys.argv[1].partition(" ")
+    mark = Path(sys.argv[2])
     match kind:
+        case "commit":
+            at_commit(int(what), mark)
+        case "call" if what == "report":
+            at_call(calls.Coordinator, "report", mark)
+        case "call":
+            at_call(csvfile.CsvList, "write", mark)
+        case "replace":
+            at_call(Path, "replace", mark)
+        case "sealed":
+            at_call(copies.Copies, "secret", mark, after=True)
         case "send":
             at_step(what, mark)
         case "chunk":

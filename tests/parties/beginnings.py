@@ -66,9 +66,9 @@ class Beginning:
         return world
 
 
-def beginnings(folder: Path) -> list[Beginning]:
+def beginnings(folder: Path) -> dict[tuple[bytes, str], Beginning]:
     """A beginning for all terms at each stage."""
-    found = []
+    found = {}
     past = _past(folder)
     for number, terms in enumerate(TERMS):
         last = Beginning(terms, past, {}, {})
@@ -79,7 +79,7 @@ def beginnings(folder: Path) -> list[Beginning]:
             world.end()
             receipts = {name: agency.receipts for name, agency in world.agencies.items()}
             last = Beginning(terms, here, world.signatures, receipts)
-            found.append(last)
+            found[terms.session_id, stage] = last
     return found
 
 

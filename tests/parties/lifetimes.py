@@ -15,9 +15,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from mpc.errors import IntegrityError
 from parties.errors import ServiceError
 from parties.lifecycle import State
-from parties.manifest import sign
+from parties.manifest import Manifest, sign
 from parties.statements import Commitment
-from tests.parties.beginnings import PAST, STAGES, TERMS, Beginning
+from tests.parties.beginnings import PAST, TERMS, Beginning
 from tests.parties.daemons import COMMITTEE, HUB, KEYS, STRANGER, Reached
 from tests.parties.mortal import Daemon, Fate, Trouble
 from tests.parties.simulator import World
@@ -25,6 +25,12 @@ from tests.parties.witness import Witness
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - where there is one, databases in it are quicker
 OPEN = (State.PROPOSED, State.APPROVED, State.READY)
+FROM = ("proposed", "approved", "ready", "ready, run", "ready, run, started", "ready, run, started, computed")
+MAY = tuple(
+    frozenset(may)
+    for may in ((), (), ("lie",), ("lie",), ("close",), ("expire",), ("refuse",), ("lie", "close", "expire"))
+)
+"""What of all that ends a history early may happen in one; the first is the simplest."""
 ends = st.sampled_from(("done", "silent", "false"))
 lists = st.integers(0, 1)
 nodes = st.sampled_from(COMMITTEE)
@@ -35,18 +41,26 @@ some = st.integers(0, 11)
 class Life(RuleBasedStateMachine):
     """Members and committee nodes follow the program, though badly; so does the coordinator, unless it lies."""
 
-    begin_at: list[Beginning]
+    begin_at: dict[tuple[bytes, str], Beginning]
 
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else None))
         self.lied = self.closing = False
 
-    @initialize(where=st.integers(0, len(TERMS) * len(STAGES) - 1))
-    def begin(self, where: int) -> None:
-        self.world: World = self.begin_at[where].world(self.folder)
+    @initialize(terms=st.sampled_from(TERMS), stage=st.sampled_from(FROM), may=st.sampled_from(MAY))
+    def begin(self, terms: Manifest, stage: str, may: frozenset[str]) -> None:
+        self.world: World = self.begin_at[terms.session_id, stage.partition(",")[0]].world(self.folder)
         self.witness = Witness(self.world)
         self.stranger = Daemon(STRANGER, KEYS[STRANGER], self.world)
+        self.may = may
+        if "run" in stage:
+            self.world.run()
+        if "started" in stage:
+            self.world.step()
+            self.world.step()
+        if "computed" in stage:
+            self.world.work()
 
     @invariant()
     def nothing_is_wrong(self) -> None:
@@ -80,6 +94,7 @@ class Life(RuleBasedStateMachine):
         for signature in (sign(KEYS[stranger], self.world.id, stranger), sign(KEYS[name], PAST.session_id, name)):
             self.refused(hub, lambda s=signature: hub.registry.approve(name, self.world.id, s))
 
+    @precondition(lambda self: "refuse" in self.may)
     @rule(who=some)
     def refuse(self, who: int) -> None:
         hub, name = self.world.hub, self.participant(who)
@@ -142,14 +157,11 @@ class Life(RuleBasedStateMachine):
         with suppress(ServiceError):
             self.world.step()
 
-    @rule()
-    def meet(self) -> None:
-        self.world.meet()
-
     @rule(node=nodes, how=ends)
     def finish(self, node: str, how: str) -> None:
         """A node comes to the end of its run, gives it up for silence, or finds that something contradicts itself."""
         at = self.world.nodes[node]
+        self.world.meet()
         if how == "false" and at.alive and at.runs.begun:
             at.runs.begun.outcome = IntegrityError("tag", "two values of one component")
         with suppress(ServiceError):
@@ -183,6 +195,7 @@ class Life(RuleBasedStateMachine):
         self.world.daemons[name].die()
         self.world.daemons[name].start()
 
+    @precondition(lambda self: "expire" in self.may)
     @rule(hours=st.sampled_from((1, 30)))
     def time_passes(self, hours: int) -> None:
         self.world.wait(hours=hours)
@@ -210,6 +223,7 @@ class Life(RuleBasedStateMachine):
             with suppress(ServiceError):
                 self.world.call(None, at, lambda: at.give(name, self.world.id, said))
 
+    @precondition(lambda self: "close" in self.may)
     @rule()
     def close(self) -> None:
         self.closing = True
@@ -227,14 +241,14 @@ class Life(RuleBasedStateMachine):
         digits = [(choice // 3**k) % 3 for k in range(len(self.world.agencies))]
         return [a.commitments[d] for a, d in zip(self.world.agencies.values(), digits, strict=True) if d < 2]
 
-    @precondition(lambda self: self.world.hub.alive)
+    @precondition(lambda self: "lie" in self.may and self.world.hub.alive)
     @rule(node=nodes, above=st.integers(-1, 2), choice=st.integers(0, 80))
     def start_on_others(self, node: str, above: int, choice: int) -> None:
         attempt = self.world.hub.store.get(self.world.id).attempt + above
         with suppress(ServiceError):
             self.lies().start(node, self.world.id, max(attempt, 0), self.commitments(choice))
 
-    @precondition(lambda self: self.world.completions)
+    @precondition(lambda self: "lie" in self.may and self.world.completions)
     @rule(node=nodes, other=nodes, attempt=some, left_out=st.integers(0, 3))
     def end_in_two_ways(self, node: str, other: str, attempt: int, left_out: int) -> None:
         attempts = sorted(self.world.completions)
@@ -246,6 +260,7 @@ class Life(RuleBasedStateMachine):
         with suppress(ServiceError):
             self.lies().abort(other, self.world.id, attempt, "a lie")
 
+    @precondition(lambda self: "lie" in self.may)
     @rule()
     def forge_approvals(self) -> None:
         """Tell of approvals that were made in another session."""
