@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PROTOS := $(wildcard protos/matchbit/v1/*.proto)
 
-.PHONY: demo test lint format protos bench bench-lists quality wheel clean
+.PHONY: demo test lint format protos bench bench-lists bench-recovery quality wheel clean
 
 demo: $(INSTALLED)  ## a whole session with real nodes on this machine
 	$(BIN)/matchbit demo
@@ -31,6 +31,9 @@ bench: $(INSTALLED)  ## the table of docs/performance.md
 
 bench-lists: $(INSTALLED)  ## how long a million-row list takes from file to keys
 	$(BIN)/python -m tests.bench_lists
+
+bench-recovery: $(INSTALLED)  ## how long a session takes in which a daemon is killed
+	$(BIN)/python -m tests.bench_recovery
 
 quality: $(INSTALLED)  ## docs/quality.md: precision and recall of rules, beside a probabilistic baseline
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[quality]'

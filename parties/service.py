@@ -52,12 +52,14 @@ class Service:
         self._working = 0
         self._draining = False
         self._health = HealthServicer()
+        self._signals: tuple[signal.Signals, ...] = ()
 
     @classmethod
     def until_signal(cls, config: Config, role: str) -> Service:
         """A service that SIGTERM and SIGINT stop; for the main thread."""
         service = cls(config, role)
-        for number in (signal.SIGTERM, signal.SIGINT):
+        service._signals = (signal.SIGTERM, signal.SIGINT)
+        for number in service._signals:
             signal.signal(number, service.stop)
         return service
 
@@ -120,6 +122,8 @@ class Service:
                 self._keep_house(housekeeping, every_s)
                 self._drain()
             finally:
+                for number in self._signals:  # from here on one more ends the process as it is
+                    signal.signal(number, signal.SIG_DFL)
                 cut()
                 server.stop(GRACE_S).wait()
                 log.info("%s %s has stopped", self.role, self._config.name)
@@ -143,7 +147,7 @@ class Service:
         if not working:
             return
         patience_s = self._config.drain_timeout_s
-        log.info("asked to stop; uploads and runs under way: %d, for at most %g s; asked again: none", working, patience_s)
+        log.info("asked to stop; uploads and runs under way: %d; waiting for them up to %g s", working, patience_s)
         if self._woken(patience_s) is not _Wake.REST:
             log.warning("stopping before all that had begun is done")
 

@@ -18,20 +18,23 @@ from parties.lifecycle import State
 from parties.manifest import Manifest, sign
 from parties.statements import Commitment
 from tests.parties.beginnings import PAST, TERMS, Beginning
-from tests.parties.daemons import COMMITTEE, HUB, KEYS, STRANGER, Reached
+from tests.parties.daemons import COMMITTEE, HUB, KEYS, STRANGER, CommitteeNode, Reached
 from tests.parties.mortal import Daemon, Fate, Trouble
 from tests.parties.simulator import World
 from tests.parties.witness import Witness
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - where there is one, databases in it are quicker
 OPEN = (State.PROPOSED, State.APPROVED, State.READY)
-FROM = ("proposed", "approved", "ready", "ready, run", "ready, run, started", "ready, run, started, computed")
+FROM = (
+    *("ready", "ready, run", "ready, run, started", "ready, run, started", "ready, run, started, computed"),
+    *("proposed", "approved", "ready"),
+)
 MAY = tuple(
     frozenset(may)
     for may in ((), (), ("lie",), ("lie",), ("close",), ("expire",), ("refuse",), ("lie", "close", "expire"))
 )
 """What of all that ends a history early may happen in one; the first is the simplest."""
-ends = st.sampled_from(("done", "silent", "false"))
+ATTACKS = ("approve", "run", "coordinate", "records", "new", "keys", "few", "name", "signature", "session")
 lists = st.integers(0, 1)
 nodes = st.sampled_from(COMMITTEE)
 some = st.integers(0, 11)
@@ -82,17 +85,11 @@ class Life(RuleBasedStateMachine):
 
     # Terms
 
+    @precondition(lambda self: len(self.world.signatures) < len(self.world.terms.participants))
     @rule(who=some)
     def approve(self, who: int) -> None:
         with suppress(ServiceError):
             self.world.approve(self.participant(who))
-
-    @rule(who=some, other=st.integers(1, 2))
-    def approve_falsely(self, who: int, other: int) -> None:
-        """With another one's signature, and with one's own on another session."""
-        hub, name, stranger = self.world.hub, self.participant(who), self.participant(who + other)
-        for signature in (sign(KEYS[stranger], self.world.id, stranger), sign(KEYS[name], PAST.session_id, name)):
-            self.refused(hub, lambda s=signature: hub.registry.approve(name, self.world.id, s))
 
     @precondition(lambda self: "refuse" in self.may)
     @rule(who=some)
@@ -123,23 +120,6 @@ class Life(RuleBasedStateMachine):
         with suppress(ServiceError):
             agency.report(self.world, which, list(receipts.values()))
 
-    @rule(who=some, node=nodes, how=st.sampled_from(("records", "new", "keys", "few", "name", "signature", "session")))
-    def break_terms(self, who: int, node: str, how: str) -> None:
-        agency, at = self.world.agencies[self.member(who)], self.world.nodes[node]
-        dealings, name = agency.dealings[0], agency.name
-        wrong: dict[str, Callable[[], Commitment]] = {
-            "records": lambda: agency.commit(dealings, records=6),
-            "new": lambda: agency.commit(dealings, new_records=3),
-            "keys": lambda: agency.commit(dealings, keys=11),
-            "few": lambda: agency.commit(dealings, records=1, new_records=1),
-            "name": lambda: replace(agency.commitments[0], name=self.member(who + 1)),
-            "signature": lambda: replace(agency.commitments[0], signature=agency.commitments[1].signature),
-            "session": lambda: replace(agency.commitments[0], session_id=PAST.session_id).signed(KEYS[name]),
-        }
-        if how != "new" or name in PAST.members:
-            seeds = dealings[COMMITTEE.index(node)].seeds
-            self.refused(at, lambda: at.guard.receive(name, wrong[how](), seeds, 0, iter(())))
-
     # Computing
 
     @rule()
@@ -147,30 +127,46 @@ class Life(RuleBasedStateMachine):
         with suppress(ServiceError):
             self.world.run()
 
-    @rule(who=some)
-    def run_by_another(self, who: int) -> None:
-        hub = self.world.hub
-        self.refused(hub, lambda: hub.run(self.participant(who), self.world.id))
-
     @rule()
     def step(self) -> None:
         with suppress(ServiceError):
             self.world.step()
 
-    @rule(node=nodes, how=ends)
-    def finish(self, node: str, how: str) -> None:
-        """A node comes to the end of its run, gives it up for silence, or finds that something contradicts itself."""
-        at = self.world.nodes[node]
+    @rule(node=nodes)
+    def finish(self, node: str) -> None:
+        """A node comes to the end of its run."""
         self.world.meet()
-        if how == "false" and at.alive and at.runs.begun:
+        with suppress(ServiceError):
+            self.world.finish(node)
+
+    @rule(node=nodes)
+    def hear_nothing(self, node: str) -> None:
+        """A node gives up its run, although others may come to its end."""
+        self.world.meet()
+        with suppress(ServiceError):
+            self.world.finish(node, silent=True)
+
+    @rule(node=nodes)
+    def contradict(self, node: str) -> None:
+        """A node's run ends since what others sent does not fit."""
+        at = self.world.nodes[node]
+        if at.alive and at.runs.begun:
             at.runs.begun.outcome = IntegrityError("tag", "two values of one component")
         with suppress(ServiceError):
-            self.world.finish(node, silent=how == "silent")
+            self.world.finish(node)
 
-    @rule(times=st.integers(1, 3))
-    def work(self, times: int) -> None:
+    @rule()
+    def work(self) -> None:
+        """All who are alive do what they have to."""
+        self.world.work()
+        self.world.wait(seconds=30)
+
+    @rule(times=st.integers(2, 5))
+    def carry_on(self, times: int) -> None:
+        """They go on for some time, and those that die are started again."""
         for _ in range(times):
-            self.world.work()
+            self.world.start()
+            self.work()
 
     # What goes wrong
 
@@ -186,14 +182,12 @@ class Life(RuleBasedStateMachine):
     def trouble(self, name: str, edges: int, trouble: Trouble) -> None:
         self.world.daemons[name].troubles.append((edges, trouble))
 
-    @rule(name=st.sampled_from((HUB, *COMMITTEE)))
-    def crash(self, name: str) -> None:
+    @rule(name=st.sampled_from((HUB, *COMMITTEE)), again=st.booleans())
+    def crash(self, name: str, again: bool) -> None:
+        """At a time when it does nothing; it may be started again at once."""
         self.world.daemons[name].die()
-
-    @rule(name=st.sampled_from((HUB, *COMMITTEE)))
-    def restart(self, name: str) -> None:
-        self.world.daemons[name].die()
-        self.world.daemons[name].start()
+        if again:
+            self.world.daemons[name].start()
 
     @precondition(lambda self: "expire" in self.may)
     @rule(hours=st.sampled_from((1, 30)))
@@ -230,7 +224,7 @@ class Life(RuleBasedStateMachine):
         with suppress(ServiceError):
             self.world.call(None, self.world.hub, lambda: self.world.hub.close(HUB, self.world.id))
 
-    # Lies of the coordinator, and another one's
+    # Lies of the coordinator
 
     def lies(self) -> Reached:
         self.lied = True
@@ -268,8 +262,28 @@ class Life(RuleBasedStateMachine):
         names = self.world.terms.participants
         self.world.hub.forged = {name: sign(KEYS[name], PAST.session_id, name) for name in names}
 
-    @rule(node=nodes, choice=st.integers(0, 80))
-    def another_coordinator(self, node: str, choice: int) -> None:
+    # What must be refused
+
+    @rule(who=some, node=nodes, how=st.sampled_from(ATTACKS))
+    def attack(self, who: int, node: str, how: str) -> None:
+        match how:
+            case "approve":
+                self.approve_falsely(who)
+            case "run":
+                self.refused(self.world.hub, lambda: self.world.hub.run(self.participant(who), self.world.id))
+            case "coordinate":
+                self.coordinate(node, who)
+            case _:
+                self.break_terms(who, self.world.nodes[node], how)
+
+    def approve_falsely(self, who: int) -> None:
+        """With another one's signature, and with one's own on another session."""
+        hub, name, other = self.world.hub, self.participant(who), self.participant(who + 1)
+        for signature in (sign(KEYS[other], self.world.id, other), sign(KEYS[name], PAST.session_id, name)):
+            self.refused(hub, lambda s=signature: hub.registry.approve(name, self.world.id, s))
+
+    def coordinate(self, node: str, choice: int) -> None:
+        """As somebody else than the session's coordinator."""
         at, session = self.world.nodes[node], self.world.id
         another = Reached(self.world, self.stranger)
         for what in (
@@ -283,6 +297,22 @@ class Life(RuleBasedStateMachine):
         known = at.store.session(session) if at.alive else None
         if known and known.state is not State.CLOSED:
             self.refused(at, lambda: at.guard.delete(STRANGER, session))
+
+    def break_terms(self, who: int, at: CommitteeNode, how: str) -> None:
+        agency = self.world.agencies[self.member(who)]
+        dealings, name = agency.dealings[0], agency.name
+        wrong: dict[str, Callable[[], Commitment]] = {
+            "records": lambda: agency.commit(dealings, records=6),
+            "new": lambda: agency.commit(dealings, new_records=3),
+            "keys": lambda: agency.commit(dealings, keys=11),
+            "few": lambda: agency.commit(dealings, records=1, new_records=1),
+            "name": lambda: replace(agency.commitments[0], name=self.member(who + 1)),
+            "signature": lambda: replace(agency.commitments[0], signature=agency.commitments[1].signature),
+            "session": lambda: replace(agency.commitments[0], session_id=PAST.session_id).signed(KEYS[name]),
+        }
+        if how != "new" or name in PAST.members:
+            seeds = dealings[COMMITTEE.index(at.name)].seeds
+            self.refused(at, lambda: at.guard.receive(name, wrong[how](), seeds, 0, iter(())))
 
     # The end of a history
 

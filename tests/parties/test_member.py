@@ -1,17 +1,31 @@
+"""A member's limits before anything leaves it, and what it reads its result with, whatever was cut off before."""
+
+import csv
 import re
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from parties.columns import MapFile
-from parties.errors import InputError
-from parties.fields import NewRows, open_list
+from parties import calls
+from parties.copies import Copies
+from parties.errors import InputError, ResultError, SessionRefused
+from parties.fields import open_list
 from parties.keys import make_keys
-from parties.member import _kept, _read_again, check_limits
-from tests.parties.samples import manifest, write
+from parties.lifecycle import State
+from parties.manifest import Manifest
+from parties.member import Member, check_limits, kept_list
+from parties.wire import View
+from tests.parties.contributing import MEMBERS, Parties
+from tests.parties.deciding import logged
+from tests.parties.samples import RULES, files, manifest, write
 
 SESSION = bytes(range(32))
+
+
+# Limits
 
 
 def limited(path: Path, rows: list[str], **changes: Any) -> None:
@@ -21,7 +35,7 @@ def limited(path: Path, rows: list[str], **changes: Any) -> None:
 
 
 def test_within_the_limits(tmp_path: Path) -> None:
-    limited(tmp_path, ["A1,,", "B1,,"], max_records=2)
+    limited(tmp_path, ["A1,,", "B1,,"], max_records=2, min_records=2)
 
 
 def test_more_rows_than_agreed(tmp_path: Path) -> None:
@@ -41,16 +55,236 @@ def test_more_keys_than_agreed(tmp_path: Path) -> None:
     limited(tmp_path, rows, max_records=2)
 
 
+@pytest.mark.parametrize(
+    ("rows", "counts"),
+    [(["A1,,", "B1,,"], "2 rows that make 2"), (["A1,,", "A1,,", "A1,,"], "3 rows that make 1")],
+)
+def test_fewer_rows_or_keys_than_agreed(tmp_path: Path, rows: list[str], counts: str) -> None:
+    says = f"has {counts} distinct keys; the session asks for at least 3 of both, so that no one is singled out."
+    with pytest.raises(InputError, match=re.escape(says)):
+        limited(tmp_path, rows, min_records=3)
+
+
 def test_nothing_to_compare(tmp_path: Path) -> None:
     says = "has all fields of any rule (id: id_number; phone and birth date: phone + birth_date); there is nothing"
     with pytest.raises(InputError, match=re.escape(says)):
         limited(tmp_path, [",0671234567,", ",,1980-01-31"])
 
 
-def test_what_is_kept_with_a_list_is_read_back() -> None:
-    map_file = MapFile(
-        columns={"phone": (("a", ""), ("b", ""))}, constants={"id_type": "tax"}, date_order="dmy", heading_row=3
+# From a list to its result
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parties]:
+    with Parties(tmp_path_factory.mktemp("parties")).listening() as parties:
+        yield parties
+
+
+@pytest.fixture
+def parties(running: Parties, tmp_path: Path) -> Parties:
+    running.folder = tmp_path
+    return running
+
+
+_SESSIONS = iter(range(1000))
+
+
+def session(parties: Parties, **changes: Any) -> Manifest:
+    """A session in which the two other members have contributed."""
+    agreed = parties.approved(title=f"Session {next(_SESSIONS)}", **changes)
+    for name, people in (("agency-b", ("P1", "P2", "P5")), ("agency-c", ("P2", "P6", "P7"))):
+        parties.member(name).contribute(agreed.session_id, parties.list_of(name, *people), accept=True)
+    return agreed
+
+
+def matches(parties: Parties, agreed: Manifest, member: Member | None = None) -> dict[str, str]:
+    """What agency-a learns."""
+    out = parties.folder / "result.csv"
+    (member or parties.member()).results(agreed.session_id, out, out.with_suffix(".html"), accept=True)
+    with out.open(encoding="utf-8-sig", newline="") as file:
+        return {row["id_number"]: row["match"] for row in csv.DictReader(file)}
+
+
+def test_a_list_and_its_result(parties: Parties) -> None:
+    agreed, member = session(parties), parties.member()
+    member.contribute(agreed.session_id, parties.list_of("agency-a", "P1", "P3", "P2"))
+    parties.compute(agreed)
+    assert matches(parties, agreed) == {"P1": "yes", "P3": "no", "P2": "yes"}
+    assert logged(member.store, agreed.session_id)[-2:] == ["got_result", "head"]
+    contributed = next(e for e in member.store.entries(agreed.session_id) if e.event == "contributed")
+    assert {name: contributed.facts[name] for name in ("records", "new_records", "keys")} == {
+        "records": 3, "new_records": 3, "keys": 3,
+    }  # fmt: skip
+
+
+class Killed(BaseException):
+    pass
+
+
+def killed(*_: object) -> None:
+    raise Killed
+
+
+def test_a_second_list_that_was_cut_off_before_it_was_reported(
+    parties: Parties, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The result is on the first list, and read with it, although the second one had reached all nodes."""
+    agreed, member = session(parties), parties.member()
+    member.contribute(agreed.session_id, parties.list_of("agency-a", "P1", "P3", "P2"))
+    with monkeypatch.context() as patched:
+        patched.setattr(calls.Coordinator, "report", killed)
+        with pytest.raises(Killed):
+            member.contribute(agreed.session_id, parties.list_of("agency-a", "P5", "P6", "P8", "P9"))
+    parties.compute(agreed)
+    assert matches(parties, agreed) == {"P1": "yes", "P3": "no", "P2": "yes"}
+    kept = kept_list(member.config, member.store, agreed.session_id)
+    assert kept is not None
+    assert "P3" in kept.path.read_text("utf-8")
+
+
+def test_a_second_list_that_was_cut_off_after_it_was_reported(
+    parties: Parties, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agreed, member = session(parties), parties.member()
+    member.contribute(agreed.session_id, parties.list_of("agency-a", "P1", "P3", "P2"))
+    with monkeypatch.context() as patched:
+        patched.setattr(Copies, "drop_others", killed)
+        with pytest.raises(Killed):
+            member.contribute(agreed.session_id, parties.list_of("agency-a", "P5", "P8", "P9", "P6"))
+    parties.compute(agreed)
+    assert matches(parties, agreed) == {"P5": "yes", "P8": "no", "P9": "no", "P6": "yes"}
+
+
+def test_an_upload_that_was_cut_off_goes_on_with_the_same_shares(
+    parties: Parties, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agreed, listed = session(parties), parties.list_of("agency-a", "P1", "P3", "P2")
+    with monkeypatch.context() as patched:
+        patched.setattr(calls.Coordinator, "report", killed)
+        with pytest.raises(Killed):
+            parties.member().contribute(agreed.session_id, listed)
+    before = {name: guard.shares.uploads(agreed.session_id)["agency-a"] for name, guard in parties.guards.items()}
+    parties.member().contribute(agreed.session_id, listed)
+    after = {name: guard.shares.uploads(agreed.session_id)["agency-a"] for name, guard in parties.guards.items()}
+    assert after == before
+    for guard in parties.guards.values():
+        received = [e for e in guard.store.entries(agreed.session_id) if e.facts.get("member") == "agency-a"]
+        assert [e.event for e in received] == ["received"]
+
+
+def test_records_count_as_known_when_results_were_had(parties: Parties) -> None:
+    def new_in(agreed: Manifest) -> int:
+        parties.member().contribute(agreed.session_id, parties.list_of("agency-a", "K1", "K2", "K3"))
+        return parties.registry.store.commitments(agreed.session_id)["agency-a"].new_records
+
+    first, second = session(parties), session(parties)
+    assert (new_in(first), new_in(second)) == (3, 3)
+    parties.compute(first)
+    assert new_in(second) == 3
+    matches(parties, first)
+    assert new_in(second) == 0
+
+
+def test_what_leaves_no_trace(parties: Parties) -> None:
+    """A list that cannot be used, or looks wrong."""
+    agreed, member = session(parties, min_records=2, rules=RULES), parties.member()
+    before = files(member.config.folder / "lists")
+    with pytest.raises(InputError, match="asks for at least 2 of both"):
+        member.contribute(agreed.session_id, parties.list_of("agency-a", "P1"), accept=True)
+    with pytest.raises(SessionRefused, match="looks wrong, and nothing has left this computer"):
+        member.contribute(agreed.session_id, parties.list_of("agency-a", "P1", "P2"))  # without phones
+    assert files(member.config.folder / "lists") == before
+    assert "agency-a" not in parties.registry.store.commitments(agreed.session_id)
+
+
+# What a member checks for itself
+
+
+@pytest.fixture(scope="module")
+def done(running: Parties, tmp_path_factory: pytest.TempPathFactory) -> View:
+    """A session with results, as the coordinator tells it."""
+    running.folder = tmp_path_factory.mktemp("done")
+    agreed = session(running)
+    running.member().contribute(agreed.session_id, running.list_of("agency-a", "P1", "P3"))
+    running.compute(agreed)
+    return running.member().coordinator.get(agreed.session_id)
+
+
+def refused(parties: Parties, kind: type[Exception], view: View) -> str:
+    with pytest.raises(kind) as error:
+        parties.member().fetch(view, 2)
+    return str(error.value)
+
+
+def test_results_are_fetched_on_the_whole_committees_word(parties: Parties, done: View) -> None:
+    assert len(parties.member().fetch(done, 2)) == 2
+    for k in range(3):
+        fewer = replace(done, completions=(*done.completions[:k], *done.completions[k + 1 :]))
+        assert "did not say that it has computed" in refused(parties, SessionRefused, fewer)
+    false = replace(done.completions[0], signature=bytes(64))
+    assert "is not signed by its pinned key" in refused(
+        parties, InputError, replace(done, completions=(false, *done.completions[1:]))
     )
-    for new in (NewRows(), NewRows(since="2026-01-31"), NewRows(column="neu")):
-        path = Path("/lists/list.csv")
-        assert _read_again(_kept(path, map_file, new)) == (path, map_file, new)
+
+
+@pytest.mark.parametrize("name", MEMBERS[1:])
+def test_contributions_that_the_committee_did_not_compute_on(parties: Parties, done: View, name: str) -> None:
+    key = parties.configs[name].identity().signing_key
+    other = replace(done.commitments[name], new_records=0).signed(key)
+    says = "The committee computed on other contributions than the coordinator shows; its operator must act."
+    assert refused(parties, ResultError, replace(done, commitments=done.commitments | {name: other})) == says
+    without = {n: c for n, c in done.commitments.items() if n != name}
+    assert refused(parties, ResultError, replace(done, commitments=without)) == says
+    forged = replace(other, signature=bytes(64))
+    assert "is not signed" in refused(parties, InputError, replace(done, commitments=done.commitments | {name: forged}))
+
+
+def test_ones_own_contribution_must_be_among_them(parties: Parties, done: View) -> None:
+    without = {n: c for n, c in done.commitments.items() if n != "agency-a"}
+    says = "agency-a has not contributed to this session from this computer."
+    assert refused(parties, SessionRefused, replace(done, commitments=without)) == says
+
+
+@pytest.mark.parametrize("state", [s for s in State if s is not State.DONE])
+def test_there_are_no_results_before_they_are_released(parties: Parties, done: View, state: State) -> None:
+    view = replace(done, record=replace(done.record, state=state, reason="neutral went away."))
+    says = refused(parties, SessionRefused, view)
+    assert says.startswith("There are no results: the session ")
+    assert says.endswith(" neutral went away.")
+
+
+def test_what_a_member_contributes_to(parties: Parties, tmp_path: Path) -> None:
+    listed = parties.list_of("agency-a", "P1")
+    pair = parties.approved(title="Pair", members=("agency-b", "agency-c"))
+    with pytest.raises(SessionRefused, match=r"No session .* is known here"):
+        parties.member().contribute(pair.session_id, listed)
+    other = parties.approved(title="Refused", members=("agency-a", "agency-b"))
+    with pytest.raises(SessionRefused, match="neutral is not a member of this session; it has nothing to contribute"):
+        parties.member("neutral").contribute(other.session_id, listed)
+    parties.registry.refuse("agency-b", other.session_id, "why")
+    with pytest.raises(SessionRefused, match=r"^The session was refused\. agency-b: why$"):
+        parties.member().contribute(other.session_id, listed)
+
+
+def test_a_members_own_policy_counts_when_it_contributes(parties: Parties) -> None:
+    agreed, own = session(parties), parties.configs["agency-a"]
+    listed = parties.list_of("agency-a", "P1")
+    write(own.policy_path, "max_records = 999\n")
+    try:
+        with pytest.raises(SessionRefused, match="The policy of agency-a refuses the terms: `max_records` is 1,000"):
+            parties.member().contribute(agreed.session_id, listed)
+    finally:
+        own.policy_path.unlink()
+
+
+def test_a_list_is_forgotten_once(parties: Parties) -> None:
+    agreed, member = session(parties), parties.member()
+    member.contribute(agreed.session_id, parties.list_of("agency-a", "P1", "P2"))
+    parties.compute(agreed)
+    matches(parties, agreed)
+    assert member.forget(agreed.session_id) == 2
+    assert kept_list(member.config, member.store, agreed.session_id) is None
+    with pytest.raises(SessionRefused, match="agency-a deleted its copy of the list and its matches on 20"):
+        member.forget(agreed.session_id)
+    with pytest.raises(SessionRefused, match="agency-a deleted its copy"):
+        matches(parties, agreed)

@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parties import review
-from parties.errors import InputError, SessionRefused
-from parties.lifecycle import State
+from parties.errors import InputError, SessionRefused, StorageError
 from parties.results import Result
 from parties.review import OWN_LIST, Decision, Reviews, Verdict
 from parties.schema import MIGRATIONS
-from parties.store import Store
+from parties.vault import Vault
+from tests.parties.deciding import VAULT, store_of
 from tests.parties.reviewing import ANNA, ANNA_AGAIN, BOB, CLEO, TERMS, result
-from tests.parties.samples import JARGON, examples, manifest
+from tests.parties.samples import JARGON, examples, manifest, on_disk
 
 ID = TERMS.session_id
 LATER = manifest(created="2026-12-20T12:00:00+00:00")
@@ -35,7 +35,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def reviews(path: Path, monkeypatch: pytest.MonkeyPatch) -> Reviews:
     monkeypatch.setattr(review, "utc_now", lambda: DAY)
-    return Reviews(Store(path))
+    return Reviews(store_of(path), VAULT)
 
 
 def verdict(row: int, decision: str = "distinct", note: str = "", reviewer: str = "Olena") -> Verdict:
@@ -108,7 +108,7 @@ def test_the_result_shows_decisions(reviews: Reviews) -> None:
 
 def test_everything_is_there_after_a_restart(reviews: Reviews, path: Path) -> None:
     judged(reviews, result([ANNA, BOB], {"id-1": 1, "id-2": 1}), "distinct", "unsure")
-    again = Reviews(Store(path))
+    again = Reviews(store_of(path), VAULT)
     assert again.record_key() == reviews.record_key()
     assert again.items(ID) == reviews.items(ID)
     assert is_raised(again, result([ANNA, BOB], {"id-1": 1, "id-2": 1}, LATER)) == [3]
@@ -122,7 +122,7 @@ def test_everything_is_there_after_a_restart(reviews: Reviews, path: Path) -> No
 def test_what_was_judged_distinct_is_not_raised_again(
     tmp_path_factory: pytest.TempPathFactory, decisions: list[str], order: list[tuple[str, str, str]]
 ) -> None:
-    reviews = Reviews(Store(tmp_path_factory.mktemp("node") / "matchbit.db"))
+    reviews = Reviews(store_of(tmp_path_factory.mktemp("node") / "matchbit.db"), VAULT)
     people, found = [ANNA, BOB, CLEO], {"id-1": 1, "id-2": 1, "phone-2": 1, "phone-3": 1}
     reviews.raise_matches(result(people, found))
     reviews.decide(ID, [verdict(row, word) for row, word in enumerate(decisions, 2) if word])
@@ -310,12 +310,20 @@ def test_the_database_knows_no_record(reviews: Reviews, path: Path) -> None:
 
 
 def test_the_key_of_records_is_made_once(path: Path) -> None:
-    store = Store(path)
+    store = store_of(path)
     with ThreadPoolExecutor(4) as pool:
-        keys = list(pool.map(lambda _: Reviews(store).record_key(), range(8)))
+        keys = list(pool.map(lambda _: Reviews(store, VAULT).record_key(), range(8)))
     assert len(set(keys)) == 1
     assert len(keys[0]) == 32
-    assert keys[0] != Reviews(Store(path.with_name("other.db"))).record_key()
+    assert keys[0] != Reviews(store_of(path.with_name("other.db")), VAULT).record_key()
+
+
+def test_the_key_of_records_is_kept_sealed(reviews: Reviews, path: Path) -> None:
+    key = reviews.record_key()
+    assert not any(key[start : start + 8] in on_disk(path) for start in range(0, 32, 8))
+    with pytest.raises(StorageError):
+        Reviews(store_of(path), Vault(bytes(32))).record_key()
+    assert reviews.record_key() == key
 
 
 def test_keys_without_digests_of_records_are_our_fault(reviews: Reviews) -> None:
@@ -325,16 +333,14 @@ def test_keys_without_digests_of_records_are_our_fault(reviews: Reviews) -> None
         reviews.raise_matches(bare)
 
 
-def test_a_database_of_the_first_version_keeps_its_sessions(path: Path) -> None:
+def test_a_database_of_the_first_version_takes_decisions(path: Path) -> None:
     connection = sqlite3.connect(path)
     connection.executescript(f"{MIGRATIONS[0]} PRAGMA user_version = 1;")
-    row = (ID, TERMS.to_bytes(), State.APPROVED.value, "2026-11-20")
-    connection.execute("INSERT INTO sessions (id, manifest, state, created) VALUES (?, ?, ?, ?)", row)
-    connection.commit()
     connection.close()
-    store = Store(path)
-    assert store.get(ID).manifest == TERMS
-    assert is_raised(Reviews(store), result([ANNA], {"id-1": 1})) == [2]
+    reviews = Reviews(store_of(path), VAULT)
+    assert is_raised(reviews, result([ANNA], {"id-1": 1})) == [2]
+    reviews.decide(ID, [verdict(2)])
+    assert is_raised(reviews, result([ANNA], {"id-1": 1}, LATER)) == []
 
 
 def test_a_failed_write_keeps_the_queue(reviews: Reviews, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from parties.errors import InputError, SessionRefused
 from parties.records import open_list
 from parties.review import Decision, Reviews, Verdict
 from parties.reviewfile import COLUMNS, cells_of, read_verdicts, write_queue
-from parties.store import Store
+from tests.parties.deciding import VAULT, store_of
 from tests.parties.reviewing import ANNA, BOB, CLEO, TERMS, result
 from tests.parties.samples import JARGON, files, manifest, write
 
@@ -22,7 +22,7 @@ LIST = "name,note,phone\r\n=1+1,-5 kg,+380671234567\r\n\r\nОлена,@home,\r\n
 @pytest.fixture
 def reviews(tmp_path: Path) -> Reviews:
     """With rows 2 and 4 of a list to be reviewed."""
-    opened = Reviews(Store(tmp_path / "matchbit.db"))
+    opened = Reviews(store_of(tmp_path / "matchbit.db"), VAULT)
     opened.raise_matches(result([ANNA, CLEO, BOB], {"id-1": 1, "id-2": 1, "phone-2": 1}))
     return opened
 

@@ -232,7 +232,7 @@ def test_signals_stop_a_process(configs: dict[str, Config], number: signal.Signa
         try:
             assert "node neutral listens on" in process.stderr.readline()
             process.send_signal(number)
-            assert "uploads and runs under way: 1, for at most 60 s" in process.stderr.readline()
+            assert "uploads and runs under way: 1; waiting for them up to 60 s" in process.stderr.readline()
             process.send_signal(number)
             assert "stopping before all that had begun is done" in process.stderr.readline()
             assert "node neutral has stopped" in process.stderr.readline()
