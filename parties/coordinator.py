@@ -167,5 +167,9 @@ def serve(config: Config, service: Service | None = None) -> None:
         services.add_SessionServiceServicer_to_server(servicer, server)
         add_NodeServiceServicer_to_server(NodeServicer(config, "coordinator", store), server)
 
-    service.run(add, runner.drive_all, HOUSEKEEPING_S, runner.stop)
+    def keep_house() -> None:
+        registry.end_overdue()
+        runner.drive_all()
+
+    service.run(add, keep_house, HOUSEKEEPING_S, runner.stop)
     store.log(audit.NODE, audit.Event.STOPPED)

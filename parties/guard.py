@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -28,8 +28,6 @@ from parties.rules import KEY_BYTES
 from parties.shares import Shares, Upload
 from parties.statements import Commitment, Completion, Receipt, contributions
 from parties.store import SessionRecord, Store
-
-LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, repr=False)
@@ -161,11 +159,7 @@ class Guard:
         Raises:
             SessionRefused: says which limit.
         """
-        past = [
-            ended
-            for ended, terms, session in self.store.results_since(LONG_AGO)
-            if c.name in terms.members and session != manifest.session_id
-        ]
+        past = self.store.had_results(c.name, manifest.session_id)
         recent = sum(ended > self.store.clock() - timedelta(days=manifest.period_days) for ended in past)
         if recent >= manifest.max_sessions:
             raise SessionRefused(
@@ -203,7 +197,7 @@ class Guard:
 
     @contextmanager
     def _contributions_open(self, session_id: bytes) -> Iterator[None]:
-        """A transaction before the first attempt: what goes on beside an attempt must not change what it computes on."""
+        """A transaction before the first attempt, which nothing that goes on beside it may change."""
         with self.store.transaction():
             record = self.store.get(session_id)
             if record.state is not State.APPROVED or record.contributions is not None:
@@ -238,6 +232,8 @@ class Guard:
             self.store.begin(session_id, attempt, chosen, members)
             self.shares.drop_results(session_id)
             self.shares.choose(session_id, {c.name: c.digest for c in commitments})
+            for commitment in commitments:
+                self.store.add_statement(commitment)
         return True
 
     def _check_commitments(self, record: SessionRecord, commitments: Sequence[Commitment]) -> None:

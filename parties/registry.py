@@ -19,6 +19,7 @@ from parties.statements import Commitment, Completion, Receipt, contributions
 from parties.store import SessionRecord, Store
 
 MAX_OPEN_SESSIONS = 1000
+WAITING = (State.PROPOSED, State.APPROVED, State.READY, State.ABORTED)
 
 
 class Registry:
@@ -43,11 +44,8 @@ class Registry:
         record = self.store.session(session_id)
         if record is None or caller not in record.manifest.nodes:
             raise SessionRefused(f"No session {session_id[:8].hex()} is known here; see `matchbit session list`.")
-        waiting = (State.PROPOSED, State.APPROVED, State.READY, State.ABORTED)
-        if record.state in waiting and record.manifest.is_past(self.store.clock()):
-            self.store.change(record.id, Event.EXPIRE, audit.Event.EXPIRED)
-            return self.store.get(session_id)
-        return record
+        self._end_overdue(session_id)
+        return self.store.get(session_id)
 
     def sessions(self, caller: str) -> list[SessionRecord]:
         """The caller's sessions, newest first."""
@@ -235,6 +233,19 @@ class Registry:
                 self.store.change(session_id, Event.ABORT, entry, reason, reason=reason, attempt=record.attempt)
 
     # The end
+
+    def end_overdue(self) -> None:
+        """End what is past its dates, as committee nodes do for themselves."""
+        for session_id in self.store.session_ids():
+            self._end_overdue(session_id)
+
+    def _end_overdue(self, session_id: bytes) -> None:
+        with self._changing:
+            record, now = self.store.get(session_id), self.store.clock()
+            if record.state in WAITING and record.manifest.is_past(now):
+                self.store.change(record.id, Event.EXPIRE, audit.Event.EXPIRED)
+            elif record.state not in (*OVER, State.RUNNING) and now >= record.manifest.retained_until():
+                self.store.change(record.id, Event.CLOSE, audit.Event.CLOSED)
 
     def close(self, caller: str, session_id: bytes, delete: Callable[[str], None]) -> None:
         """Have shares and results deleted by all committee nodes, then close.

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import queue
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from enum import Enum
+from contextlib import contextmanager, suppress
 
 import grpc
 from grpc_health.v1.health import HealthServicer
@@ -30,11 +29,8 @@ GRACE_S = 1.0
 """How long the last calls may take when nothing is waited for any more."""
 
 
-class _Wake(Enum):
-    """What the main thread sleeps for."""
-
-    STOP = "somebody asks the node to stop"
-    REST = "nothing is being done any more"
+_REST = 0
+"""What the main thread is told when nothing is being done any more. Any other number asks it to stop, as signals do."""
 
 
 class Service:
@@ -47,7 +43,8 @@ class Service:
 
     def __init__(self, config: Config, role: str) -> None:
         self._config, self.role = config, role
-        self._wake: queue.SimpleQueue[_Wake] = queue.SimpleQueue()  # the one queue that a signal may put into
+        self._ear, self._mouth = socket.socketpair()
+        self._mouth.setblocking(False)
         self._lock = threading.Lock()
         self._working = 0
         self._draining = False
@@ -56,16 +53,25 @@ class Service:
 
     @classmethod
     def until_signal(cls, config: Config, role: str) -> Service:
-        """A service that SIGTERM and SIGINT stop; for the main thread."""
+        """A service that SIGTERM and SIGINT stop; for the main thread.
+
+        A signal's own handler may run late, since any thread can be the one that the system interrupts. So Python
+        writes the signal's number to where the main thread listens.
+        """
         service = cls(config, role)
         service._signals = (signal.SIGTERM, signal.SIGINT)
         for number in service._signals:
-            signal.signal(number, service.stop)
+            signal.signal(number, lambda *_: None)
+        signal.set_wakeup_fd(service._mouth.fileno())
         return service
 
-    def stop(self, *_signal: object) -> None:
+    def stop(self) -> None:
         """Ask it to stop when what has begun is done; asked once more, it stops at once."""
-        self._wake.put(_Wake.STOP)
+        self._tell(signal.SIGTERM)
+
+    def _tell(self, what: int) -> None:
+        with suppress(OSError):  # it has ended
+            self._mouth.send(bytes([what]))
 
     @property
     def draining(self) -> bool:
@@ -89,7 +95,7 @@ class Service:
             with self._lock:
                 self._working -= 1
                 if self._draining and not self._working:
-                    self._wake.put(_Wake.REST)
+                    self._tell(_REST)
 
     def run(
         self,
@@ -122,8 +128,7 @@ class Service:
                 self._keep_house(housekeeping, every_s)
                 self._drain()
             finally:
-                for number in self._signals:  # from here on one more ends the process as it is
-                    signal.signal(number, signal.SIG_DFL)
+                self._listen_no_more()
                 cut()
                 server.stop(GRACE_S).wait()
                 log.info("%s %s has stopped", self.role, self._config.name)
@@ -135,7 +140,7 @@ class Service:
                 housekeeping()
             except ServiceError:
                 log.exception("housekeeping failed; trying again in %g s", every_s)
-            if self._woken(every_s):
+            if self._woken(every_s) is not None:
                 return
 
     def _drain(self) -> None:
@@ -148,15 +153,25 @@ class Service:
             return
         patience_s = self._config.drain_timeout_s
         log.info("asked to stop; uploads and runs under way: %d; waiting for them up to %g s", working, patience_s)
-        if self._woken(patience_s) is not _Wake.REST:
+        if self._woken(patience_s) != _REST:
             log.warning("stopping before all that had begun is done")
 
-    def _woken(self, timeout_s: float) -> _Wake | None:
-        """What the main thread was woken for; None when time is up."""
+    def _woken(self, timeout_s: float) -> int | None:
+        """What the main thread was told; None when time is up."""
+        self._ear.settimeout(timeout_s)
         try:
-            return self._wake.get(timeout=timeout_s)
-        except queue.Empty:
+            return self._ear.recv(1)[0]
+        except TimeoutError:
             return None
+
+    def _listen_no_more(self) -> None:
+        """From here on another signal ends the process as it is."""
+        if self._signals:
+            signal.set_wakeup_fd(-1)
+        for number in self._signals:
+            signal.signal(number, signal.SIG_DFL)
+        self._mouth.close()
+        self._ear.close()
 
 
 class NodeServicer(NodeServiceServicer):

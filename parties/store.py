@@ -156,11 +156,11 @@ class Store(Database):
             db.execute("DELETE FROM told WHERE session = ?", (session_id,))
             db.execute("DELETE FROM statements WHERE session = ? AND kind = ?", (session_id, Completion.KIND))
 
-    def results_since(self, since: datetime) -> list[tuple[datetime, Manifest, bytes]]:
-        """(when, terms, id) of the sessions whose results were released after a time."""
-        query = "SELECT ended, manifest, id FROM sessions WHERE ended > ?"
-        rows = self.read(query, (since.isoformat(),))
-        return [(datetime.fromisoformat(ended), from_bytes(manifest), session) for ended, manifest, session in rows]
+    def had_results(self, member: str, but: bytes) -> list[datetime]:
+        """When results on a member's contributions were released, in all sessions but one."""
+        query = "SELECT ended FROM sessions JOIN statements ON session = id WHERE kind = ? AND name = ? AND id != ?"
+        rows = self.read(f"{query} AND ended IS NOT NULL", (Commitment.KIND, member, but))
+        return [datetime.fromisoformat(ended) for (ended,) in rows]
 
     # What was signed
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from mpc.errors import IntegrityError
 from parties import guard, shares, store
 from parties.lifecycle import State
-from parties.manifest import Manifest
-from parties.statements import Receipt
-from tests.parties.daemons import HUB, MEMBERS
+from tests.parties.daemons import COMMITTEE, HUB, MEMBERS
 from tests.parties.samples import NOW
 from tests.parties.simulator import PIECE_BYTES, World, terms_of
 
@@ -43,25 +42,82 @@ TERMS = (
     terms_of(**LIMITS, **WHEN, members=MEMBERS[:3], min_members=2),
     terms_of(**LIMITS, **WHEN, members=MEMBERS),
 )
-STAGES = ("proposed", "approved", "ready")
+
+
+def _propose(world: World) -> None:
+    world.hub.registry.propose(HUB, world.terms)
+
+
+def _approve(world: World) -> None:
+    for name in world.terms.participants:
+        world.approve(name)
+
+
+def _contribute(world: World) -> None:
+    for agency in world.agencies.values():
+        agency.contribute(world, 0)
+
+
+def _start(world: World) -> None:
+    world.run()
+    world.step()
+
+
+def _compute(world: World, *finished: str) -> None:
+    _start(world)
+    world.meet()
+    for name in finished:
+        world.finish(name)
+
+
+def _abort(world: World) -> None:
+    _start(world)
+    for node in world.nodes.values():
+        node.runs.end_with(IntegrityError("tag", "two values of one component"))
+    world.settle()
+    assert world.hub.store.get(world.id).state is State.ABORTED
+
+
+def _release(world: World) -> None:
+    _compute(world, *COMMITTEE)
+    world.step()
+    assert world.hub.store.get(world.id).state is State.DONE
+
+
+STAGES: dict[str, tuple[str, Callable[[World], None]]] = {
+    "proposed": ("", _propose),
+    "approved": ("proposed", _approve),
+    "ready": ("approved", _contribute),
+    "cut off": ("ready", _start),
+    "half computed": ("ready", lambda world: _compute(world, "agency-a", "neutral")),
+    "aborted": ("ready", _abort),
+    "released": ("ready", _release),
+}
+"""Name: what it comes after, and what is done. Then all daemons are started again."""
 
 
 @dataclass
 class Beginning:
-    """Where a history begins: honest work up to a stage, that need not be done anew for each."""
+    """Where a history begins, that need not be lived through anew each time.
 
-    terms: Manifest
+    Attributes:
+        folder: of the databases.
+        last: everyone, at the end of what has been lived through.
+    """
+
     folder: Path
-    signatures: dict[str, bytes]
-    receipts: dict[str, list[dict[str, Receipt]]]
+    last: World
 
     def world(self, folder: Path) -> World:
-        """Everyone, as they were."""
+        """Everyone, started again on copies of the databases."""
         shutil.copytree(self.folder, folder, dirs_exist_ok=True)
-        world = World(folder, self.terms)
-        world.signatures = dict(self.signatures)
-        for name, receipts in self.receipts.items():
-            world.agencies[name].receipts = [dict(r) for r in receipts]
+        world = World(folder, self.last.terms)
+        world.now = self.last.now
+        world.signatures = dict(self.last.signatures)
+        world.inputs = dict(self.last.inputs)
+        world.completions = {attempt: dict(said) for attempt, said in self.last.completions.items()}
+        for name, agency in self.last.agencies.items():
+            world.agencies[name].receipts = [dict(receipts) for receipts in agency.receipts]
         world.start()
         return world
 
@@ -69,46 +125,27 @@ class Beginning:
 def beginnings(folder: Path) -> dict[tuple[bytes, str], Beginning]:
     """A beginning for all terms at each stage."""
     found = {}
-    past = _past(folder)
     for number, terms in enumerate(TERMS):
-        last = Beginning(terms, past, {}, {})
-        for stage in STAGES:
-            here = folder / f"{number}-{stage}"
-            world = last.world(here)
-            _advance(world, stage)
+        found[terms.session_id, ""] = _past(folder / f"{number}", World(folder / f"{number}", terms))
+        for stage, (after, live) in STAGES.items():
+            here = folder / f"{number} {stage}"
+            world = found[terms.session_id, after].world(here)
+            live(world)
             world.end()
-            receipts = {name: agency.receipts for name, agency in world.agencies.items()}
-            last = Beginning(terms, here, world.signatures, receipts)
-            found[terms.session_id, stage] = last
+            found[terms.session_id, stage] = Beginning(here, world)
     return found
 
 
-def _past(folder: Path) -> Path:
-    """A session in which all went well."""
-    here = folder / "past"
-    here.mkdir()
-    world = World(here, PAST)
-    world.now = LAST_MONTH
-    world.start()
-    for stage in STAGES:
-        _advance(world, stage)
-    world.run()
-    world.settle()
-    assert {node.store.get(world.id).state for node in world.nodes.values()} == {State.DONE}
-    world.end()
-    return here
-
-
-def _advance(world: World, stage: str) -> None:
-    match stage:
-        case "proposed":
-            world.hub.registry.propose(HUB, world.terms)
-        case "approved":
-            for name in world.terms.participants:
-                world.approve(name)
-        case "ready":
-            for agency in world.agencies.values():
-                agency.contribute(world, 0)
+def _past(folder: Path, world: World) -> Beginning:
+    """Databases after a session in which all went well, for everyone before another one."""
+    folder.mkdir()
+    past = World(folder, PAST)
+    past.now = LAST_MONTH
+    past.start()
+    for live in (_propose, _approve, _contribute, _release, World.settle):
+        live(past)
+    past.end()
+    return Beginning(folder, world)
 
 
 @contextmanager

@@ -134,6 +134,11 @@ class Runs(compute.Runs):
                 self._ending = begun
                 self._compute(begun.record, begun.commitments, begun.run, ExitStack())
 
+    def end_with(self, outcome: Outputs | Exception) -> None:
+        """What the run comes to, if there is one."""
+        if self.begun is not None:
+            self.begun.outcome = outcome
+
     def _attempt(self, record: SessionRecord, commitments: Sequence[Commitment], run: compute.Run) -> Outputs:  # noqa: ARG002
         outcome = self._ending.outcome
         if outcome is None:

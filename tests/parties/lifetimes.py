@@ -17,7 +17,7 @@ from parties.errors import ServiceError
 from parties.lifecycle import State
 from parties.manifest import Manifest, sign
 from parties.statements import Commitment
-from tests.parties.beginnings import PAST, TERMS, Beginning
+from tests.parties.beginnings import PAST, STAGES, TERMS, Beginning
 from tests.parties.daemons import COMMITTEE, HUB, KEYS, STRANGER, CommitteeNode, Reached
 from tests.parties.mortal import Daemon, Fate, Trouble
 from tests.parties.simulator import World
@@ -25,10 +25,6 @@ from tests.parties.witness import Witness
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - where there is one, databases in it are quicker
 OPEN = (State.PROPOSED, State.APPROVED, State.READY)
-FROM = (
-    *("ready", "ready, run", "ready, run, started", "ready, run, started", "ready, run, started, computed"),
-    *("proposed", "approved", "ready"),
-)
 MAY = tuple(
     frozenset(may)
     for may in ((), (), ("lie",), ("lie",), ("close",), ("expire",), ("refuse",), ("lie", "close", "expire"))
@@ -51,19 +47,12 @@ class Life(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else None))
         self.lied = self.closing = False
 
-    @initialize(terms=st.sampled_from(TERMS), stage=st.sampled_from(FROM), may=st.sampled_from(MAY))
+    @initialize(terms=st.sampled_from(TERMS), stage=st.sampled_from([*STAGES]), may=st.sampled_from(MAY))
     def begin(self, terms: Manifest, stage: str, may: frozenset[str]) -> None:
-        self.world: World = self.begin_at[terms.session_id, stage.partition(",")[0]].world(self.folder)
+        self.world: World = self.begin_at[terms.session_id, stage].world(self.folder)
         self.witness = Witness(self.world)
         self.stranger = Daemon(STRANGER, KEYS[STRANGER], self.world)
         self.may = may
-        if "run" in stage:
-            self.world.run()
-        if "started" in stage:
-            self.world.step()
-            self.world.step()
-        if "computed" in stage:
-            self.world.work()
 
     @invariant()
     def nothing_is_wrong(self) -> None:
@@ -149,9 +138,8 @@ class Life(RuleBasedStateMachine):
     @rule(node=nodes)
     def contradict(self, node: str) -> None:
         """A node's run ends since what others sent does not fit."""
-        at = self.world.nodes[node]
-        if at.alive and at.runs.begun:
-            at.runs.begun.outcome = IntegrityError("tag", "two values of one component")
+        if self.world.nodes[node].alive:
+            self.world.nodes[node].runs.end_with(IntegrityError("tag", "two values of one component"))
         with suppress(ServiceError):
             self.world.finish(node)
 

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mpc.dummies import Dummies
 from parties.errors import ConfigError
-from parties.manifest import MAX_RECORDS, MAX_RULES, TWO_AGENCIES, from_bytes
+from parties.manifest import MAX_RECORDS, MAX_RULES, MAX_SESSIONS, TWO_AGENCIES, from_bytes
 from parties.manifestfile import from_toml, rules_file, rules_from_toml
 from tests.parties.samples import JARGON, NOW, digests, examples, manifest, toml
 
@@ -33,11 +34,27 @@ def test_a_good_file() -> None:
 def test_all_entries_are_taken_over() -> None:
     east = timezone(timedelta(hours=2))
     expires = datetime(2027, 1, 1, 1, tzinfo=east)
-    file = toml(reveal="members", retention_days=30, max_records=7, expires=expires)
+    limits = {"max_records": 7, "min_records": 2, "max_new_records": 3, "min_members": 2}
+    governed = {"max_sessions": 4, "period_days": 60, "legal_basis": "Art. 6(1)(e)"}
+    file = toml(reveal="members", retention_days=30, expires=expires, **limits, **governed)
     terms = from_toml(file, "hub", DIGESTS, datetime(2026, 11, 20, 14, 0, 0, 7, tzinfo=east))
-    assert (terms.reveal, terms.retention_days, terms.max_records) == ("members", 30, 7)
+    assert (terms.reveal, terms.retention_days) == ("members", 30)
+    assert {name: getattr(terms, name) for name in limits | governed} == limits | governed
     assert terms.expires == "2026-12-31T23:00:00+00:00"
     assert terms.created == "2026-11-20T12:00:00.000007+00:00"
+    assert from_bytes(terms.to_bytes()) == terms
+
+
+def test_what_is_left_out_limits_nothing_and_waits_for_everyone() -> None:
+    terms = from_toml(toml(max_records=7), "hub", DIGESTS, NOW)
+    assert (terms.min_records, terms.max_new_records, terms.min_members) == (1, 7, 3)
+    assert (terms.max_sessions, terms.period_days, terms.legal_basis, terms.dummies) == (MAX_SESSIONS, 30, "", None)
+
+
+@pytest.mark.parametrize("table", [{"epsilon": 1.0, "delta": 1e-6}, {"epsilon": 1, "delta": 1e-6}])
+def test_dummies(table: dict[str, Any]) -> None:
+    terms = from_toml(toml(dummies=table), "hub", DIGESTS, NOW)
+    assert terms.dummies == Dummies(1.0, 1e-6)
     assert from_bytes(terms.to_bytes()) == terms
 
 
@@ -96,6 +113,24 @@ def test_two_agencies_with_a_neutral_node_can_compute() -> None:
         ({"max_records": "200000"}, "`max_records` must be a whole number"),
         ({"max_records": MAX_RECORDS + 1}, "`max_records` must be a whole number"),
         ({"max_records": 10**40}, "`max_records` must be a whole number"),
+        ({"min_records": 1001}, "`min_records` must be a whole number from 1 to 1000"),
+        ({"min_records": 0}, "`min_records` must be a whole number"),
+        ({"max_new_records": 1001}, "`max_new_records` must be a whole number from 1 to 1000"),
+        ({"max_new_records": "all"}, "`max_new_records` must be a whole number"),
+        ({"min_members": 4}, "`min_members` must be a whole number from 2 to 3"),
+        ({"min_members": 1}, "`min_members` must be a whole number from 2 to 3"),
+        ({"max_sessions": 1001}, "`max_sessions` must be a whole number from 1 to 1000"),
+        ({"period_days": 367}, "`period_days` must be a whole number from 1 to 366"),
+        ({"period_days": 30.0}, "`period_days` must be a whole number"),
+        ({"legal_basis": ["x"]}, "`legal_basis` must be one line"),
+        ({"legal_basis": "\x1b[2J"}, "`legal_basis` must be one line"),
+        ({"dummies": {"epsilon": 0.0, "delta": 1e-6}}, "`dummies` must have an epsilon from 0.01 to 10.0"),
+        ({"dummies": {"epsilon": 1.0, "delta": 0.5}}, "and a delta from 1e-12 to 0.1"),
+        ({"dummies": {"epsilon": "1", "delta": 1e-6}}, "`dummies` must have an epsilon"),
+        ({"dummies": {"epsilon": 1.0}}, "`dummies` must be like { epsilon = 1.0, delta = 1e-6 }"),
+        ({"dummies": {"epsilon": 1.0, "delta": 1e-6, "rows": 7}}, "`dummies` must be like"),
+        ({"dummies": 1.0}, "`dummies` must be like"),
+        ({"dummies": [1.0, 1e-6]}, "`dummies` must be like"),
         ({"retention_days": 0}, "`retention_days` must be a whole number from 1 to 90"),
         ({"retention_days": 91}, "`retention_days` must be a whole number"),
         ({"retention_days": True}, "`retention_days` must be a whole number"),

@@ -130,13 +130,13 @@ def test_a_session_that_waits_expires(hub: Hub, events: list[Event]) -> None:
 
 
 @pytest.mark.parametrize("done", [False, True])
-def test_a_session_that_is_computed_or_done_does_not_expire(hub: Hub, done: bool) -> None:
+def test_a_session_that_is_computed_or_done_does_not_expire_but_ends_with_its_retention(hub: Hub, done: bool) -> None:
     hub.ready(TERMS)
     hub.registry.run("hub", ID)
     if done:
         hub.store.change(ID, Event.RELEASE)
     hub.clock.move(days=41)
-    assert hub.registry.session(ID, "agency-a").state is (State.DONE if done else State.RUNNING)
+    assert hub.registry.session(ID, "agency-a").state is (State.CLOSED if done else State.RUNNING)
 
 
 # Approvals

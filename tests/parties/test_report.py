@@ -5,11 +5,14 @@ from typing import Any
 
 import pytest
 
+from mpc.dummies import Dummies
 from parties.lifecycle import MEANING, State
 from parties.report import LEARNS, TRUST, bench_text, demo_json, demo_text, session_text, table
 from parties.results import REVIEW, Summary
+from parties.statements import Commitment
 from parties.store import SessionRecord
 from parties.trial import MemberResult, Outcome
+from parties.wire import View
 from tests.parties.samples import manifest
 
 TERMS = manifest()
@@ -21,6 +24,12 @@ FIGURES = {
     "peak_rss_bytes": 150_000_000,
     "phases": {"tag": 1.0},
 }
+
+
+def view(record: SessionRecord) -> View:
+    """agency-b has contributed."""
+    commitment = Commitment(record.id, "agency-b", records=1234, new_records=56, keys=2345)
+    return View(record, {"agency-b": commitment}, (), ("", 0, 0))
 
 
 def squeezed(text: str) -> list[str]:
@@ -56,7 +65,7 @@ def test_a_table_is_aligned_and_groups_digits() -> None:
 
 @pytest.mark.parametrize("reveal", LEARNS)
 def test_a_sessions_page_tells_who_learns_what(reveal: str) -> None:
-    text = session_text(replace(RECORD, manifest=manifest(reveal=reveal)), {}, ("", 0, 0))
+    text = session_text(view(replace(RECORD, manifest=manifest(reveal=reveal))))
     lines = squeezed(text)
     assert f"each member learns {LEARNS[reveal]}." in lines
     assert not any(other in text for key, other in LEARNS.items() if key != reveal)
@@ -65,10 +74,12 @@ def test_a_sessions_page_tells_who_learns_what(reveal: str) -> None:
 
 
 def test_a_sessions_page_tells_all_terms() -> None:
-    lines = squeezed(session_text(RECORD, {"agency-b": 1234}, ("", 0, 0)))
+    limits = {"min_records": 20, "max_new_records": 300, "max_sessions": 4, "period_days": 60, "min_members": 2}
+    terms = manifest(legal_basis="Art. 6(1)(e)", **limits)
+    lines = squeezed(session_text(view(replace(RECORD, manifest=terms))))
     for wanted in (
         TERMS.title,
-        f"id {RECORD.id.hex()}",
+        f"id {terms.session_id.hex()}",
         "state waits for approvals",
         f"purpose {TERMS.purpose}",
         "coordinator hub",
@@ -77,21 +88,35 @@ def test_a_sessions_page_tells_all_terms() -> None:
         "rule id: id_number",
         "compared as matchbit-1, national numbers of UA",
         "rule phone and birth date: phone + birth_date",
-        "limit 1,000 records per member",
+        "legal basis Art. 6(1)(e)",
+        "limit 20 to 1,000 records per member, at most 300 new",
+        "limit 4 sessions per member in 60 days; computed when at least 2 members have contributed",
+        "the committee learns each member's number of keys, and how many keys are held by 1, 2, 3 … members.",
         f"expires {TERMS.expires}; shares are deleted 7 days after proposal at the latest",
+        "name approved records new keys",
         "agency-a yes not yet",
-        "agency-b not yet 1,234",
+        "agency-b not yet 1,234 56 2,345",
         "agency-c not yet not yet",
-        "neutral yes -",
+        "neutral yes - - -",
     ):
         assert wanted in lines
     assert not any(line.startswith("reason") for line in lines)
+    assert "legal basis not stated" in squeezed(session_text(view(RECORD)))
+
+
+def test_a_sessions_page_tells_of_dummy_groups() -> None:
+    hidden = replace(RECORD, manifest=manifest(dummies=Dummies(1.0, 1e-6)))
+    wanted = (
+        "the committee learns each member's number of keys, and roughly how many keys are held by 1, 2, 3 … members: "
+        "dummy groups hide any one record with ε = 1 and δ = 1e-06."
+    )
+    assert wanted in squeezed(session_text(view(hidden)))
 
 
 @pytest.mark.parametrize("state", State)
 def test_every_state_reads_as_what_it_means(state: State) -> None:
     record = replace(RECORD, state=state, reason="agency-b: the purpose is too wide")
-    lines = squeezed(session_text(record, {}, ("tag", 1, 2)))
+    lines = squeezed(session_text(View(record, {}, (), ("tag", 1, 2))))
     assert f"state {MEANING[state]} (tag)" in lines
     assert "reason agency-b: the purpose is too wide" in lines
 

@@ -239,3 +239,23 @@ def test_signals_stop_a_process(configs: dict[str, Config], number: signal.Signa
             assert process.wait() == 0
         finally:
             process.kill()
+
+
+INTERRUPTED = """
+import pathlib, signal, sys, threading
+from parties import config
+from parties.service import Service
+service = Service.until_signal(config.load(pathlib.Path(sys.argv[1])), "node")
+listens = threading.Event()
+def interrupted():
+    listens.wait()
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+    threading.Event().wait()
+threading.Thread(target=interrupted, daemon=True).start()
+service.run(lambda server: None, listens.set, 3600.0, lambda: None)
+"""
+
+
+def test_a_signal_is_heard_whichever_thread_it_interrupts(configs: dict[str, Config]) -> None:
+    command = [sys.executable, "-c", INTERRUPTED, str(configs["neutral"].folder / "node.toml")]
+    assert subprocess.run(command, check=False, timeout=60).returncode == 0

@@ -241,13 +241,16 @@ def test_a_new_attempt_forgets_who_computed_the_old_one_and_who_knew_its_end(sto
 
 def test_when_results_were_released_is_kept_to_the_end(store: Store, clock: Clock) -> None:
     store.add_session(OTHER, State.APPROVED)
-    assert store.results_since(NOW - timedelta(days=1)) == []
+    store.add_statement(Commitment(ID, "agency-a"))
+    store.add_statement(Commitment(OTHER.session_id, "agency-a"))
     begin(store)
+    assert store.had_results("agency-a", OTHER.session_id) == []
     store.change(ID, Event.RELEASE)
     clock.move(days=3)
     store.change(ID, Event.CLOSE)
-    assert store.results_since(NOW - timedelta(seconds=1)) == [(NOW, TERMS, ID)]
-    assert store.results_since(NOW) == []
+    assert store.had_results("agency-a", OTHER.session_id) == [NOW]
+    assert store.had_results("agency-a", ID) == []
+    assert store.had_results("agency-b", OTHER.session_id) == []
 
 
 # What was signed

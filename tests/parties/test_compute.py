@@ -1,0 +1,112 @@
+"""What a committee node computes on, and in whose turn."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mpc.channel import Mailbox
+from mpc.committee import PARTIES, PartyId
+from mpc.dummies import Dummies
+from mpc.engine import Inputs
+from mpc.matching import Reveal
+from mpc.replicated import reconstruct
+from parties.compute import Run, load_inputs, memory
+from parties.manifest import Manifest
+from tests.parties.deciding import COMMITTEE, CommitteeNode, Contribution, commitments, terms
+
+
+def inputs(folder: Path, agreed: Manifest, made: list[Contribution], attempt: int = 1) -> list[Inputs]:
+    """What the three nodes compute on."""
+    loaded = []
+    for name in COMMITTEE:
+        node = CommitteeNode(folder, name)
+        node.agree(agreed)
+        if attempt == 1:
+            for c in made:
+                node.take(c)
+        assert node.begin(agreed, made, attempt)
+        loaded.append(load_inputs(node.guard, node.store.get(agreed.session_id), commitments(made)))
+        node.guard.failed(agreed.session_id, attempt, "neutral went away.")
+    return loaded
+
+
+@pytest.fixture
+def made() -> list[Contribution]:
+    return [Contribution(terms(), m, count) for m, count in zip(terms().members, (3, 70, 1), strict=True)]
+
+
+def test_everything_in_the_members_order_whatever_order_it_came_in(tmp_path: Path, made: list[Contribution]) -> None:
+    loaded = inputs(tmp_path, terms(), [made[2], made[0], made[1]])
+    shares = [given.rows for given in loaded]
+    assert np.array_equal(reconstruct((shares[0], shares[1], shares[2])), np.concatenate([c.keys for c in made]))
+    for given in loaded:
+        assert given.counts == (3, 70, 1)
+        assert (given.reveal, given.noise) == (Reveal.FLAG, None)
+    assert len({given.terms for given in loaded}) == 1
+
+
+def test_absent_members_have_no_rows(tmp_path: Path) -> None:
+    few = terms(min_members=2)
+    made = [Contribution(few, "agency-c", 5), Contribution(few, "agency-a", 2)]
+    loaded = inputs(tmp_path, few, made)
+    shares = [given.rows for given in loaded]
+    assert loaded[0].counts == (2, 0, 5)
+    assert np.array_equal(reconstruct((shares[0], shares[1], shares[2])), np.concatenate([made[1].keys, made[0].keys]))
+    for given in loaded:
+        assert not any(digest.any() for digest in given.digests[1])
+        assert all(digest.any() for k in (0, 2) for digest in given.digests[k])
+
+
+def test_digests_are_those_that_members_committed_to(tmp_path: Path, made: list[Contribution]) -> None:
+    for party, given in zip(PARTIES, inputs(tmp_path, terms(), made), strict=True):
+        for c, (of_a, of_b) in zip(made, given.digests, strict=True):
+            committed = c.commitment.digests
+            assert (of_a.tobytes(), of_b.tobytes()) == (committed[party], committed[party.next])
+
+
+def test_holders_of_a_component_share_a_secret_that_the_third_does_not_know(
+    tmp_path: Path, made: list[Contribution]
+) -> None:
+    loaded = inputs(tmp_path, terms(), made)
+    assert len({secret for given in loaded for secret in given.secrets}) == 3
+    for party in PARTIES:
+        assert loaded[party].secrets[1] == loaded[party.next].secrets[0]
+
+
+def test_the_noise_of_dummies_is_the_sessions_and_not_the_attempts(tmp_path: Path) -> None:
+    """Else attempts could be averaged."""
+    hidden = terms(dummies=Dummies(1.0, 1e-6))
+    made = [Contribution(hidden, m) for m in hidden.members]
+    first, second = inputs(tmp_path, hidden, made), inputs(tmp_path, hidden, made, 2)
+    for one, other in zip(first, second, strict=True):
+        assert one.noise is not None
+        assert (one.noise.dummies, one.noise.keys, one.noise.members) == (Dummies(1.0, 1e-6), 2, 3)
+        assert (one.noise, one.secrets, one.terms) == (other.noise, other.secrets, other.terms)
+
+
+def _folder(folder: Path, number: int) -> Path:
+    (folder / str(number)).mkdir()
+    return folder / str(number)
+
+
+def test_another_list_is_another_session_to_the_committee(tmp_path: Path, made: list[Contribution]) -> None:
+    other = [Contribution(terms(), "agency-a", seed=1), *made[1:]]
+    first, second = (inputs(_folder(tmp_path, k), terms(), some)[0] for k, some in enumerate((made, other)))
+    assert first.terms != second.terms
+    assert not set(first.secrets) & set(second.secrets)
+
+
+def test_phases_last_until_the_next_one_begins() -> None:
+    run = Run(PartyId.P0, 1, Mailbox(1.0))
+    assert (run.progress, run.phases()) == (("waiting for the others", 0, 0), ())
+    for phase, done in (("load", 0), ("tag", 0), ("tag", 50), ("done", 90)):
+        run.mark(phase, done, 90)
+    assert run.progress == ("done", 90, 90)
+    run.marks = [(name, at) for (name, _), at in zip(run.marks, (10.0, 12.5, 13.0), strict=True)]
+    assert run.phases() == (("load", 2.5), ("tag", 0.5))
+
+
+def test_memory_is_told_where_the_system_tells_it() -> None:
+    now, peak = memory()
+    assert 0 <= now <= peak
