@@ -22,6 +22,8 @@ from parties.errors import InputError
 from parties.fields import NewRows, ReadableList
 from parties.vault import Vault
 
+DEALING = "dealing.sealed"
+
 
 @dataclass(frozen=True)
 class Copy:
@@ -58,7 +60,7 @@ class Copies:
 
     def secret(self, vault: Vault) -> bytes:
         """32 bytes that the session's keys are dealt with, made once; see `contribution.deal_keys`."""
-        path, context = self._folder / "dealing.sealed", b"dealing" + self._session_id
+        path, context = self._folder / DEALING, b"dealing" + self._session_id
         if path.exists():
             return vault.open(path.read_bytes(), context)
         secret = os.urandom(SECRET_BYTES)
@@ -67,6 +69,10 @@ class Copies:
             target.write(vault.seal(secret, context))
         path.with_suffix(".part").replace(path)
         return secret
+
+    def drop_secret(self) -> None:
+        """Nothing is uploaded any more."""
+        (self._folder / DEALING).unlink(missing_ok=True)
 
     def keep(self, commitment: bytes, original: Path, map_file: MapFile, new: NewRows) -> None:
         """Copy the list that a commitment is on.

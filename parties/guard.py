@@ -361,7 +361,7 @@ class Guard:
             with suppress(SessionRefused):  # it has just begun to run: next time
                 if record.state in (State.PROPOSED, State.APPROVED, State.ABORTED) and record.manifest.is_past(now):
                     self.shares.delete(session_id, Event.EXPIRE, "the session expired")
-                elif record.state not in (State.CLOSED, State.RUNNING) and now >= record.manifest.retained_until():
+                elif record.state not in (*OVER, State.RUNNING) and now >= record.manifest.retained_until():
                     self.shares.delete(session_id, Event.CLOSE, "the agreed retention ended")
 
 

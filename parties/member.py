@@ -172,7 +172,8 @@ class Member(Participant):
         view = self.coordinator.get(session_id)
         record = view.record
         commitment = self._computed(view)
-        copy = Copies(self.config, record.id).find(commitment.digest)
+        copies = Copies(self.config, record.id)
+        copy = copies.find(commitment.digest)
         if copy is None:
             raise SessionRefused(self._no_copy(record.id))
         opened = copy.open()
@@ -185,6 +186,7 @@ class Member(Participant):
         result = results.Result(record.manifest, self.config.name, keys, self.fetch(view, len(keys.keys)))
         KnownRecords(self.store, self.config.vault()).release(record.id)
         self.store.log(record.id, audit.Event.GOT_RESULT, rows=keys.rows)
+        copies.drop_secret()
         self.exchange_heads(record)
         if not accept:
             _stop_result(result.summary())

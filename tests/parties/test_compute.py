@@ -1,5 +1,7 @@
 """What a committee node computes on, and in whose turn."""
 
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +13,20 @@ from mpc.dummies import Dummies
 from mpc.engine import Inputs
 from mpc.matching import Reveal
 from mpc.replicated import reconstruct
-from parties.compute import Run, load_inputs, memory
+from parties.compute import Run, Runs, load_inputs, memory
+from parties.config import Config
+from parties.errors import PeerUnavailable, SessionRefused
+from parties.guard import Guard
 from parties.manifest import Manifest
+from parties.service import Service
+from parties.statements import Commitment
+from parties.transport import Mailboxes
 from tests.parties.deciding import COMMITTEE, CommitteeNode, Contribution, commitments, terms
 
 
 def inputs(folder: Path, agreed: Manifest, made: list[Contribution], attempt: int = 1) -> list[Inputs]:
     """What the three nodes compute on."""
+    folder.mkdir(exist_ok=True)
     loaded = []
     for name in COMMITTEE:
         node = CommitteeNode(folder, name)
@@ -85,14 +94,9 @@ def test_the_noise_of_dummies_is_the_sessions_and_not_the_attempts(tmp_path: Pat
         assert (one.noise, one.secrets, one.terms) == (other.noise, other.secrets, other.terms)
 
 
-def _folder(folder: Path, number: int) -> Path:
-    (folder / str(number)).mkdir()
-    return folder / str(number)
-
-
 def test_another_list_is_another_session_to_the_committee(tmp_path: Path, made: list[Contribution]) -> None:
     other = [Contribution(terms(), "agency-a", seed=1), *made[1:]]
-    first, second = (inputs(_folder(tmp_path, k), terms(), some)[0] for k, some in enumerate((made, other)))
+    first, second = (inputs(tmp_path / str(k), terms(), some)[0] for k, some in enumerate((made, other)))
     assert first.terms != second.terms
     assert not set(first.secrets) & set(second.secrets)
 
@@ -110,3 +114,90 @@ def test_phases_last_until_the_next_one_begins() -> None:
 def test_memory_is_told_where_the_system_tells_it() -> None:
     now, peak = memory()
     assert 0 <= now <= peak
+
+
+# Turns
+
+
+class Slow(Guard):
+    """Begins nothing, but only when it is let."""
+
+    def __init__(self, node: CommitteeNode) -> None:
+        super().__init__(node.store, node.shares, node.guard._around)
+        self.begun: list[bytes] = []
+        self.let = threading.Semaphore(0)
+        self.began = threading.Semaphore(0)
+
+    def begin(self, caller: str, session_id: bytes, attempt: int, commitments: Sequence[Commitment]) -> bool:
+        del caller, attempt, commitments
+        self.begun.append(session_id)
+        self.began.release()
+        assert self.let.acquire(timeout=60)
+        raise SessionRefused("Not now.")
+
+
+class Turns:
+    """Sessions that are to begin at one node."""
+
+    def __init__(self, folder: Path) -> None:
+        node = CommitteeNode(folder)
+        config = Config(folder, "neutral", "", folder / "federation.toml", folder / "policy.toml")
+        self.sessions = [node.agree(terms(title=f"Session {k}")).session_id for k in range(3)]
+        self.guard, self.service = Slow(node), Service(config, "node")
+        self.runs = Runs(config, self.guard, Mailboxes(), self.service)
+        self.errors: dict[bytes, Exception] = {}
+        self.threads: list[threading.Thread] = []
+
+    def start(self, number: int, is_waited_for: Callable[[], bool]) -> None:
+        """Ask for a session's turn in a thread."""
+
+        def ask() -> None:
+            try:
+                self.runs.start("hub", self.sessions[number], 1, [], is_waited_for)
+            except Exception as error:
+                self.errors[self.sessions[number]] = error
+
+        self.threads.append(threading.Thread(target=ask))
+        self.threads[-1].start()
+
+    def wait(self, number: int) -> None:
+        """Ask for a session's turn, and go on when it waits for it."""
+        waits = threading.Event()
+        self.start(number, lambda: waits.set() is None)
+        assert waits.wait(60)
+
+    def end(self) -> None:
+        for thread in self.threads:
+            thread.join()
+
+
+def test_sessions_begin_in_the_order_in_which_they_came(tmp_path: Path) -> None:
+    turns = Turns(tmp_path)
+    turns.start(0, lambda: True)
+    assert turns.guard.began.acquire(timeout=60)
+    turns.wait(1)
+    turns.wait(2)
+    assert turns.guard.begun == turns.sessions[:1]
+    turns.guard.let.release(3)
+    turns.end()
+    assert turns.guard.begun == turns.sessions
+    assert {str(error) for error in turns.errors.values()} == {"Not now."}
+
+
+def test_a_session_that_nobody_waits_for_loses_its_turn(tmp_path: Path) -> None:
+    turns = Turns(tmp_path)
+    turns.start(0, lambda: True)
+    assert turns.guard.began.acquire(timeout=60)
+    with pytest.raises(PeerUnavailable, match="The coordinator stopped waiting for its turn"):
+        turns.runs.start("hub", turns.sessions[1], 1, [], lambda: False)
+    turns.wait(2)
+    turns.guard.let.release(2)
+    turns.end()
+    assert turns.guard.begun == [turns.sessions[0], turns.sessions[2]]
+
+
+def test_only_the_coordinator_gets_a_turn(tmp_path: Path) -> None:
+    turns = Turns(tmp_path)
+    with pytest.raises(SessionRefused, match="Only the session's coordinator may do this"):
+        turns.runs.start("agency-a", turns.sessions[0], 1, [], lambda: True)
+    assert turns.guard.begun == []
