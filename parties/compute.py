@@ -120,9 +120,9 @@ class Runs:
         self._guard.by_coordinator(self._guard.served(session_id), caller)
         self.abort(session_id, attempt - 1, f"attempt {attempt} replaces it")
         with ExitStack() as at_its_end:
-            at_its_end.enter_context(self._service.working())
             self._wait(is_waited_for)
             at_its_end.callback(self._next)
+            at_its_end.enter_context(self._service.working())
             if self._guard.begin(caller, session_id, attempt, commitments):
                 record = self._guard.store.get(session_id)
                 run = Run(self._guard.party(record.manifest), attempt, Mailbox(self._config.start_timeout_s))

@@ -5,7 +5,6 @@ What the servicer allows is decided in `registry`, and `runner` has sessions com
 
 from __future__ import annotations
 
-from collections import Counter
 from contextlib import suppress
 
 import grpc
@@ -160,7 +159,7 @@ def serve(config: Config, service: Service | None = None) -> None:
     registry, committee = Registry(config.name, store, config.federation), calls.Committee(config, store)
     runner = Runner(registry, committee, config.step_timeout_s)
     store.log(audit.NODE, audit.Event.STARTED, version=protocols.program())
-    metrics.ask_sessions(lambda: Counter(store.get(session_id).state for session_id in store.session_ids()))
+    metrics.ask_sessions(store.count_states)
 
     def add(server: grpc.Server) -> None:
         servicer = SessionServicer(config, registry, runner, committee)

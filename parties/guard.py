@@ -25,7 +25,7 @@ from parties.lifecycle import MEANING, OVER, Event, State
 from parties.manifest import Manifest
 from parties.policy import Policy
 from parties.rules import KEY_BYTES
-from parties.shares import Shares, Upload
+from parties.shares import REPLACED, Shares, Upload
 from parties.statements import Commitment, Completion, Receipt, contributions
 from parties.store import SessionRecord, Store
 
@@ -187,7 +187,10 @@ class Guard:
             offset += len(chunk)
         if offset < due:
             raise InputError(f"The upload ended {due - offset} bytes early; contribute again.")
-        share = expand_share(party, c.keys, upload.seeds, self.whole(upload))
+        whole = self.whole(upload)
+        if due and (whole is None or whole.nbytes != due):  # an attempt has begun meanwhile, and dropped it
+            raise SessionRefused(REPLACED)
+        share = expand_share(party, c.keys, upload.seeds, whole)
         for component, seed, held in zip(held_by(party), upload.seeds, (share.a, share.b), strict=True):
             if not bytes_eq(dealt_digest(seed, held), c.digests[component]):
                 self.shares.drop_upload(upload)

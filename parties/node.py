@@ -6,7 +6,6 @@ What the servicers allow is decided in `guard`; here are only messages and strea
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Iterator
 
 import grpc
@@ -238,7 +237,7 @@ def serve(config: Config, service: Service | None = None) -> None:
     store.log(audit.NODE, audit.Event.STARTED, version=protocols.program())
     guard.recover()
     runs, approvals = Runs(config, guard, mailboxes, service), Approvals(config, store)
-    metrics.ask_sessions(lambda: Counter(store.get(session_id).state for session_id in store.session_ids()))
+    metrics.ask_sessions(store.count_states)
 
     def add(server: grpc.Server) -> None:
         services.add_ContributionServiceServicer_to_server(ContributionServicer(config, guard, service), server)

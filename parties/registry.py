@@ -264,6 +264,7 @@ class Registry:
             raise SessionRefused("The session is being computed; close it when it has ended.")
         for name in record.manifest.committee:
             delete(name)
+            self.store.tell(record.id, name, State.CLOSED)
             self.store.log(record.id, audit.Event.DELETION_TOLD, name=name)
         if record.state is not State.CLOSED:
             self.store.change(record.id, Event.CLOSE, audit.Event.CLOSED)

@@ -23,8 +23,10 @@ from parties.wire import Answer
 log = logging.getLogger("matchbit")
 MAX_TRIES = 3
 """Attempts for one `run`; each has fresh randomness."""
-ENDED = (State.DONE, State.ABORTED, State.REFUSED, State.EXPIRED)
-"""States that committee nodes are told of; closing tells them itself."""
+ENDED = (State.DONE, State.ABORTED, State.REFUSED, State.EXPIRED, State.CLOSED)
+"""States that committee nodes are told of."""
+GOES_ON = (State.RUNNING, State.COMPUTED, State.DONE)
+"""States of a node in which an attempt may still come to its end; in all others it has failed there."""
 MAX_AHEAD = 1000
 """A node that says it is further ahead than that is not believed."""
 POLL_S = (0.02, 0.25)
@@ -92,10 +94,8 @@ class Runner:
 
     def drive_all(self) -> None:
         """Go on with every session that is being computed, or whose end is not known to all nodes."""
-        for state in (State.RUNNING, *ENDED):
-            for session_id in self._store.session_ids(state=state):
-                if self._untold(self._store.get(session_id)):
-                    self._follow_in_thread(session_id)
+        for session_id in self._store.untold((State.RUNNING, *ENDED)):
+            self._follow_in_thread(session_id)
 
     def drive(self, session_id: bytes) -> None:
         """Follow a session to its end everywhere, with patience as at the beginning."""
@@ -167,7 +167,7 @@ class Runner:
                 return 0.0
         of_attempt = {name: a for name, a in answers.items() if a.attempt == record.attempt}
         running = [name for name, a in of_attempt.items() if a.state is State.RUNNING]
-        failed = [a for a in of_attempt.values() if a.state is State.ABORTED]
+        failed = [a for a in of_attempt.values() if a.state not in GOES_ON]
         if failed and not running:
             # Of nodes that blame each other, the one is right that blames who does not answer here either.
             silent = tuple(f"{name} " for name in record.manifest.committee if name not in answers)
@@ -229,7 +229,7 @@ class Runner:
     # When it has ended
 
     def _untold(self, record: SessionRecord) -> list[str]:
-        told = self._store.told(record.id)
+        told = self._store.told(record.id, record.state)
         return [name for name in record.manifest.committee if name not in told]
 
     def _tell(self, record: SessionRecord, wait: Patience) -> float | None:
@@ -243,7 +243,7 @@ class Runner:
                 continue
             except ServiceError as error:  # it will not be of another mind later
                 log.error("session %s: %s does not take its end: %s", record.id[:8].hex(), name, error)
-            self._store.tell(record.id, name)
+            self._store.tell(record.id, name, record.state)
         if not self._untold(record):
             return None
         wait.tell_s = min(wait.tell_s * 2, TELL_S[1])

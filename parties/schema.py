@@ -61,7 +61,8 @@ MIGRATIONS = (
         statement TEXT NOT NULL, PRIMARY KEY (session, kind, name, member)
     ) STRICT;
     CREATE TABLE told (
-        session BLOB NOT NULL REFERENCES sessions(id), name TEXT NOT NULL, PRIMARY KEY (session, name)
+        session BLOB NOT NULL REFERENCES sessions(id), name TEXT NOT NULL, state TEXT NOT NULL,
+        PRIMARY KEY (session, name)
     ) STRICT;
     CREATE TABLE consents (
         session BLOB NOT NULL, person TEXT NOT NULL, at TEXT NOT NULL, PRIMARY KEY (session, person)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -111,6 +111,12 @@ class Store(Database):
         wanted = "" if state is None else state.value
         return [row[0] for row in self.read(query, (len(prefix), prefix, wanted))]
 
+    def count_states(self) -> dict[State, int]:
+        """How many sessions are in which state."""
+        return {
+            State(state): count for state, count in self.read("SELECT state, count(*) FROM sessions GROUP BY state")
+        }
+
     def change(
         self, session_id: bytes, event: Event, entry: audit.Event | None = None, why: str = "", **facts: Any
     ) -> State:
@@ -190,14 +196,22 @@ class Store(Database):
         query = "SELECT statement FROM statements WHERE session = ? AND kind = ? ORDER BY name, member"
         return [kind.from_text(row[0]) for row in self.read(query, (session_id, kind.KIND))]
 
-    def tell(self, session_id: bytes, name: str) -> None:
-        """Remember that a committee node knows how the session ended."""
+    def tell(self, session_id: bytes, name: str, state: State) -> None:
+        """Remember that a committee node knows of the session's state."""
         with self.transaction() as db:
-            db.execute("INSERT OR IGNORE INTO told VALUES (?, ?)", (session_id, name))
+            db.execute("INSERT OR REPLACE INTO told VALUES (?, ?, ?)", (session_id, name, state.value))
 
-    def told(self, session_id: bytes) -> set[str]:
-        """The committee nodes that know how the session ended."""
-        return {row[0] for row in self.read("SELECT name FROM told WHERE session = ?", (session_id,))}
+    def told(self, session_id: bytes, state: State) -> set[str]:
+        """The committee nodes that know of this state of the session, as the last one that they were told of."""
+        query = "SELECT name FROM told WHERE session = ? AND state = ?"
+        return {row[0] for row in self.read(query, (session_id, state.value))}
+
+    def untold(self, states: Collection[State]) -> list[bytes]:
+        """Sessions in one of these states that not all three committee nodes know of."""
+        marks = ", ".join("?" * len(states))
+        known = "SELECT count(*) FROM told WHERE session = id AND told.state = sessions.state"
+        query = f"SELECT id FROM sessions WHERE state IN ({marks}) AND ({known}) < 3"  # noqa: S608 - constant
+        return [row[0] for row in self.read(query, [state.value for state in states])]
 
     # Consent
 

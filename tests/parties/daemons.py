@@ -164,6 +164,10 @@ class CommitteeNode(Daemon):
         self.servicer = Servicer(None, self.guard, self.runs)  # type: ignore[arg-type]
         self.guard.recover()
 
+    def keep_house(self) -> None:
+        """As `node.serve` does."""
+        self.guard.delete_overdue()
+
     def _fetch(self, session_id: bytes) -> SessionRecord:
         hub = self.world.hub
         record = self.world.call(self, hub, lambda: hub.tell(session_id, self.name))
@@ -221,6 +225,11 @@ class Hub(Daemon):
                 reached.exchange_heads(name, session_id)
 
         self.registry.close(caller, session_id, delete)
+
+    def keep_house(self) -> None:
+        """As `coordinator.serve` does."""
+        self.registry.end_overdue()
+        self.runner.drive_all()
 
     def step(self) -> None:
         """Go on with every session that is to be followed, as the runner's threads do."""

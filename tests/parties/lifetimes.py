@@ -32,6 +32,7 @@ MAY = tuple(
 """What of all that ends a history early may happen in one; the first is the simplest."""
 ATTACKS = ("approve", "run", "coordinate", "records", "new", "keys", "few", "name", "signature", "session")
 lists = st.integers(0, 1)
+daemons = st.sampled_from((HUB, *COMMITTEE))
 nodes = st.sampled_from(COMMITTEE)
 some = st.integers(0, 11)
 """One of several, however many they are."""
@@ -166,11 +167,11 @@ class Life(RuleBasedStateMachine):
     def arrive(self, which: int) -> None:
         self.world.deliver_late(which)
 
-    @rule(name=st.sampled_from((HUB, *COMMITTEE)), edges=st.integers(0, 6), trouble=st.sampled_from(Trouble))
+    @rule(name=daemons, edges=st.integers(0, 6), trouble=st.sampled_from(Trouble))
     def trouble(self, name: str, edges: int, trouble: Trouble) -> None:
         self.world.daemons[name].troubles.append((edges, trouble))
 
-    @rule(name=st.sampled_from((HUB, *COMMITTEE)), again=st.booleans())
+    @rule(name=daemons, again=st.booleans())
     def crash(self, name: str, again: bool) -> None:
         """At a time when it does nothing; it may be started again at once."""
         self.world.daemons[name].die()
@@ -182,11 +183,11 @@ class Life(RuleBasedStateMachine):
     def time_passes(self, hours: int) -> None:
         self.world.wait(hours=hours)
 
-    @rule(node=nodes)
-    def keep_house(self, node: str) -> None:
-        at = self.world.nodes[node]
+    @rule(name=daemons)
+    def keep_house(self, name: str) -> None:
+        daemon = self.world.daemons[name]
         with suppress(ServiceError):
-            at.do(at.guard.delete_overdue)
+            daemon.do(daemon.keep_house)
 
     # Results and the end
 
@@ -315,11 +316,13 @@ class Life(RuleBasedStateMachine):
 
     def come_to_rest(self) -> None:
         """When all is well again, everyone agrees on the end, and what can be run can be run without contributing."""
-        world = self.world
-        world.heal()
-        world.settle()
+        self.world.heal()
+        self.world.settle()
         if self.closing:
-            world.hub.close(HUB, world.id)
+            self.world.hub.close(HUB, self.world.id)
+        for daemon in self.world.daemons.values():
+            daemon.keep_house()
+        self.world.settle()
         self.witness.look()
         if not self.lied:
             self.everyone_agrees()
@@ -328,30 +331,23 @@ class Life(RuleBasedStateMachine):
         self.witness.read_logs()
 
     def everyone_agrees(self) -> None:
-        world = self.world
-        for node in world.nodes.values():
-            node.guard.delete_overdue()
-        state = world.hub.registry.session(world.id, HUB).state
-        found = {
-            name: record.state if (record := n.store.session(world.id)) else None for name, n in world.nodes.items()
-        }
+        state = self.world.hub.store.get(self.world.id).state
+        records = {name: node.store.session(self.world.id) for name, node in self.world.nodes.items()}
+        found = {name: record and record.state for name, record in records.items()}
         allowed: dict[State, set[State | None]] = {
             State.PROPOSED: {None, State.PROPOSED},
             State.APPROVED: {None, State.PROPOSED, State.APPROVED},
             State.READY: {State.APPROVED},
-            State.REFUSED: {None, State.CLOSED},
-            State.EXPIRED: {None, State.EXPIRED, State.CLOSED},
             State.ABORTED: {State.ABORTED},
             State.DONE: {State.DONE},
+            State.REFUSED: {None, State.CLOSED},
+            State.EXPIRED: {None, State.EXPIRED, State.CLOSED},
             State.CLOSED: {None, State.CLOSED},
         }
-        over = world.now >= world.terms.retained_until()
-        agreed = allowed[state] | ({State.CLOSED, State.EXPIRED, None} if over else set())
-        assert set(found.values()) <= agreed, f"{state} at the coordinator, {found} at the nodes"
+        assert set(found.values()) <= allowed[state], f"{state} at the coordinator, {found} at the nodes"
 
     def all_or_none(self) -> None:
-        world = self.world
-        record = world.hub.registry.session(world.id, HUB)
+        world, record = self.world, self.world.hub.store.get(self.world.id)
         contributed = world.hub.store.commitments(world.id)
         enough = len(contributed) >= world.terms.min_members and set(world.terms.participants) == set(record.signatures)
         if record.state in (State.APPROVED, State.READY, State.ABORTED) and enough:
@@ -360,6 +356,6 @@ class Life(RuleBasedStateMachine):
             record = world.hub.store.get(world.id)
             assert record.state is State.DONE, f"it cannot be run again: {record.reason}"
         self.witness.look()
-        if record.state is State.DONE and world.now < world.terms.retained_until():
+        if record.state is State.DONE:
             for name in contributed:
                 self.witness.result(*world.agencies[name].result(world))

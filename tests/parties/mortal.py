@@ -140,6 +140,9 @@ class Daemon:
     def take_up(self) -> None:
         """What the daemon does before it answers calls."""
 
+    def keep_house(self) -> None:
+        """What it does now and then."""
+
     def die(self) -> None:
         """End this life; what it had in memory is lost."""
         self.alive, self.life = False, self.life + 1

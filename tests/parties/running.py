@@ -117,3 +117,8 @@ class Run:
     @property
     def reason(self) -> str:
         return self.hub.store.get(ID).reason
+
+    @property
+    def told(self) -> set[str]:
+        """The nodes that know of the session's state."""
+        return self.hub.store.told(ID, self.state)

@@ -79,6 +79,15 @@ def test_a_secret_that_was_cut_off_is_made_again(kept: Copies, config: Config) -
     assert kept.secret(VAULT) == kept.secret(VAULT)
 
 
+def test_a_secret_is_deleted_when_nothing_is_uploaded_any_more(kept: Copies, listed: Path) -> None:
+    secret = kept.secret(VAULT)
+    kept.keep(FIRST, listed, MapFile(), NewRows())
+    for _ in range(2):
+        kept.drop_secret()
+    assert content(kept, FIRST) == LIST
+    assert kept.secret(VAULT) != secret
+
+
 # Lists
 
 

@@ -276,3 +276,18 @@ def test_sessions_of_others_are_not_a_members_own(node: CommitteeNode) -> None:
     node.take(Contribution(later, "agency-a", 3))
     with pytest.raises(SessionRefused, match="agency-b has had results of 1 sessions"):
         node.take(Contribution(later, "agency-b", 3))
+
+
+def test_a_session_that_a_member_took_no_part_in_does_not_count(node: CommitteeNode) -> None:
+    few = agreed(node, title="Few", min_members=2)
+    made = [Contribution(few, member) for member in ("agency-a", "agency-b")]
+    for c in made:
+        node.take(c)
+    node.begin(few, made)
+    node.compute(few, dict.fromkeys(("agency-a", "agency-b"), b"part"))
+    node.release(few, made)
+    later = agreed(node, title="Later", max_sessions=1, max_new_records=1)
+    node.take(Contribution(later, "agency-c", 3))
+    assert "agency-a has had results of 1 sessions" in refusal(
+        SessionRefused, lambda: node.take(Contribution(later, "agency-a", 3))
+    )

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from parties.audit import NODE
 from parties.errors import InputError, SessionRefused
 from parties.lifecycle import Event, State
 from parties.statements import contributions
@@ -58,6 +59,7 @@ def test_an_attempt_begins_on_what_members_committed_to(node: CommitteeNode, mad
     assert node.begin(TERMS, made)
     record, digest = node.store.get(ID), contributions(commitments(made))
     assert (record.state, record.attempt, record.contributions) == (State.RUNNING, 1, digest)
+    assert node.store.commitments(ID) == {c.member: c.commitment for c in made}
     assert node.store.entries(ID)[-1].facts == {
         "attempt": 1, "contributions": digest.hex(), "members": list(TERMS.members),
     }  # fmt: skip
@@ -279,4 +281,13 @@ def test_attempts_that_were_cut_off_end_and_can_be_run_again(node: CommitteeNode
     node.guard.recover()
     assert node.store.get(ID).reason == "neutral was restarted while it computed."
     assert node.store.entries(ID)[-1].facts["attempt"] == 3
+    assert logged(node.store, NODE) == ["recovered"]
     assert node.begin(TERMS, made, 4)
+
+
+def test_a_node_that_computed_nothing_has_nothing_to_recover(node: CommitteeNode, made: list[Contribution]) -> None:
+    before = node.kept()
+    node.restart()
+    node.guard.recover()
+    assert node.kept() == before
+    assert logged(node.store, NODE) == []

@@ -90,6 +90,7 @@ def test_an_upload_goes_on_where_it_stopped(node: CommitteeNode) -> None:
         node.restart()
         assert node.shares.uploads(LONG.session_id) == {}
     assert sizes == [0, 2 * MAX_MESSAGE_BYTES, 2 * MAX_MESSAGE_BYTES]
+    assert logged(node.store, LONG.session_id)[-2:] == ["resumed", "resumed"]
     node.take(c, offset=received(node, c))
     upload = node.shares.uploads(LONG.session_id)["agency-a"]
     assert b"".join(node.shares.chunks(upload.id)) == b"".join(c.chunks(node.party))
@@ -271,4 +272,20 @@ def test_an_upload_that_goes_on_while_an_attempt_begins(node: CommitteeNode) -> 
     assert refused(node, SessionRefused, second, chunks=chunks()) == says
     assert node.shares.uploads(LONG.session_id)["agency-a"].commitment == made[0].commitment
     assert node.state(LONG) is State.RUNNING
+    assert len(chunk_owners(node.path)) == 3
+
+
+def test_an_upload_that_is_whole_when_an_attempt_has_begun_is_not_confirmed(node: CommitteeNode) -> None:
+    made = everyones(TERMS)
+    for c in made:
+        node.take(c)
+    second = Contribution(TERMS, "agency-a", seed=1)
+
+    def chunks() -> Iterator[bytes]:
+        yield from second.chunks(node.party)
+        node.begin(TERMS, made)
+
+    says = "This upload has been replaced or ended by another one."
+    assert refused(node, SessionRefused, second, chunks=chunks()) == says
+    assert logged(node.store, ID).count("received") == 3
     assert len(chunk_owners(node.path)) == 3

@@ -233,3 +233,31 @@ def test_a_session_stays_open_when_a_node_cannot_delete(hub: Hub, made: list[Con
 def test_a_session_that_runs_is_not_closed(hub: Hub, running: list[Contribution]) -> None:
     says = hub.refusal(SessionRefused, lambda: hub.registry.close("hub", ID, pytest.fail))
     assert says == "The session is being computed; close it when it has ended."
+
+
+@pytest.mark.parametrize("released", [False, True])
+def test_a_session_is_closed_when_the_agreed_retention_ends(
+    hub: Hub, running: list[Contribution], released: bool
+) -> None:
+    if released:
+        collect(hub, running)
+    hub.clock.move(days=7, seconds=-1)
+    before = hub.kept()
+    hub.registry.end_overdue()
+    assert hub.kept() == before
+    hub.clock.move(seconds=1)
+    hub.restart()
+    hub.registry.end_overdue()
+    assert hub.state(TERMS) is (State.CLOSED if released else State.RUNNING)
+    assert (logged(hub.store, ID)[-1] == "closed") == released
+    before = hub.kept()
+    hub.registry.end_overdue()
+    assert hub.kept() == before
+
+
+def test_what_waits_expires_although_nobody_asks(hub: Hub) -> None:
+    agreed = hub.approved(terms(retention_days=90))
+    hub.clock.move(days=41)
+    hub.registry.end_overdue()
+    assert hub.state(agreed) is State.EXPIRED
+    assert logged(hub.store, agreed.session_id)[-1] == "expired"

@@ -57,12 +57,10 @@ def test_nobody_begins_while_one_is_away(run: Run, name: str) -> None:
 def test_there_is_nothing_to_do_for_other_sessions(tmp_path: Path) -> None:
     run = Run(tmp_path)
     assert run.step() is None
-    run.hub.store.change(ID, Event.CLOSE)
-    assert run.step() is None
     assert run.nodes.asked == []
 
 
-@pytest.mark.parametrize("event", [Event.REFUSE, Event.EXPIRE])
+@pytest.mark.parametrize("event", [Event.REFUSE, Event.EXPIRE, Event.CLOSE])
 def test_nodes_delete_what_they_have_of_a_session_that_is_over(tmp_path: Path, event: Event) -> None:
     run = Run(tmp_path)
     run.hub.store.change(ID, event)
@@ -180,6 +178,22 @@ def test_a_failure_that_will_not_pass_is_told_with_its_reason(begun: Run) -> Non
     assert set(begun.nodes.given.values()) == {reason}
 
 
+@pytest.mark.parametrize("silent", ["agency-a", "neutral"])
+def test_of_nodes_that_blame_each_other_the_one_is_right_that_blames_who_is_silent(begun: Run, silent: str) -> None:
+    others = {name: next(o for o in BY_NAME if o not in (name, silent)) for name in BY_NAME if name != silent}
+    for k, (name, other) in enumerate(others.items()):
+        begun.nodes.fail(name, f"{silent if k else other} went away.", retriable=False)
+    begun.nodes.away = {silent}
+    begun.step()
+    assert (begun.state, begun.reason) == (State.ABORTED, f"{silent} went away.")
+
+
+def test_a_reason_names_the_node_that_gives_it_once(run: Run) -> None:
+    run.nodes.refusals["start", "agency-b"] = SessionRefused("agency-b is being stopped; try again when it is back.")
+    run.step()
+    assert run.reason == "agency-b is being stopped; try again when it is back."
+
+
 def test_it_is_not_tried_for_ever(run: Run) -> None:
     for attempt in range(1, MAX_TRIES + 1):
         assert (run.state, run.attempt) == (State.RUNNING, attempt)
@@ -267,7 +281,7 @@ def test_a_node_that_cannot_be_told_is_told_later(begun: Run) -> None:
     assert pauses[:2] == [2 * TELL_S[0], 4 * TELL_S[0]]
     assert pauses == sorted(pauses)
     assert pauses[-1] == TELL_S[1]
-    assert begun.hub.store.told(ID) == {"agency-a", "neutral"}
+    assert begun.told == {"agency-a", "neutral"}
     begun.nodes.away = set()
     begun.nodes.asked.clear()
     assert begun.step() is None
@@ -279,7 +293,7 @@ def test_a_node_counts_as_told_when_heads_are_exchanged(begun: Run) -> None:
     begun.step()
     begun.nodes.refusals["heads", "neutral"] = AWAY
     begun.step()
-    assert begun.hub.store.told(ID) == {"agency-a", "agency-b"}
+    assert begun.told == {"agency-a", "agency-b"}
     begun.nodes.refusals.clear()
     assert begun.step() is None
     assert begun.nodes.told("release")[-1] == ("neutral", 1)
@@ -291,4 +305,4 @@ def test_a_node_that_does_not_take_the_end_is_left_in_peace(begun: Run, what: st
     begun.step()
     begun.nodes.refusals[what, "neutral"] = SessionRefused("The session is closed.")
     assert begun.step() is None
-    assert begun.hub.store.told(ID) == set(BY_NAME)
+    assert begun.told == set(BY_NAME)

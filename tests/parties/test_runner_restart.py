@@ -183,7 +183,7 @@ def test_a_session_is_followed_to_its_end_everywhere(run: Run) -> None:
     run.nodes.start = begin_and_compute  # type: ignore[assignment,method-assign]
     run.runner.drive(ID)
     end_of_threads()
-    assert (run.state, run.hub.store.told(ID)) == (State.DONE, set(BY_NAME))
+    assert (run.state, run.told) == (State.DONE, set(BY_NAME))
     assert not run.runner.busy
 
 
@@ -196,7 +196,7 @@ def test_a_coordinator_that_starts_takes_up_what_is_not_at_its_end(begun: Run, e
     begun.restart()
     begun.runner.drive_all()
     end_of_threads()
-    assert begun.hub.store.told(ID) == set(BY_NAME)
+    assert begun.told == set(BY_NAME)
     begun.nodes.asked.clear()
     begun.runner.drive_all()
     end_of_threads()

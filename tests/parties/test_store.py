@@ -125,6 +125,12 @@ def test_sessions_newest_first_by_prefix_and_by_state(store: Store) -> None:
     assert store.session_ids(b"%") == [s for s in newest_first if s.startswith(b"%")]
 
 
+def test_how_many_sessions_are_in_which_state(store: Store) -> None:
+    for k in range(2):
+        store.add_session(terms(title=f"Session {k}"), State.PROPOSED)
+    assert store.count_states() == {State.APPROVED: 1, State.PROPOSED: 2}
+
+
 def test_the_first_signature_of_a_name_stays_and_is_logged_once(store: Store, path: Path) -> None:
     for name, signature in (("agency-a", b"a" * 64), ("neutral", b"n" * 64), ("neutral", b"x" * 64)):
         store.add_signature(ID, name, signature)
@@ -233,9 +239,9 @@ def test_a_new_attempt_forgets_who_computed_the_old_one_and_who_knew_its_end(sto
     made = everyones(TERMS)
     for statement in (*completions(TERMS, made), *(c.commitment for c in made), *made[0].receipts()):
         store.add_statement(statement)
-    store.tell(ID, "neutral")
+    store.tell(ID, "neutral", State.ABORTED)
     begin(store)
-    assert (store.completions(ID), store.told(ID)) == ([], set())
+    assert (store.completions(ID), store.told(ID, State.ABORTED)) == ([], set())
     assert store.commitments(ID) == {c.member: c.commitment for c in made}
 
 
@@ -289,9 +295,14 @@ def test_statements_come_back_with_their_signatures(store: Store) -> None:
 
 def test_who_was_told(store: Store, path: Path) -> None:
     for name in ("neutral", "agency-a", "neutral"):
-        store.tell(ID, name)
-    assert store_of(path).told(ID) == {"neutral", "agency-a"}
-    assert store.told(OTHER.session_id) == set()
+        store.tell(ID, name, State.APPROVED)
+    assert store_of(path).told(ID, State.APPROVED) == {"neutral", "agency-a"}
+    assert store.untold([State.APPROVED]) == [ID]
+    store.tell(ID, "agency-b", State.APPROVED)
+    assert store.untold([State.APPROVED]) == []
+    store.tell(ID, "agency-b", State.DONE)
+    assert store.told(ID, State.APPROVED) == {"neutral", "agency-a"}
+    assert store.told(OTHER.session_id, State.APPROVED) == set()
 
 
 # Consent
