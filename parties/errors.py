@@ -97,7 +97,7 @@ def sentence(error: Exception, names: tuple[str, ...] = (), members: tuple[str, 
         case DealingError():
             return (
                 f"{_name(members, error.member, 'member')} gave the committee nodes shares that do not fit together; "
-                "it must contribute again."
+                "propose another session."
             )
         case PeerError():
             return _peer_sentence(error, _name(names, error.peer, "party"))

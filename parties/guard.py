@@ -332,7 +332,8 @@ class Guard:
             raise SessionRefused("This node has no result of this session for the caller.")
         if self.store.clock() >= record.manifest.retained_until():
             raise SessionRefused("The agreed retention has ended; results are no longer given out.")
-        self.release(record, completions)
+        if record.state is not State.DONE:
+            self.release(record, completions)
         self.store.log(session_id, audit.Event.FETCHED, member=member)
         return chunks
 
@@ -377,8 +378,10 @@ def check_completions(federation: Federation, manifest: Manifest, completions: S
     """
     said = {c.name: c for c in completions}
     silent = [name for name in manifest.committee if name not in said]
-    if silent or len(completions) != len(manifest.committee):
+    if silent:
         raise SessionRefused(f"Results are not released yet: {', '.join(silent)} did not say that it has computed.")
+    if len(completions) != len(manifest.committee):
+        raise SessionRefused("There are more statements than committee nodes.")
     if {c.session_id for c in completions} != {manifest.session_id}:
         raise SessionRefused("A committee node's statement is on another session.")
     if len({(c.attempt, c.contributions) for c in completions}) != 1:

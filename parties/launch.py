@@ -80,7 +80,7 @@ class Operator:
                 self._progress("approvals", len(view.record.signatures), len(manifest.participants))
             case State.APPROVED:
                 self._progress("contributions", len(view.commitments), len(manifest.members))
-            case _:
+            case _ if view.progress[0]:
                 self._progress(*view.progress)
 
     def run(self, session_id: bytes) -> SessionRecord:

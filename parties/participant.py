@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from parties import calls, heads, policy
 from parties.config import Config
-from parties.errors import PeerUnavailable
+from parties.errors import PeerUnavailable, SessionRefused
 from parties.identity import utc_now
 from parties.lifecycle import State
 from parties.manifest import sign
@@ -35,6 +35,8 @@ class Participant:
         """Sign a session's terms, after checking that they mean the nodes that we know, and our policy allows them."""
         record = self.coordinator.get(session_id).record
         self.federation.check(record.manifest, utc_now())
+        if record.manifest.is_past(utc_now()):
+            raise SessionRefused(f"The session expired on {record.manifest.expires}.")
         self.policy().refuse(record.manifest, self.config.name)
         signature = sign(self.config.identity().signing_key, record.id, self.config.name)
         self.coordinator.approve(record.id, signature)

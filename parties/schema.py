@@ -48,6 +48,8 @@ MIGRATIONS = (
     DROP TABLE contributions;
     DELETE FROM results;
     DELETE FROM chunks;
+    DELETE FROM signatures;
+    DELETE FROM sessions;
     ALTER TABLE sessions DROP COLUMN sealed;
     ALTER TABLE sessions ADD COLUMN contributions BLOB;
     ALTER TABLE sessions ADD COLUMN ended TEXT;

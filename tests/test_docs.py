@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from parties import manifestfile, metrics, policy
 from parties.cli import main, parser
 from parties.loopback import COORDINATOR, free_port
 from tests.integration.federations import MEMBERS, Federation, read, write_numbers
@@ -22,6 +23,7 @@ ELSEWHERE = {
     "make test   # every test": ".ci/run",
     "make bench": "by hand",
     "make bench-lists": "by hand",
+    "make bench-recovery": "by hand; tests/integration/test_recovery.py kills at more points",
     "make quality": "by hand; its parts are tested by tests/test_quality.py",
     "python -m tests.vectors": "tests/parties/normalise/test_pythons.py",
     "matchbit demo --lists A.csv B.csv C.csv --rules rules.toml --out results": "test_demo_over_ones_own_lists",
@@ -64,6 +66,9 @@ def test_the_walk_through(tmp_path: Path) -> None:
     ]
     assert [(row["match"], row["matched_on"]) for row in found["c"]] == [("yes", both)]
     assert "<svg" in (tmp_path / "a-result.html").read_text("utf-8")
+    story = (tmp_path / "agency-a.html").read_text("utf-8")
+    assert "Attempt 1 began, on the contributions of agency-a, agency-b, agency-c" in story
+    assert "This node deleted its shares and results: the coordinator closed the session." in story
 
 
 def test_the_page_on_lists(tmp_path: Path) -> None:
@@ -97,6 +102,19 @@ def test_every_link_leads_somewhere() -> None:
             assert (path.parent / target).exists(), f"{path.name} links to {target}"
 
 
+def anchors(page: Path) -> set[str]:
+    """What links can say behind `#`, as GitHub makes it of headings."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"(?ms)^```.*?^```", "", page.read_text("utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_link_into_a_page_finds_its_heading() -> None:
+    for path in DOCS:
+        for target, anchor in re.findall(r"\]\(([^)#]*)#([^)]+)\)", path.read_text("utf-8")):
+            page = path.parent / target if target else path
+            assert anchor in anchors(page), f"{path.name} links to {target}#{anchor}"
+
+
 def test_every_named_file_exists() -> None:
     """Paths in backquotes are paths of this repository."""
     for path in DOCS:
@@ -111,6 +129,21 @@ def test_every_command_of_the_program_is_in_the_docs() -> None:
         inner = command._subparsers._group_actions[0].choices if command._subparsers else [""]
         for sub in inner:
             assert f"{name} {sub}".strip() in text, f"nothing in the docs says `matchbit {name} {sub}`"
+
+
+def test_every_term_figure_and_module_is_in_the_docs() -> None:
+    operating, development = (
+        (ROOT / "docs" / f"{page}.md").read_text("utf-8") for page in ("operating", "development")
+    )
+    terms = operating.split("\n## The terms\n")[1].split("\n## ")[0]
+    assert not {term for term in manifestfile._SESSION_KEYS if f"`{term}`" not in terms}
+    figures = {family.name for family in metrics.REGISTRY.collect() if family.name.startswith("matchbit_")}
+    assert figures
+    assert not {figure for figure in figures if f"`{figure}" not in operating}
+    modules = {path.stem for path in (ROOT / "parties").glob("*.py")} - {"__init__"}
+    assert not {module for module in modules if f"`{module}`" not in development}
+    policies = (ROOT / "docs" / "examples" / "policy.toml").read_text("utf-8")
+    assert not {entry for entry in policy._ENTRIES if not re.search(rf"(?m)^{entry} = ", policies)}
 
 
 def test_demo_over_ones_own_lists(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -37,11 +37,12 @@ PAST = terms_of(
     retention_days=4,
 )
 """A session that agency-a and agency-b have had results of: for them, limits on new records count."""
-TERMS = (
-    terms_of(**LIMITS, **WHEN, members=MEMBERS[:2]),
-    terms_of(**LIMITS, **WHEN, members=MEMBERS[:3], min_members=2),
-    terms_of(**LIMITS, **WHEN, members=MEMBERS),
-)
+TERMS = {
+    2: terms_of(**LIMITS, **WHEN, members=MEMBERS[:2]),
+    3: terms_of(**LIMITS, **WHEN, members=MEMBERS[:3], min_members=2),
+    4: terms_of(**LIMITS, **WHEN, members=MEMBERS),
+}
+"""By the number of members."""
 
 
 def _propose(world: World) -> None:
@@ -122,17 +123,17 @@ class Beginning:
         return world
 
 
-def beginnings(folder: Path) -> dict[tuple[bytes, str], Beginning]:
-    """A beginning for all terms at each stage."""
+def beginnings(folder: Path) -> dict[tuple[int, str], Beginning]:
+    """By the number of members and the stage."""
     found = {}
-    for number, terms in enumerate(TERMS):
-        found[terms.session_id, ""] = _past(folder / f"{number}", World(folder / f"{number}", terms))
+    for members, terms in TERMS.items():
+        found[members, ""] = _past(folder / f"{members}", World(folder / f"{members}", terms))
         for stage, (after, live) in STAGES.items():
-            here = folder / f"{number} {stage}"
-            world = found[terms.session_id, after].world(here)
+            here = folder / f"{members} {stage}"
+            world = found[members, after].world(here)
             live(world)
             world.end()
-            found[terms.session_id, stage] = Beginning(here, world)
+            found[members, stage] = Beginning(here, world)
     return found
 
 

@@ -114,7 +114,12 @@ class Contribution:
         self.member = member
         self.keys: Array = np.random.default_rng([seed, count]).integers(0, 1 << 64, (count, 2), np.uint64)
         self.dealings = deal_keys(self.keys, hashlib.sha256(f"{member} {seed}".encode()).digest())
-        counts = {"records": count, "new_records": count, "keys": count, "digests": all_digests(self.dealings)}
+        counts: dict[str, Any] = {
+            "records": count,
+            "new_records": count,
+            "keys": count,
+            "digests": all_digests(self.dealings),
+        }
         made = Commitment(**{"session_id": agreed.session_id, "name": member} | counts | changes)
         self.commitment = made.signed(KEYS[signer or member])
 
@@ -129,7 +134,7 @@ class Contribution:
 
     def receipts(self, names: Sequence[str] = COMMITTEE, **changes: Any) -> list[Receipt]:
         """What the committee says when it holds this."""
-        fields = {"member": self.member, "commitment": self.commitment.digest} | changes
+        fields: dict[str, Any] = {"member": self.member, "commitment": self.commitment.digest} | changes
         session_id = fields.pop("session_id", self.commitment.session_id)
         return [Receipt(session_id, name, **fields).signed(KEYS[name]) for name in names]
 
@@ -147,7 +152,7 @@ def completions(
     agreed: Manifest, made: Iterable[Contribution], attempt: int = 1, names: Sequence[str] = COMMITTEE, **changes: Any
 ) -> list[Completion]:
     """What the committee says when it has computed."""
-    fields = {"attempt": attempt, "contributions": contributions(commitments(made))} | changes
+    fields: dict[str, Any] = {"attempt": attempt, "contributions": contributions(commitments(made))} | changes
     session_id = fields.pop("session_id", agreed.session_id)
     return [Completion(session_id, name, **fields).signed(KEYS[name]) for name in names]
 

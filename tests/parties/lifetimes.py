@@ -15,22 +15,17 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from mpc.errors import IntegrityError
 from parties.errors import ServiceError
 from parties.lifecycle import State
-from parties.manifest import Manifest, sign
+from parties.manifest import sign
 from parties.statements import Commitment
 from tests.parties.beginnings import PAST, STAGES, TERMS, Beginning
 from tests.parties.daemons import COMMITTEE, HUB, KEYS, STRANGER, CommitteeNode, Reached
 from tests.parties.mortal import Daemon, Fate, Trouble
-from tests.parties.simulator import World
+from tests.parties.simulator import Agency, World
 from tests.parties.witness import Witness
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - where there is one, databases in it are quicker
-OPEN = (State.PROPOSED, State.APPROVED, State.READY)
-MAY = tuple(
-    frozenset(may)
-    for may in ((), (), ("lie",), ("lie",), ("close",), ("expire",), ("refuse",), ("lie", "close", "expire"))
-)
+MAY = ((), (), ("lie",), ("lie",), ("close",), ("expire",), ("refuse",), ("lie", "close", "expire"))
 """What of all that ends a history early may happen in one; the first is the simplest."""
-ATTACKS = ("approve", "run", "coordinate", "records", "new", "keys", "few", "name", "signature", "session")
 lists = st.integers(0, 1)
 daemons = st.sampled_from((HUB, *COMMITTEE))
 nodes = st.sampled_from(COMMITTEE)
@@ -41,16 +36,20 @@ some = st.integers(0, 11)
 class Life(RuleBasedStateMachine):
     """Members and committee nodes follow the program, though badly; so does the coordinator, unless it lies."""
 
-    begin_at: dict[tuple[bytes, str], Beginning]
+    begin_at: dict[tuple[int, str], Beginning]
 
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else None))
         self.lied = self.closing = False
 
-    @initialize(terms=st.sampled_from(TERMS), stage=st.sampled_from([*STAGES]), may=st.sampled_from(MAY))
-    def begin(self, terms: Manifest, stage: str, may: frozenset[str]) -> None:
-        self.world: World = self.begin_at[terms.session_id, stage].world(self.folder)
+    @initialize(members=st.sampled_from([*TERMS]), stage=st.sampled_from([*STAGES]), may=st.sampled_from(MAY))
+    def begin(self, members: int, stage: str, may: tuple[str, ...]) -> None:
+        self.set_out(members, stage, may)
+
+    def set_out(self, members: int, stage: str, may: tuple[str, ...]) -> None:
+        """Begin at a stage, with what may happen of all that ends a history early."""
+        self.world: World = self.begin_at[members, stage].world(self.folder)
         self.witness = Witness(self.world)
         self.stranger = Daemon(STRANGER, KEYS[STRANGER], self.world)
         self.may = may
@@ -225,11 +224,14 @@ class Life(RuleBasedStateMachine):
         return [a.commitments[d] for a, d in zip(self.world.agencies.values(), digits, strict=True) if d < 2]
 
     @precondition(lambda self: "lie" in self.may and self.world.hub.alive)
-    @rule(node=nodes, above=st.integers(-1, 2), choice=st.integers(0, 80))
-    def start_on_others(self, node: str, above: int, choice: int) -> None:
-        attempt = self.world.hub.store.get(self.world.id).attempt + above
+    @rule(node=nodes, above=st.integers(-1, 2), same=st.booleans(), choice=st.integers(0, 80))
+    def start_alone(self, node: str, above: int, same: bool, choice: int) -> None:
+        """An attempt at one node, with a number that is not due, on other contributions or the same."""
+        store = self.world.hub.store
+        attempt = max(store.get(self.world.id).attempt + above, 0)
+        chosen = list(store.commitments(self.world.id).values()) if same else self.commitments(choice)
         with suppress(ServiceError):
-            self.lies().start(node, self.world.id, max(attempt, 0), self.commitments(choice))
+            self.lies().start(node, self.world.id, attempt, chosen)
 
     @precondition(lambda self: "lie" in self.may and self.world.completions)
     @rule(node=nodes, other=nodes, attempt=some, left_out=st.integers(0, 3))
@@ -253,17 +255,13 @@ class Life(RuleBasedStateMachine):
 
     # What must be refused
 
-    @rule(who=some, node=nodes, how=st.sampled_from(ATTACKS))
-    def attack(self, who: int, node: str, how: str) -> None:
-        match how:
-            case "approve":
-                self.approve_falsely(who)
-            case "run":
-                self.refused(self.world.hub, lambda: self.world.hub.run(self.participant(who), self.world.id))
-            case "coordinate":
-                self.coordinate(node, who)
-            case _:
-                self.break_terms(who, self.world.nodes[node], how)
+    @rule(who=some, node=nodes)
+    def attack(self, who: int, node: str) -> None:
+        hub, name = self.world.hub, self.participant(who)
+        self.approve_falsely(who)
+        self.refused(hub, lambda: hub.run(name, self.world.id))
+        self.coordinate(node, who)
+        self.break_terms(self.world.nodes[node], self.world.agencies[self.member(who)], self.member(who + 1))
 
     def approve_falsely(self, who: int) -> None:
         """With another one's signature, and with one's own on another session."""
@@ -287,21 +285,21 @@ class Life(RuleBasedStateMachine):
         if known and known.state is not State.CLOSED:
             self.refused(at, lambda: at.guard.delete(STRANGER, session))
 
-    def break_terms(self, who: int, at: CommitteeNode, how: str) -> None:
-        agency = self.world.agencies[self.member(who)]
-        dealings, name = agency.dealings[0], agency.name
-        wrong: dict[str, Callable[[], Commitment]] = {
-            "records": lambda: agency.commit(dealings, records=6),
-            "new": lambda: agency.commit(dealings, new_records=3),
-            "keys": lambda: agency.commit(dealings, keys=11),
-            "few": lambda: agency.commit(dealings, records=1, new_records=1),
-            "name": lambda: replace(agency.commitments[0], name=self.member(who + 1)),
-            "signature": lambda: replace(agency.commitments[0], signature=agency.commitments[1].signature),
-            "session": lambda: replace(agency.commitments[0], session_id=PAST.session_id).signed(KEYS[name]),
-        }
-        if how != "new" or name in PAST.members:
-            seeds = dealings[COMMITTEE.index(at.name)].seeds
-            self.refused(at, lambda: at.guard.receive(name, wrong[how](), seeds, 0, iter(())))
+    def break_terms(self, at: CommitteeNode, agency: Agency, other: str) -> None:
+        """With commitments that are outside the terms, or not the member's own on this session."""
+        dealings, good = agency.dealings[0], agency.commitments[0]
+        wrong = [
+            agency.commit(dealings, records=6),
+            agency.commit(dealings, keys=11),
+            agency.commit(dealings, records=1, new_records=1),
+            replace(good, name=other),
+            replace(good, signature=agency.commitments[1].signature),
+            replace(good, session_id=PAST.session_id).signed(KEYS[agency.name]),
+        ]
+        wrong += [agency.commit(dealings, new_records=3)] if agency.name in PAST.members else []
+        seeds = dealings[COMMITTEE.index(at.name)].seeds
+        for commitment in wrong:
+            self.refused(at, lambda c=commitment: at.guard.receive(agency.name, c, seeds, 0, iter(())))
 
     # The end of a history
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from mpc.committee import PARTIES
 from mpc.engine import Inputs, Outputs
-from mpc.errors import IntegrityError
+from mpc.errors import IntegrityError, ShareError
 from mpc.replicated import Array, reconstruct
 from parties import compute, results
 from parties.contribution import Dealing, all_digests, deal_keys
@@ -169,17 +169,19 @@ class World(Network):
         begun = [node.runs.begun for node in self.nodes.values() if node.alive and node.runs.begun]
         if len(begun) < 3 or len({b.run.attempt for b in begun}) > 1 or any(b.outcome for b in begun):
             return
-        inputs = [
-            compute.load_inputs(n.guard, b.record, b.commitments)
-            for n, b in zip(self.nodes.values(), begun, strict=True)
-        ]
-        agreed = _agree(inputs)
+        inputs = []
+        for node, b in zip(self.nodes.values(), begun, strict=True):
+            try:
+                inputs.append(compute.load_inputs(node.guard, b.record, b.commitments))
+            except Exception as error:  # it ends this node's run, and the others hear nothing
+                b.outcome = error
+                return
         for b in begun:
             b.outcome = IntegrityError("agree", "a peer computes on other terms")
-        if agreed:
+        if _agree(inputs):
             keys = _by_member(self.terms, inputs)
             for c in begun[0].commitments:
-                assert np.array_equal(keys[c.name], self.agencies[c.name].committed(c)), "computed on something else"
+                assert np.array_equal(keys[c.name], self.agencies[c.name].committed(c)), "computed on another list"
             self.inputs[begun[0].run.attempt] = keys
             for b, outputs in zip(begun, _compute(self.terms, keys), strict=True):
                 b.outcome = outputs
@@ -240,7 +242,10 @@ def _agree(inputs: list[Inputs]) -> bool:
 
 def _by_member(terms: Manifest, inputs: list[Inputs]) -> dict[str, Array]:
     """The keys of each member that the three nodes hold shares of."""
-    rows = reconstruct((inputs[0].rows, inputs[1].rows, inputs[2].rows))
+    try:
+        rows = reconstruct((inputs[0].rows, inputs[1].rows, inputs[2].rows))
+    except ShareError:
+        raise AssertionError("computed on shares that do not fit together") from None
     ends = np.cumsum(inputs[0].counts)[:-1]
     return dict(zip(terms.members, np.split(rows, ends), strict=True))
 

@@ -134,7 +134,7 @@ def test_an_upload_that_is_refused_is_not_tried_again(nodes: Nodes, error: Servi
 
 
 def test_a_node_that_is_down_is_for_its_operator(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calls.time, "sleep", pytest.fail)
+    monkeypatch.setattr("parties.calls.time.sleep", pytest.fail)
     dealt = dealings(3)
     with pytest.raises(PeerUnavailable, match="agency-b cannot be reached"):
         calls.contribute(nodes.own, nodes.known["agency-b"], committed(nodes, dealt), dealt[0], lambda _: None)
@@ -159,7 +159,7 @@ def test_a_receipt_that_another_node_signed_is_not_taken(nodes: Nodes, name: str
 def test_a_malformed_receipt_is_not_taken(nodes: Nodes, field: str) -> None:
     def lie(receipt: Receipt) -> session_pb2.Receipt:
         message = nodes.neutral.honest(receipt)
-        message.ClearField(field)  # type: ignore[arg-type]
+        message.ClearField(field)
         return message
 
     nodes.neutral.lie = lie

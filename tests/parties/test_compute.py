@@ -163,7 +163,12 @@ class Turns:
     def wait(self, number: int) -> None:
         """Ask for a session's turn, and go on when it waits for it."""
         waits = threading.Event()
-        self.start(number, lambda: waits.set() is None)
+
+        def is_waited_for() -> bool:
+            waits.set()
+            return True
+
+        self.start(number, is_waited_for)
         assert waits.wait(60)
 
     def end(self) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from mpc.committee import PARTIES, PartyId
 from mpc.errors import ShareError
-from mpc.replicated import Array, reconstruct
+from mpc.replicated import Array, Share, reconstruct
 from parties.contribution import (
     SEED_BYTES,
     WHOLE,
@@ -27,7 +27,7 @@ def keys_of(count: int) -> Array:
     return np.random.default_rng(count).integers(0, 1 << 64, (count, 2), np.uint64)
 
 
-def shares(dealings: list[Dealing]) -> list:
+def shares(dealings: list[Dealing]) -> list[Share]:
     return [expand_share(p, d.rows, d.seeds, d.whole) for p, d in zip(PARTIES, dealings, strict=True)]
 
 
@@ -37,7 +37,7 @@ def test_any_two_parties_hold_the_keys(count: int) -> None:
     held = shares(deal_keys(keys, SECRET))
     assert np.array_equal(reconstruct((held[0], held[1], held[2])), keys)
     for one, other in itertools.combinations(PARTIES, 2):
-        components = {}
+        components: dict[int, Array] = {}
         for party in (one, other):
             components |= {int(party): held[party].a, int(party.next): held[party].b}
         assert set(components) == {0, 1, 2}
@@ -124,7 +124,7 @@ def test_another_secret_deals_the_same_keys_independently() -> None:
 @pytest.mark.parametrize("count", SIZES)
 def test_digests_of_all_three_components(count: int) -> None:
     dealings = deal_keys(keys_of(count), SECRET)
-    by_component = {}
+    by_component: dict[int, bytes] = {}
     for party, dealing in zip(PARTIES, dealings, strict=True):
         by_component |= dict(zip(held_by(party), dealing.digests, strict=True))
     assert all_digests(dealings) == tuple(by_component[component] for component in range(3))

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from parties import copies
 from parties.columns import MapFile
 from parties.config import Config
 from parties.copies import Copies
@@ -153,7 +152,7 @@ def test_a_copy_that_was_cut_off_is_none(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(copies.shutil, "copyfileobj", stop)
+        patched.setattr("parties.copies.shutil.copyfileobj", stop)
         with pytest.raises(KeyboardInterrupt):
             kept.keep(FIRST, listed, MapFile(), NewRows())
     assert kept.find(FIRST) is None
@@ -168,7 +167,7 @@ def test_a_list_that_is_changed_while_it_is_copied(kept: Copies, listed: Path, m
         copy(source, target)
         write(listed, LIST + "C-3,Інна\n")
 
-    monkeypatch.setattr(copies.shutil, "copyfileobj", copy_and_change)
+    monkeypatch.setattr("parties.copies.shutil.copyfileobj", copy_and_change)
     with pytest.raises(InputError, match=r"was changed while it was read; save it, close it, and contribute again\.$"):
         kept.keep(FIRST, listed, MapFile(), NewRows())
     assert kept.find(FIRST) is None

@@ -137,7 +137,7 @@ def test_every_reason_that_the_computation_gives_has_a_sentence() -> None:
 def test_bad_dealing_names_the_member_and_asks_it_to_contribute_again(member: int) -> None:
     text = sentence(DealingError(member), NAMES, MEMBERS)
     assert text.startswith(f"{MEMBERS[member]} gave")
-    assert "must contribute again" in text
+    assert "propose another session" in text
 
 
 def test_an_integrity_failure_discards_the_result_and_calls_all_operators() -> None:

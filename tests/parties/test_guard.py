@@ -187,7 +187,7 @@ def test_a_commitment_that_its_member_did_not_sign(node: CommitteeNode, signer: 
 @pytest.mark.parametrize("field", ["records", "new_records", "keys", "digests"])
 def test_a_commitment_that_was_changed_on_its_way(node: CommitteeNode, field: str) -> None:
     c = Contribution(TERMS, "agency-a", 3, records=5, new_records=4)
-    value = c.commitment.digests[::-1] if field == "digests" else getattr(c.commitment, field) - 1
+    value: Any = c.commitment.digests[::-1] if field == "digests" else getattr(c.commitment, field) - 1
     c.commitment = replace(c.commitment, **{field: value})
     assert "is not signed by its pinned key" in refused(node, InputError, c)
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -89,11 +90,11 @@ def test_every_word_counts(node: CommitteeNode, computed: list[Contribution], pl
     twice = [*others, others[0]]
     strange = [*others, replace(said[place], name="agency-c").signed(KEYS["agency-c"])]
     for lacking in (others, twice, strange):
-        for act in (lambda s=lacking: node.guard.release(record, s), lambda s=lacking: result(node, "agency-a", s)):
-            assert node.refusal(SessionRefused, act) == NOT_YET.format(missing)
+        assert node.refusal(SessionRefused, partial(node.guard.release, record, lacking)) == NOT_YET.format(missing)
+        assert node.refusal(SessionRefused, partial(result, node, "agency-a", lacking)) == NOT_YET.format(missing)
     for wrong in (forged(said, place, "hub"), forged(said, place, COMMITTEE[place - 1])):
         says = f"A completion in the name of {missing} is not signed by its pinned key."
-        assert node.refusal(InputError, lambda s=wrong: result(node, "agency-a", s)) == says
+        assert node.refusal(InputError, partial(result, node, "agency-a", wrong)) == says
 
 
 def test_nobodys_word(node: CommitteeNode, computed: list[Contribution]) -> None:
@@ -103,7 +104,8 @@ def test_nobodys_word(node: CommitteeNode, computed: list[Contribution]) -> None
 
 def test_more_words_than_nodes(node: CommitteeNode, computed: list[Contribution]) -> None:
     said = completions(TERMS, computed)
-    node.refusal(SessionRefused, lambda: result(node, "agency-a", [*said, said[0]]))
+    says = node.refusal(SessionRefused, lambda: result(node, "agency-a", [*said, said[0]]))
+    assert says == "There are more statements than committee nodes."
 
 
 @pytest.mark.parametrize("place", range(3))
@@ -141,7 +143,7 @@ def test_a_result_is_its_members_own(node: CommitteeNode) -> None:
     for member in TERMS.members:
         assert result(node, member, said) == member.encode()
     for other in ("neutral", "hub", "stranger"):
-        says = node.refusal(SessionRefused, lambda name=other: result(node, name, said))
+        says = node.refusal(SessionRefused, partial(result, node, other, said))
         assert says == "This node has no result of this session for the caller."
 
 

@@ -347,7 +347,11 @@ def test_logs_are_apart_and_told_with_their_time(store: Store, path: Path, clock
 
 def test_writers_in_threads_keep_the_chain(store: Store) -> None:
     def writer(k: int) -> Callable[[], object]:
-        return lambda: [store.add_consent(ID, f"{k} {part}") for part in range(5)]
+        def consent() -> None:
+            for part in range(5):
+                store.add_consent(ID, f"{k} {part}")
+
+        return consent
 
     assert in_threads(*map(writer, range(6))) == []
     assert len(store.entries(ID)) == 31

@@ -71,7 +71,7 @@ class Witness:
             return
         if record.state in AGREED:
             self._signed(record.signatures)
-        assert record.attempt >= self._attempts[node.name], "an attempt's number is used again"
+        assert record.attempt >= self._attempts[node.name], "the number of attempts falls"
         self._attempts[node.name] = record.attempt
         if record.contributions:
             first = self._contributions.setdefault(node.name, record.contributions)
@@ -129,6 +129,9 @@ class Witness:
         for event in never_after.get(entry.kind, ()):
             assert not past[event.code], f"{entry.event} after {event.code}"
         assert entry.kind is not Event.CONTRADICTION, "a node contradicts itself"
+        if entry.kind is Event.ATTEMPT:
+            assert entry.facts["attempt"] > past["number"], "an attempt's number is used again"
+            past["number"] = int(str(entry.facts["attempt"]))
         assert entry.kind is not Event.FETCHED or past[Event.RELEASED.code], "fetched before it was released"
         past[entry.event] += 1
 
