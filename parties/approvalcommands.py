@@ -52,8 +52,8 @@ def _to_json(proposal: Proposal) -> dict[str, object]:
     return {
         "id": proposal.record.id.hex(),
         "title": proposal.record.manifest.title,
-        "policy": proposal.verdict.decision.value,
-        "reasons": list(proposal.verdict.reasons),
+        "policy": proposal.ruling.decision.value,
+        "reasons": list(proposal.ruling.reasons),
         "waits_for": list(proposal.waits_for),
         "done": proposal.done,
         "failure": proposal.failure,
@@ -67,8 +67,8 @@ def _text(proposals: Sequence[Proposal]) -> str:
     headings = ("id", "title", "policy", "waits for", "done")
     short = [proposal.record.id.hex()[:16] for proposal in proposals]
     lines = [
-        (name, p.record.manifest.title, p.verdict.decision.value, ", ".join(p.waits_for) or "-", p.done or "-")
+        (name, p.record.manifest.title, p.ruling.decision.value, ", ".join(p.waits_for) or "-", p.done or "-")
         for name, p in zip(short, proposals, strict=True)
     ]
-    why = [f"{name}  {p.failure or p.verdict.told}" for name, p in zip(short, proposals, strict=True)]
+    why = [f"{name}  {p.failure or p.ruling.told}" for name, p in zip(short, proposals, strict=True)]
     return "\n".join([table(headings, lines), "", *why])

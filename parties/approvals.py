@@ -14,7 +14,7 @@ from parties.errors import InputError, PeerUnavailable, ServiceError, SessionRef
 from parties.lifecycle import MEANING, State
 from parties.manifest import MAX_PERIOD_DAYS, Manifest, from_bytes
 from parties.participant import Participant
-from parties.policy import MAX_PERSON_CHARS, Decision, Past, Policy, Verdict
+from parties.policy import MAX_PERSON_CHARS, Decision, Past, Policy, Ruling
 from parties.store import SessionRecord, Store
 
 log = logging.getLogger("matchbit")
@@ -29,14 +29,14 @@ class Proposal:
 
     Attributes:
         record: as the coordinator tells it.
-        verdict: what this node's policy says.
+        ruling: what this node's policy says.
         waits_for: the approvers who have not consented.
         done: what was done: approved, refused, or nothing (empty).
         failure: why that could not be done.
     """
 
     record: SessionRecord
-    verdict: Verdict
+    ruling: Ruling
     waits_for: tuple[str, ...]
     done: str = ""
     failure: str = ""
@@ -121,8 +121,8 @@ class Approvals:
         proposal = self._judged(record, rules, self._history(self._records(participant)))
         self._note_policy()
         self._note(proposal)
-        if proposal.verdict.decision is Decision.REFUSED:
-            raise SessionRefused(f"The policy of {self._config.name} refuses the terms. {proposal.verdict.told}")
+        if proposal.ruling.decision is Decision.REFUSED:
+            raise SessionRefused(f"The policy of {self._config.name} refuses the terms. {proposal.ruling.told}")
         if person:
             self._store.add_consent(record.id, person)
         waits_for = self._waits_for(record.id, rules)
@@ -145,20 +145,20 @@ class Approvals:
     # One proposal
 
     def _judged(self, record: SessionRecord, rules: Policy, history: Sequence[Past]) -> Proposal:
-        verdict = rules.judge(record.manifest, self._config.name, history, self._store.clock())
-        return Proposal(record, verdict, self._waits_for(record.id, rules))
+        ruling = rules.judge(record.manifest, self._config.name, history, self._store.clock())
+        return Proposal(record, ruling, self._waits_for(record.id, rules))
 
     def _answer(self, participant: Participant, proposal: Proposal, rules: Policy) -> str:
         """Refuse, sign, or do nothing; returns which."""
-        record, decision = proposal.record, proposal.verdict.decision
+        record, decision = proposal.record, proposal.ruling.decision
         self._note(proposal)
         if decision is Decision.REFUSED:
-            self._refuse(participant, record.id, proposal.verdict.told)
+            self._refuse(participant, record.id, proposal.ruling.told)
             return "refused"
         # All approvers may have consented when the coordinator could not be reached.
         if decision is Decision.STANDING or (rules.approvers and not proposal.waits_for):
             participant.approve(record.id)
-            log.info("session %s is approved: %s", record.id[:8].hex(), proposal.verdict.told)
+            log.info("session %s is approved: %s", record.id[:8].hex(), proposal.ruling.told)
             return "approved"
         return ""
 
@@ -184,7 +184,7 @@ class Approvals:
 
     def _note(self, proposal: Proposal) -> None:
         """Log what the policy decided, unless that is what it decided last time."""
-        facts = {"decision": proposal.verdict.decision.value, "reasons": list(proposal.verdict.reasons)}
+        facts = {"decision": proposal.ruling.decision.value, "reasons": list(proposal.ruling.reasons)}
         decided = [e.facts for e in self._store.entries(proposal.record.id) if e.event == Event.POLICY.code]
         if not decided or dict(decided[-1]) != facts:
             self._store.log(proposal.record.id, Event.POLICY, **facts)

@@ -60,7 +60,7 @@ class Past:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Ruling:
     """What a policy says of a proposal.
 
     Attributes:
@@ -118,7 +118,7 @@ class Policy:
     cooldown_days: int | None = None
     dummies: Dummies | None = None
 
-    def judge(self, manifest: Manifest, own: str, history: Sequence[Past], now: datetime) -> Verdict:
+    def judge(self, manifest: Manifest, own: str, history: Sequence[Past], now: datetime) -> Ruling:
         """What becomes of a proposal.
 
         Args:
@@ -129,11 +129,11 @@ class Policy:
         """
         breaches = [*self._breaches(manifest, own), *filter(None, [self._too_soon(manifest, history, now)])]
         if breaches:
-            return Verdict(Decision.REFUSED, tuple(breaches))
+            return Ruling(Decision.REFUSED, tuple(breaches))
         if self.consent is Consent.STANDING:
-            return Verdict(Decision.STANDING, ("All terms are within this node's standing consent.",))
+            return Ruling(Decision.STANDING, ("All terms are within this node's standing consent.",))
         who = _listed(self.approvers) or "Somebody at this node"
-        return Verdict(Decision.PERSON, (f"{who} must read the terms, and approve or refuse them.",))
+        return Ruling(Decision.PERSON, (f"{who} must read the terms, and approve or refuse them.",))
 
     def refuse(self, manifest: Manifest, own: str) -> None:
         """Refuse terms that are not accepted, or no longer: the policy may be stricter than when they were approved.

@@ -43,7 +43,7 @@ def test_without_a_policy_it_waits_for_a_person(hub: Hub) -> None:
     session_id = hub.propose()
     approvals, store = node(hub)
     (pending,) = approvals.pending()
-    assert (pending.record.id, pending.verdict.decision, pending.waits_for) == (session_id, Decision.PERSON, ())
+    assert (pending.record.id, pending.ruling.decision, pending.waits_for) == (session_id, Decision.PERSON, ())
     assert told(store, session_id) == []  # looking is no decision
     for _ in range(2):
         assert answers(approvals.act()) == [("Session 1", "")]
@@ -286,7 +286,7 @@ def cooled(hub: Hub, name: str = "agency-a", clock: Clock = utc_now) -> bool:
     """Whether a proposal of the same members would be refused now."""
     hub.propose()
     *_, proposal = node(hub, name, COOL, clock)[0].pending()
-    return proposal.verdict.decision is Decision.REFUSED
+    return proposal.ruling.decision is Decision.REFUSED
 
 
 def test_of_two_proposals_at_once_one_is_too_many(hub: Hub) -> None:

@@ -13,7 +13,7 @@ from parties import policy
 from parties.audit import MAX_TEXT_CHARS
 from parties.errors import SessionRefused
 from parties.manifest import Manifest, check
-from parties.policy import MAX_TOLD_CHARS, Consent, Decision, Past, Policy, Verdict
+from parties.policy import MAX_TOLD_CHARS, Consent, Decision, Past, Policy, Ruling
 from parties.rules import Rule
 from tests.parties.samples import JARGON, NOW, examples, manifest
 
@@ -31,16 +31,16 @@ def inside(**changes: Any) -> Manifest:
     return manifest(**terms | changes)
 
 
-def judged(rules: Policy, terms: Manifest, *history: Past) -> Verdict:
-    verdict = rules.judge(terms, OWN, history, NOW)
-    for reason in verdict.reasons:
+def judged(rules: Policy, terms: Manifest, *history: Past) -> Ruling:
+    ruling = rules.judge(terms, OWN, history, NOW)
+    for reason in ruling.reasons:
         assert reason.isprintable()
         assert len(reason) <= MAX_TEXT_CHARS  # else the log would keep another one
         assert reason[-1] == "."
         assert not any(word in reason for word in JARGON)
-    assert verdict.told.isprintable()
-    assert 0 < len(verdict.told) <= MAX_TOLD_CHARS
-    return verdict
+    assert ruling.told.isprintable()
+    assert 0 < len(ruling.told) <= MAX_TOLD_CHARS
+    return ruling
 
 
 # The example, and what each of its entries refuses
@@ -77,9 +77,9 @@ REFUSES: dict[str, tuple[dict[str, Any], str]] = {
 def test_the_example_allows_what_it_says() -> None:
     rules = policy.read(EXAMPLE)
     check(inside())
-    verdict = judged(rules, inside())
-    assert verdict.decision is Decision.PERSON
-    assert verdict.reasons == ("Data protection, Programme must read the terms, and approve or refuse them.",)
+    ruling = judged(rules, inside())
+    assert ruling.decision is Decision.PERSON
+    assert ruling.reasons == ("Data protection, Programme must read the terms, and approve or refuse them.",)
     rules.refuse(inside(), OWN)
 
 
@@ -87,7 +87,7 @@ def test_the_example_allows_what_it_says() -> None:
 def test_what_each_entry_refuses(entry: str) -> None:
     changes, says = REFUSES[entry]
     rules = policy.read(EXAMPLE)
-    assert judged(rules, inside(**changes)) == Verdict(Decision.REFUSED, (says,))
+    assert judged(rules, inside(**changes)) == Ruling(Decision.REFUSED, (says,))
     with pytest.raises(SessionRefused) as error:
         rules.refuse(inside(**changes), OWN)
     assert str(error.value) == f"The policy of agency-a refuses the terms: {says}"
@@ -147,10 +147,10 @@ def test_lists_of_names_and_long_texts_are_cut_short() -> None:
     allowed = [f"{k}{'y' * 62}" for k in range(9)]
     stated = {"partners": allowed, "purposes": ["x" * 1000], "rules": [[name] for name in allowed]}
     rules = policy.from_toml(stated, HERE)
-    verdict = judged(rules, terms)
-    assert "997 more" in verdict.reasons[0]
-    assert "4 more" in verdict.reasons[1]
-    assert len(verdict.reasons) == 3
+    ruling = judged(rules, terms)
+    assert "997 more" in ruling.reasons[0]
+    assert "4 more" in ruling.reasons[1]
+    assert len(ruling.reasons) == 3
     with pytest.raises(SessionRefused) as error:
         rules.refuse(terms, OWN)
     assert len(str(error.value)) <= MAX_TOLD_CHARS
@@ -164,9 +164,9 @@ def test_lists_of_names_and_long_texts_are_cut_short() -> None:
 def test_without_a_file_a_person_decides_on_everything(tmp_path: Path) -> None:
     rules = policy.read(tmp_path / "policy.toml")
     assert rules == Policy()
-    verdict = judged(rules, manifest(reveal="members", max_records=50_000_000, retention_days=90))
-    assert verdict.decision is Decision.PERSON
-    assert verdict.reasons == ("Somebody at this node must read the terms, and approve or refuse them.",)
+    ruling = judged(rules, manifest(reveal="members", max_records=50_000_000, retention_days=90))
+    assert ruling.decision is Decision.PERSON
+    assert ruling.reasons == ("Somebody at this node must read the terms, and approve or refuse them.",)
 
 
 def test_standing_consent() -> None:
@@ -185,8 +185,8 @@ BOTH = "Of `members`, agency-b, agency-c"
 
 
 def cooled(*history: Past, days: int = 7) -> tuple[str, ...]:
-    verdict = judged(policy.from_toml({"cooldown_days": days}, HERE), manifest(), *history)
-    return verdict.reasons if verdict.decision is Decision.REFUSED else ()
+    ruling = judged(policy.from_toml({"cooldown_days": days}, HERE), manifest(), *history)
+    return ruling.reasons if ruling.decision is Decision.REFUSED else ()
 
 
 def test_the_same_members_again_too_soon() -> None:
@@ -299,9 +299,9 @@ def test_terms_inside_all_bounds_are_never_refused(drawn: tuple[Manifest, Policy
 @examples(300)
 def test_one_step_outside_one_bound_is_refused_with_one_reason(drawn: tuple[Manifest, Policy], entry: str) -> None:
     terms, rules = drawn
-    verdict = judged(replace(rules, **{entry: stricter(entry, terms)}), terms)
-    assert verdict.decision is Decision.REFUSED
-    (reason,) = verdict.reasons
+    ruling = judged(replace(rules, **{entry: stricter(entry, terms)}), terms)
+    assert ruling.decision is Decision.REFUSED
+    (reason,) = ruling.reasons
     assert f"`{TERM.get(entry, entry)}`" in reason
     assert "; this node allows " in reason
 
