@@ -326,15 +326,16 @@ class Guard:
         Raises:
             SessionRefused: there is none for the caller, or it is not released.
         """
-        record = self.store.get(session_id)
-        chunks = self.shares.result(session_id, member)
-        if record.state not in (State.COMPUTED, State.DONE) or chunks is None:
-            raise SessionRefused("This node has no result of this session for the caller.")
-        if self.store.clock() >= record.manifest.retained_until():
-            raise SessionRefused("The agreed retention has ended; results are no longer given out.")
-        if record.state is not State.DONE:
-            self.release(record, completions)
-        self.store.log(session_id, audit.Event.FETCHED, member=member)
+        with self.store.transaction():
+            record = self.store.get(session_id)
+            chunks = self.shares.result(session_id, member)
+            if record.state not in (State.COMPUTED, State.DONE) or chunks is None:
+                raise SessionRefused("This node has no result of this session for the caller.")
+            if self.store.clock() >= record.manifest.retained_until():
+                raise SessionRefused("The agreed retention has ended; results are no longer given out.")
+            if record.state is not State.DONE:
+                self.release(record, completions)
+            self.store.log(session_id, audit.Event.FETCHED, member=member)
         return chunks
 
     # The end

@@ -49,7 +49,8 @@ def seconds(federation: Mortal, mark: Path, name: str, point: str) -> tuple[floa
 
 
 def main() -> None:
-    print("| killed | seconds, median of", TIMES, "| beside an undisturbed session | attempts |\n| --- | --- | --- | --- |")
+    print(f"| killed | seconds, median of {TIMES} | beside an undisturbed session | attempts |")
+    print("| --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as folder, Mortal(Path(folder) / "nodes") as federation:
         usual = 0.0
         for number, (text, name, point) in enumerate(POINTS):

@@ -177,7 +177,7 @@ class CommitteeNode(Daemon):
         """This node's part of a member's result."""
         part = b"".join(self.guard.result(member, session_id, completions))
         self.world.note_completions()
-        self.world.given.append((self.name, member, completions[0].attempt, part))
+        self.world.given.append((self.name, member, self.store.get(session_id).attempt, part))
         return part
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from parties.lifecycle import State
 from parties.manifest import sign
 from parties.statements import Commitment
 from tests.parties.beginnings import PAST, STAGES, TERMS, Beginning
-from tests.parties.daemons import COMMITTEE, HUB, KEYS, STRANGER, CommitteeNode, Reached
+from tests.parties.daemons import COMMITTEE, HUB, KEYS, MEMBERS, STRANGER, CommitteeNode, Reached
 from tests.parties.mortal import Daemon, Fate, Trouble
 from tests.parties.simulator import Agency, World
 from tests.parties.witness import Witness
@@ -27,6 +27,7 @@ MEMORY = Path("/dev/shm")  # noqa: S108 - where there is one, databases in it ar
 MAY = ((), (), ("lie",), ("lie",), ("close",), ("expire",), ("refuse",), ("lie", "close", "expire"))
 """What of all that ends a history early may happen in one; the first is the simplest."""
 lists = st.integers(0, 1)
+choices = st.tuples(*[st.sampled_from((0, 0, None, 1))] * len(MEMBERS))
 daemons = st.sampled_from((HUB, *COMMITTEE))
 nodes = st.sampled_from(COMMITTEE)
 some = st.integers(0, 11)
@@ -218,18 +219,18 @@ class Life(RuleBasedStateMachine):
         self.lied = True
         return Reached(self.world, self.world.hub)
 
-    def commitments(self, choice: int) -> list[Commitment]:
-        """For each member its first list, its second, or none."""
-        digits = [(choice // 3**k) % 3 for k in range(len(self.world.agencies))]
-        return [a.commitments[d] for a, d in zip(self.world.agencies.values(), digits, strict=True) if d < 2]
+    def commitments(self, chosen: Sequence[int | None]) -> list[Commitment]:
+        """For each member that to its first list, to its second, or none."""
+        choices = zip(self.world.agencies.values(), chosen, strict=False)
+        return [agency.commitments[which] for agency, which in choices if which is not None]
 
     @precondition(lambda self: "lie" in self.may and self.world.hub.alive)
-    @rule(node=nodes, above=st.integers(-1, 2), same=st.booleans(), choice=st.integers(0, 80))
-    def start_alone(self, node: str, above: int, same: bool, choice: int) -> None:
+    @rule(node=nodes, above=st.integers(-1, 2), same=st.booleans(), others=choices)
+    def start_alone(self, node: str, above: int, same: bool, others: tuple[int | None, ...]) -> None:
         """An attempt at one node, with a number that is not due, on other contributions or the same."""
         store = self.world.hub.store
         attempt = max(store.get(self.world.id).attempt + above, 0)
-        chosen = list(store.commitments(self.world.id).values()) if same else self.commitments(choice)
+        chosen = list(store.commitments(self.world.id).values()) if same else self.commitments(others)
         with suppress(ServiceError):
             self.lies().start(node, self.world.id, attempt, chosen)
 
@@ -260,7 +261,7 @@ class Life(RuleBasedStateMachine):
         hub, name = self.world.hub, self.participant(who)
         self.approve_falsely(who)
         self.refused(hub, lambda: hub.run(name, self.world.id))
-        self.coordinate(node, who)
+        self.coordinate(node)
         self.break_terms(self.world.nodes[node], self.world.agencies[self.member(who)], self.member(who + 1))
 
     def approve_falsely(self, who: int) -> None:
@@ -269,13 +270,13 @@ class Life(RuleBasedStateMachine):
         for signature in (sign(KEYS[other], self.world.id, other), sign(KEYS[name], PAST.session_id, name)):
             self.refused(hub, lambda s=signature: hub.registry.approve(name, self.world.id, s))
 
-    def coordinate(self, node: str, choice: int) -> None:
+    def coordinate(self, node: str) -> None:
         """As somebody else than the session's coordinator."""
         at, session = self.world.nodes[node], self.world.id
         another = Reached(self.world, self.stranger)
         for what in (
             lambda: another.look(node, session),
-            lambda: another.start(node, session, 1, self.commitments(choice)),
+            lambda: another.start(node, session, 1, self.commitments((0,) * 4)),
             lambda: another.abort(node, session, 1, "a lie"),
         ):
             with suppress(ServiceError):

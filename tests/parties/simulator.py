@@ -65,6 +65,9 @@ class Agency(Member):
         commitment = Commitment(self.terms.session_id, self.name, digests=all_digests(dealings), **stated)
         return commitment.signed(KEYS[self.name])
 
+    def _no_copy(self, _session_id: bytes) -> str:
+        return f"{self.name} has not contributed."
+
     def committed(self, commitment: Commitment) -> Array:
         """The keys that it signed for."""
         return self.lists[[c.digest for c in self.commitments].index(commitment.digest)]

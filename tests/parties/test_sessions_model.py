@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from hypothesis import Phase, settings
-from hypothesis import strategies as st
 from hypothesis.stateful import initialize, run_state_machine_as_test
 
 from parties import guard, lifecycle, shares
@@ -21,7 +20,7 @@ from parties.registry import Registry
 from parties.runner import Runner
 from parties.shares import Shares
 from parties.store import Store
-from tests.parties.beginnings import TERMS, beginnings, small_pieces
+from tests.parties.beginnings import beginnings, small_pieces
 from tests.parties.lifetimes import Life
 from tests.parties.samples import examples
 
@@ -150,9 +149,9 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_a_fault_is_found(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
     class Faulty(Life):
-        @initialize(members=st.sampled_from([*TERMS]))
-        def begin(self, members: int) -> None:
-            self.set_out(members, fault.stage, fault.may)
+        @initialize()
+        def begin(self) -> None:
+            self.set_out(3, fault.stage, fault.may)
 
     if isinstance(fault.place, dict):
         monkeypatch.setitem(fault.place, fault.name, fault.planted)
