@@ -10,15 +10,21 @@ from parties import config
 from parties.approvals import Approvals, Proposal
 from parties.commands import id_bytes
 from parties.config import Config
-from parties.errors import SessionRefused
+from parties.errors import InputError, SessionRefused
 from parties.progress import say
 from parties.report import table
+from parties.wire import SESSION_ID_BYTES
 
 
 def session_approve(a: argparse.Namespace) -> None:
     """Consent to a session's terms; sign them when all consent that is due is there."""
     own = config.load(a.config)
-    record, waits_for = _approvals(own).consent(id_bytes(a.id), a.by)
+    if len(session_id := id_bytes(a.id)) < SESSION_ID_BYTES:
+        raise InputError(
+            "Approving needs the session's whole id of 64 digits, so that nobody can put other terms in its place; "
+            "`matchbit session show` prints it below the title."
+        )
+    record, waits_for = _approvals(own).consent(session_id, a.by)
     what = f"'{record.manifest.title}' ({record.id.hex()[:16]})"
     if waits_for:
         say(f"{a.by} consents to {what}; {own.name} still waits for {', '.join(waits_for)}.")
@@ -70,5 +76,5 @@ def _text(proposals: Sequence[Proposal]) -> str:
         (name, p.record.manifest.title, p.ruling.decision.value, ", ".join(p.waits_for) or "-", p.done or "-")
         for name, p in zip(short, proposals, strict=True)
     ]
-    why = [f"{name}  {p.failure or p.ruling.told}" for name, p in zip(short, proposals, strict=True)]
+    why = [f"{p.record.id.hex()}\n  {p.failure or p.ruling.told}" for p in proposals]
     return "\n".join([table(headings, lines), "", *why])

@@ -163,8 +163,9 @@ class Approvals:
         return ""
 
     def _refuse(self, participant: Participant, session_id: bytes, reason: str) -> None:
+        if not self._has_refused(session_id):  # and whatever the coordinator answers, it has
+            self._store.log(session_id, Event.REFUSED, name=self._config.name, reason=reason)
         participant.coordinator.refuse(session_id, reason)
-        self._store.log(session_id, Event.REFUSED, name=self._config.name, reason=reason)
         log.info("session %s is refused: %s", session_id[:8].hex(), reason)
 
     def _waits_for(self, session_id: bytes, rules: Policy) -> tuple[str, ...]:
@@ -180,7 +181,13 @@ class Approvals:
 
     def _is_pending(self, record: SessionRecord) -> bool:
         signed = self._config.name in record.signatures
-        return record.state is State.PROPOSED and not signed and not record.manifest.is_past(self._store.clock())
+        proposed = record.state is State.PROPOSED and not record.manifest.is_past(self._store.clock())
+        return proposed and not signed and not self._has_refused(record.id)
+
+    def _has_refused(self, session_id: bytes) -> bool:
+        """Whether this node has refused the session, whatever the coordinator makes of that."""
+        refused = [e.facts["name"] for e in self._store.entries(session_id) if e.event == Event.REFUSED.code]
+        return self._config.name in refused
 
     def _note(self, proposal: Proposal) -> None:
         """Log what the policy decided, unless that is what it decided last time."""

@@ -88,7 +88,6 @@ class Event(Enum):
     CONTRIBUTED = (
         "{member} contributed {records} records, {new_records} of them new, as {keys} keys (commitment {commitment})."
     )
-    RESUMED = "{member} went on with an upload that had been cut off."
     RECEIVED = (
         "This node received shares of {member}: {records} records, {new_records} of them new, {keys} keys "
         "(commitment {commitment})."
@@ -205,8 +204,8 @@ class Entry:
 
     @cached_property
     def hash(self) -> bytes:
-        """32 bytes: the SHA-256 of what is signed."""
-        return hashlib.sha256(self.signed_bytes).digest()
+        """32 bytes: the SHA-256 of what is signed and of the signature, without which facts could be guessed by it."""
+        return hashlib.sha256(self.signed_bytes + self.signature).digest()
 
     @cached_property
     def kind(self) -> Event | None:

@@ -153,7 +153,7 @@ def _table(verdicts: Sequence[Verdict]) -> str:
             _shown(v.session),
             "-" if v.entries is None else v.entries,
             v.compared,
-            "NOT INTACT" if v.fault else "intact",
+            "NOT INTACT" if v.fault else "intact, with remarks" if v.remarks else "intact",
         )
         for v in verdicts
     ]

@@ -204,7 +204,7 @@ def fetch_result(
         request = committee_pb2.FetchResultRequest(session_id=session_id, completions=shown)
         for response in ContributionServiceStub(connection).FetchResult(request, timeout=UPLOAD_TIMEOUT_S):
             parts.append(response.chunk)
-            if sum(map(len, parts)) > limit_bytes:
+            if not response.chunk or sum(map(len, parts)) > limit_bytes:
                 raise ResultError(f"{node.name} sends a longer result than is due; ask its operator.")
     return b"".join(parts)
 
@@ -236,6 +236,10 @@ class Committee:
     def look(self, name: str, session_id: bytes) -> Answer:
         """How the newest attempt goes."""
         return answer_of(get_run(self._config, self._config.federation()[name], session_id))
+
+    def check(self, name: str, session_id: bytes, commitments: Sequence[Commitment]) -> None:
+        """Ask whether an attempt could begin; nothing is changed."""
+        self.start(name, session_id, 0, commitments)
 
     def start(self, name: str, session_id: bytes, attempt: int, commitments: Sequence[Commitment]) -> None:
         """Begin an attempt; waits for its turn."""

@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import grpc
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
@@ -29,7 +30,7 @@ from mpc.session import open_session
 from parties import errors, metrics
 from parties.config import Config
 from parties.contribution import expand_share, held_by
-from parties.errors import PeerUnavailable, StorageError
+from parties.errors import PeerUnavailable, ServiceError, StorageError
 from parties.guard import Guard
 from parties.lifecycle import State
 from parties.service import Service
@@ -109,7 +110,7 @@ class Runs:
         Args:
             caller: who asks.
             session_id: 32 bytes.
-            attempt: its number.
+            attempt: its number; 0 to ask whether one could begin.
             commitments: what it is to be computed on.
             is_waited_for: whether the coordinator still waits.
 
@@ -117,7 +118,9 @@ class Runs:
             SessionRefused: the attempt cannot begin.
             PeerUnavailable: the coordinator gave up waiting, or the node is being stopped.
         """
-        self._guard.by_coordinator(self._guard.served(session_id), caller)
+        self._guard.check(caller, session_id, commitments)
+        if attempt == 0:
+            return
         self.abort(session_id, attempt - 1, f"attempt {attempt} replaces it")
         with ExitStack() as at_its_end:
             self._wait(is_waited_for)
@@ -128,9 +131,18 @@ class Runs:
                 run = Run(self._guard.party(record.manifest), attempt, Mailbox(self._config.start_timeout_s))
                 self._runs[session_id] = run
                 self._mailboxes.open(session_id, attempt, run.mailbox)
+                at_its_end.callback(run.mailbox.abort, MpcError("the attempt has ended"))  # frees who still delivers
                 at_its_end.callback(self._mailboxes.close, session_id, attempt)
-                args = (record, commitments, run, at_its_end.pop_all())
-                threading.Thread(target=self._compute, args=args, name="compute", daemon=True).start()
+                until_its_end = at_its_end.pop_all()
+                try:
+                    args = (record, commitments, run, until_its_end)
+                    threading.Thread(target=self._compute, args=args, name="compute", daemon=True).start()
+                except BaseException:
+                    with until_its_end:
+                        self._guard.failed(
+                            session_id, attempt, f"{self._config.name} has no thread left to compute in."
+                        )
+                    raise
 
     def _wait(self, is_waited_for: Callable[[], bool]) -> None:
         ticket = object()
@@ -213,7 +225,10 @@ class Runs:
             outputs = engine.run(session, inputs, run.mark, self._config.lanes)
             done = True
         finally:
-            channel.close(done=done)
+            try:
+                channel.close(done=done)
+            except (ServiceError, grpc.FutureTimeoutError) as error:  # what was computed is computed
+                log.warning("session %s: a stream did not end in order: %s", record.id[:8].hex(), error)
             cpu_s = time.process_time() - started
             run.figures = Figures(cpu_s, channel.sent_bytes, idle, memory()[1], run.phases())
         return outputs

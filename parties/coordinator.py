@@ -14,9 +14,10 @@ from mpc.committee import PARTIES
 from parties import audit, calls, metrics, protocols
 from parties.config import Config
 from parties.errors import InputError, ServiceError
+from parties.lifecycle import State
 from parties.registry import Registry
 from parties.runner import Runner
-from parties.service import NodeServicer, Service
+from parties.service import NodeServicer, Service, alone
 from parties.store import SessionRecord
 from parties.transport import Caller, guarded
 from parties.wire import (
@@ -140,6 +141,9 @@ class SessionServicer(services.SessionServiceServicer):
         caller, session_id = self._caller(context), self._whole_id(request.session_id)
 
         def delete(name: str) -> None:
+            record = self._store.get(session_id)
+            if record.state is State.ABORTED:  # and may be computed there
+                self._committee.abort(name, session_id, record.attempt, record.reason)
             self._committee.delete(name, session_id)
             with suppress(ServiceError):  # a node that has never heard of the session has no log of it
                 self._committee.exchange_heads(name, session_id)
@@ -154,7 +158,11 @@ def serve(config: Config, service: Service | None = None) -> None:
     Raises:
         ConfigError: the coordinator cannot start.
     """
-    service = service or Service.until_signal(config, "coordinator")
+    with alone(config.folder):
+        _serve(config, service or Service.until_signal(config, "coordinator"))
+
+
+def _serve(config: Config, service: Service) -> None:
     store = config.store()
     registry, committee = Registry(config.name, store, config.federation), calls.Committee(config, store)
     runner = Runner(registry, committee, config.step_timeout_s)

@@ -20,6 +20,7 @@ from parties.config import Config
 from parties.contribution import SECRET_BYTES
 from parties.errors import InputError
 from parties.fields import NewRows, ReadableList
+from parties.secrecy import write_private
 from parties.vault import Vault
 
 DEALING = "dealing.sealed"
@@ -65,9 +66,7 @@ class Copies:
             return vault.open(path.read_bytes(), context)
         secret = os.urandom(SECRET_BYTES)
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with private(path.with_suffix(".part")) as target:
-            target.write(vault.seal(secret, context))
-        path.with_suffix(".part").replace(path)
+        write_private(path, vault.seal(secret, context))
         return secret
 
     def drop_secret(self) -> None:
@@ -89,14 +88,15 @@ class Copies:
         folder = self._folder / commitment.hex()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         before = original.stat()
-        with private(folder / "list") as target, original.open("rb") as source:
+        with private(folder / "list.part") as target, original.open("rb") as source:
             shutil.copyfileobj(source, target)
         after = original.stat()
         if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
             raise InputError(f"{original} was changed while it was read; save it, close it, and contribute again.")
+        (folder / "list.part").replace(folder / "list")
         reading = {"path": str(original.resolve()), "map": map_file.to_json()}
-        with private(folder / "reading.json") as target:
-            target.write(json.dumps(reading | {"new": {"since": new.since, "column": new.column}}).encode())
+        reading["new"] = {"since": new.since, "column": new.column}
+        write_private(folder / "reading.json", json.dumps(reading).encode())
 
     def find(self, commitment: bytes) -> Copy | None:
         """The copy that a commitment is on, if it is here."""

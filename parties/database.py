@@ -86,4 +86,7 @@ class Database:
 
     def overwrite_log(self) -> bool:
         """Write the log file's pages back and empty it; whether no reader of another process was in the way."""
-        return not self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        try:
+            return not self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        except sqlite3.OperationalError:  # the file cannot grow by what is in the log
+            return False

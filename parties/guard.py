@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import timedelta
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -22,12 +21,16 @@ from parties.contribution import WHOLE, dealt_digest, expand_share, held_by
 from parties.errors import InputError, SessionRefused
 from parties.federation import Federation
 from parties.lifecycle import MEANING, OVER, Event, State
+from parties.limits import check_commitment
 from parties.manifest import Manifest
 from parties.policy import Policy
 from parties.rules import KEY_BYTES
 from parties.shares import REPLACED, Shares, Upload
 from parties.statements import Commitment, Completion, Receipt, contributions
 from parties.store import SessionRecord, Store
+
+MAX_CONTRIBUTIONS = 100
+"""Of a member to a session; each is an entry of the log."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -122,55 +125,26 @@ class Guard:
         record = self.served(commitment.session_id)
         if commitment.name != member:
             raise SessionRefused(f"{member} cannot contribute in the name of {commitment.name}.")
-        self._check_commitment(record.manifest, commitment)
-        with self._contributions_open(record.id):
+        self._check(record.manifest, commitment)
+        if self._times_received(commitment) >= MAX_CONTRIBUTIONS:
+            raise SessionRefused(f"{member} has contributed {MAX_CONTRIBUTIONS} times to this session already.")
+        with self._contributions_open(commitment):
             upload = self.shares.open_upload(commitment, seeds)
         if not upload.complete:
             self._take(record, upload, offset, chunks)
         receipt = Receipt(record.id, self._around.name, member=member, commitment=commitment.digest)
         return receipt.signed(self._around.key)
 
-    def _check_commitment(self, manifest: Manifest, c: Commitment) -> None:
-        """Hold what a member commits to against the terms.
+    def _times_received(self, c: Commitment) -> int:
+        """How many contributions of a member to a session have arrived here."""
+        code = audit.Event.RECEIVED.code
+        entries = self.store.entries(c.session_id)
+        return sum(entry.event == code and entry.facts["member"] == c.name for entry in entries)
 
-        Raises:
-            SessionRefused: says which limit.
-        """
-        if c.name not in manifest.members:
-            raise SessionRefused(f"{c.name} is not a member of this session.")
-        c.check(self._around.federation()[c.name].verifier())
-        if not 1 <= c.keys <= manifest.max_keys:
-            raise SessionRefused(f"{c.keys} keys are outside the session's limit of 1 to {manifest.max_keys}.")
-        if not c.new_records <= c.records <= manifest.max_records:
-            raise SessionRefused(
-                f"{c.records} records of {c.name}, {c.new_records} of them new, are outside the session's limit of "
-                f"{manifest.max_records}."
-            )
-        if min(c.records, c.keys) < manifest.min_records:
-            raise SessionRefused(
-                f"{c.name} has {c.records} records with {c.keys} distinct keys; the session asks for at least "
-                f"{manifest.min_records} of both, so that no one is singled out."
-            )
-        self._check_budget(manifest, c)
-
-    def _check_budget(self, manifest: Manifest, c: Commitment) -> None:
-        """Hold a member's commitment against the sessions that it has had results of.
-
-        Raises:
-            SessionRefused: says which limit.
-        """
-        past = self.store.had_results(c.name, manifest.session_id)
-        recent = sum(ended > self.store.clock() - timedelta(days=manifest.period_days) for ended in past)
-        if recent >= manifest.max_sessions:
-            raise SessionRefused(
-                f"{c.name} has had results of {recent} sessions in the last {manifest.period_days} days; this session "
-                f"allows {manifest.max_sessions} with its own."
-            )
-        if past and c.new_records > manifest.max_new_records:
-            raise SessionRefused(
-                f"{c.new_records} records of {c.name} are new since its last session; this session allows "
-                f"{manifest.max_new_records}."
-            )
+    def _check(self, manifest: Manifest, commitment: Commitment) -> None:
+        """Hold what a member commits to against the terms, and against the results that it has had."""
+        past = self.store.had_results(commitment.name, manifest.session_id)
+        check_commitment(self._around.federation(), manifest, commitment, past, self.store.clock())
 
     def _take(self, record: SessionRecord, upload: Upload, offset: int, chunks: Iterable[bytes]) -> None:
         """Keep the chunks that are due, and check the whole against the commitment."""
@@ -178,8 +152,6 @@ class Guard:
         due = c.keys * KEY_BYTES if WHOLE in held_by(party) else 0
         if offset != self.shares.received_bytes(upload) or offset > due:
             raise InputError("The upload does not go on where it stopped; contribute again.")
-        if offset:
-            self.store.log(record.id, audit.Event.RESUMED, member=c.name)
         for chunk in chunks:
             if len(chunk) != min(MAX_MESSAGE_BYTES, due - offset) or not chunk:
                 raise InputError("The upload has more or other bytes than it announced.")
@@ -195,15 +167,18 @@ class Guard:
             if not bytes_eq(dealt_digest(seed, held), c.digests[component]):
                 self.shares.drop_upload(upload)
                 raise InputError("The upload does not fit the commitment to it; contribute again.")
-        with self._contributions_open(record.id):
+        with self._contributions_open(c):
             self.shares.finish_upload(upload)
 
     @contextmanager
-    def _contributions_open(self, session_id: bytes) -> Iterator[None]:
-        """A transaction before the first attempt, which nothing that goes on beside it may change."""
+    def _contributions_open(self, c: Commitment) -> Iterator[None]:
+        """A transaction in which a contribution is due: before the first attempt, or one that was lost since then."""
         with self.store.transaction():
-            record = self.store.get(session_id)
-            if record.state is not State.APPROVED or record.contributions is not None:
+            record = self.store.get(c.session_id)
+            committed = self.store.commitments(record.id).get(c.name)
+            lost = committed is not None and committed.digest == c.digest
+            due = record.contributions is None or lost
+            if record.state not in (State.APPROVED, State.ABORTED) or not due:
                 raise SessionRefused("The session has been computed on or is over; contributions are closed.")
             yield
 
@@ -213,6 +188,16 @@ class Guard:
         return np.frombuffer(body, np.uint64).reshape(-1, 2) if body else None
 
     # Attempts
+
+    def check(self, caller: str, session_id: bytes, commitments: Sequence[Commitment]) -> None:
+        """Whether an attempt on these commitments could begin here; nothing is changed.
+
+        Raises:
+            SessionRefused: outside the terms, or not on what members have uploaded.
+        """
+        record = self.served(session_id)
+        self.by_coordinator(record, caller)
+        self._check_commitments(record, commitments)
 
     def begin(self, caller: str, session_id: bytes, attempt: int, commitments: Sequence[Commitment]) -> bool:
         """Begin an attempt on these commitments, which are the session's from then on.
@@ -249,7 +234,7 @@ class Guard:
         for c in commitments:
             if c.session_id != record.id:
                 raise SessionRefused("A commitment is to another session.")
-            self._check_commitment(manifest, c)
+            self._check(manifest, c)
         held = {n: self.shares.upload(record.id, n, c.digest) for n, c in zip(names, commitments, strict=True)}
         absent = [name for name, upload in held.items() if upload is None or not upload.complete]
         if absent:
@@ -267,6 +252,9 @@ class Guard:
             phases: seconds of each.
         """
         assert record.contributions is not None  # noqa: S101 - set when the attempt began
+        most = len(record.manifest.members)
+        if len(group_sizes) > most:  # a member has repeated a key
+            group_sizes = [*group_sizes[:most], sum(group_sizes[most:])]
         completion = Completion(
             record.id, self._around.name, attempt=record.attempt, contributions=record.contributions
         )
@@ -335,8 +323,14 @@ class Guard:
                 raise SessionRefused("The agreed retention has ended; results are no longer given out.")
             if record.state is not State.DONE:
                 self.release(record, completions)
-            self.store.log(session_id, audit.Event.FETCHED, member=member)
+            if member not in self._fetched(session_id):
+                self.store.log(session_id, audit.Event.FETCHED, member=member)
         return chunks
+
+    def _fetched(self, session_id: bytes) -> set[object]:
+        """Members that are known to have fetched."""
+        code = audit.Event.FETCHED.code
+        return {entry.facts["member"] for entry in self.store.entries(session_id) if entry.event == code}
 
     # The end
 
@@ -362,8 +356,8 @@ class Guard:
         """Delete the shares and results of sessions that have expired or are past their retention."""
         now = self.store.clock()
         for session_id in self.store.session_ids():
-            record = self.store.get(session_id)
             with suppress(SessionRefused):  # it has just begun to run: next time
+                record = self.store.get(session_id)
                 if record.state in (State.PROPOSED, State.APPROVED, State.ABORTED) and record.manifest.is_past(now):
                     self.shares.delete(session_id, Event.EXPIRE, "the session expired")
                 elif record.state not in (*OVER, State.RUNNING) and now >= record.manifest.retained_until():

@@ -1,4 +1,8 @@
-"""Exchanging how the audit logs of a session stand, so that no party can rewrite its own unnoticed."""
+"""Exchanging how the audit logs of a session stand, so that no party can rewrite its own unnoticed.
+
+Members tell the coordinator, which tells the committee of everyone. A log holds the heads that its node was told of, so
+a head stands for those too: members are told of the coordinator and the committee alone.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +25,16 @@ def receive(store: Store, federation: Federation, manifest: Manifest, heads: Seq
         SessionRefused: a statement is on another session, or of no party of this one.
         AuditError: a signature is false.
     """
-    for head in heads[:MAX_HEADS]:
+    known = set(store.heads(manifest.session_id))
+    news = [head for head in heads[:MAX_HEADS] if head not in known]
+    for head in news:
         if head.session != manifest.session_id or head.node not in manifest.nodes:
             raise SessionRefused(f"A statement on the log of {head.node} is not on this session, or of no party of it.")
         head.check(federation[head.node].verifier())
-    store.add_heads(heads[:MAX_HEADS])
+    store.add_heads(news)
+
+
+def told(store: Store, manifest: Manifest, caller: str) -> list[Head]:
+    """What a caller is told: of the coordinator, the committee, and what it said itself."""
+    wanted = {manifest.coordinator, *manifest.committee, caller}
+    return [head for head in store.latest_heads(manifest.session_id) if head.node in wanted]

@@ -42,19 +42,22 @@ class KnownRecords:
             new = np.setdiff1d(new, np.frombuffer(self._vault.open(sealed, session), np.uint64))
         return int(np.isin(_halves(records), new).sum())
 
-    def keep(self, session_id: bytes, records: Array) -> None:
-        """Remember a list that is contributed to a session, in place of an earlier one."""
+    def keep(self, session_id: bytes, commitment: bytes, records: Array) -> None:
+        """Remember the list that a commitment of this digest is on."""
         sealed = self._vault.seal(np.unique(_halves(records)).tobytes(), session_id)
         now = self._store.clock()
         with self._store.transaction() as db:
             db.execute("DELETE FROM known_records WHERE at <= ?", ((now - KEPT).isoformat(),))
-            row = (session_id, sealed, now.isoformat())
-            db.execute("INSERT OR REPLACE INTO known_records (session, digests, at) VALUES (?, ?, ?)", row)
+            row = (session_id, commitment, sealed, now.isoformat())
+            insert = "INSERT OR IGNORE INTO known_records (session, contribution, digests, at) VALUES (?, ?, ?, ?)"
+            db.execute(insert, row)
 
-    def release(self, session_id: bytes) -> None:
-        """Results were had on a session's list: its records are not new any more."""
+    def release(self, session_id: bytes, commitment: bytes) -> None:
+        """Results were had on this list: its records are not new any more; other lists of the session are forgotten."""
         with self._store.transaction() as db:
-            db.execute("UPDATE known_records SET released = 1 WHERE session = ?", (session_id,))
+            row = (session_id, commitment)
+            db.execute("UPDATE known_records SET released = 1 WHERE session = ? AND contribution = ?", row)
+            db.execute("DELETE FROM known_records WHERE session = ? AND contribution != ?", row)
 
 
 def _halves(records: Array) -> Array:

@@ -23,7 +23,7 @@ from parties.identity import utc_now
 from parties.keys import Keys, make_keys
 from parties.known import KnownRecords
 from parties.lifecycle import MEANING, State
-from parties.manifest import Manifest
+from parties.limits import check_limits
 from parties.page import result_page
 from parties.participant import Participant
 from parties.review import Reviews
@@ -80,7 +80,7 @@ class Member(Participant):
             SessionRefused: the session does not take contributions, or the list looks wrong; nothing has been sent.
         """
         record = self._approved(session_id)
-        if record.state not in (State.APPROVED, State.READY):
+        if record.state not in (State.APPROVED, State.READY, State.ABORTED):
             raise SessionRefused(f"The session {MEANING[record.state]}; contributions are closed.")
         before = path.stat() if path.is_file() else None
         opened = fields.open_list(path, map_file)
@@ -98,7 +98,7 @@ class Member(Participant):
             raise InputError(f"{path} was changed while it was read; save it, close it, and contribute again.")
         # Only what is reported is computed on, so the copy must be in place before: a result is read with it.
         copies.keep(commitment.digest, path, map_file, new)
-        known.keep(record.id, keys.records)
+        known.keep(record.id, commitment.digest, keys.records)
         self._contribute(record, commitment, dealings)
         copies.drop_others(commitment.digest)
         return keys, findings
@@ -184,16 +184,17 @@ class Member(Participant):
         reviews = Reviews(self.store, self.config.vault())
         keys, _ = self._keys(record, opened, copy.new, reviews.record_key())
         result = results.Result(record.manifest, self.config.name, keys, self.fetch(view, len(keys.keys)))
-        KnownRecords(self.store, self.config.vault()).release(record.id)
+        KnownRecords(self.store, self.config.vault()).release(record.id, commitment.digest)
+        self.store.add_statement(commitment)
         self.store.log(record.id, audit.Event.GOT_RESULT, rows=keys.rows)
         copies.drop_secret()
-        self.exchange_heads(record)
         if not accept:
             _stop_result(result.summary())
         result.reviews = reviews.raise_matches(result)
         summary = result.summary()
         opened.source.write(out, result.headings(), result.cells())
         write_page(page, result_page(summary, record.manifest))
+        self.exchange_heads(record)
         return summary
 
     def fetch(self, view: View, keys: int) -> np.typing.NDArray[np.generic]:
@@ -269,34 +270,6 @@ def kept_list(own: Config, store: Store, session_id: bytes) -> ReadableList | No
     commitment = store.commitments(session_id).get(own.name)
     copy = Copies(own, session_id).find(commitment.digest) if commitment else None
     return copy.open() if copy else None
-
-
-def check_limits(manifest: Manifest, keys: Keys, path: Path) -> None:
-    """Refuse what the terms do not allow, before anything leaves the member.
-
-    Raises:
-        InputError: more rows or keys than the terms allow, or no usable row.
-    """
-    if keys.rows > manifest.max_records:
-        raise InputError(
-            f"{path} has {keys.rows} rows; the session allows {manifest.max_records} per member. Shorten the "
-            "list, or ask the coordinator for a session with a higher `max_records`."
-        )
-    if len(keys.keys) > manifest.max_keys:
-        raise InputError(
-            f"{path} makes {len(keys.keys)} keys, since rows have several phones or numbers; the session allows "
-            f"{manifest.max_keys} per member. Ask the coordinator for a session with a higher `max_records`."
-        )
-    if len(keys.keys) == 0 and keys.missing:
-        raise InputError(keys.missing[0])
-    if len(keys.keys) == 0:
-        needed = "; ".join(f"{r.name}: {r.shown}" for r in manifest.rules)
-        raise InputError(f"No row of {path} has all fields of any rule ({needed}); there is nothing to compare.")
-    if min(keys.rows, len(keys.keys)) < manifest.min_records:
-        raise InputError(
-            f"{path} has {keys.rows} rows that make {len(keys.keys)} distinct keys; the session asks for at least "
-            f"{manifest.min_records} of both, so that no one is singled out."
-        )
 
 
 def _stop(path: Path, findings: Sequence[Finding]) -> None:

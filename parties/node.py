@@ -21,7 +21,7 @@ from parties.errors import ConfigError, PeerUnavailable, SessionRefused
 from parties.guard import Guard, Surroundings
 from parties.lifecycle import State
 from parties.policy import Policy
-from parties.service import NodeServicer, Service
+from parties.service import NodeServicer, Service, alone
 from parties.shares import Shares
 from parties.store import Store
 from parties.transport import Caller, Mailboxes, guarded, refuse
@@ -231,7 +231,11 @@ def serve(config: Config, service: Service | None = None) -> None:
     Raises:
         ConfigError: the node cannot start.
     """
-    service = service or Service.until_signal(config, "node")
+    with alone(config.folder):
+        _serve(config, service or Service.until_signal(config, "node"))
+
+
+def _serve(config: Config, service: Service) -> None:
     store = config.store()
     guard, mailboxes = guard_of(config, store), Mailboxes()
     store.log(audit.NODE, audit.Event.STARTED, version=protocols.program())

@@ -133,7 +133,11 @@ class Registry:
             record = self.session(commitment.session_id, caller)
             if caller not in record.manifest.members or commitment.name != caller:
                 raise SessionRefused(f"{caller} is not a member of this session.")
-            if record.state not in (State.APPROVED, State.READY):
+            fixed = record.contributions is not None
+            known = self.store.commitments(record.id).get(caller) == commitment
+            if known and record.state in (State.APPROVED, State.READY):
+                return record.state
+            if record.state not in (State.APPROVED, State.READY, State.ABORTED) or (fixed and not known):
                 raise SessionRefused(f"The session is {record.state.value}; contributions are closed.")
             commitment.check(self.federation()[caller].verifier())
             self._check_receipts(record, commitment, receipts)
@@ -182,7 +186,13 @@ class Registry:
 
     def _begin(self, record: SessionRecord, attempt: int) -> None:
         commitments = self.store.commitments(record.id)
-        self.store.begin(record.id, attempt, contributions(commitments.values()), sorted(commitments))
+        chosen, fixed = contributions(commitments.values()), record.contributions is not None
+        self.store.begin(record.id, attempt, chosen, sorted(commitments), fixed=fixed)
+
+    def fix(self, session_id: bytes) -> None:
+        """Every committee node can begin: what it will compute on cannot be changed any more."""
+        with self._changing:
+            self.store.fix(session_id, contributions(self.store.commitments(session_id).values()))
 
     def again(self, session_id: bytes, last: int) -> None:
         """Begin another attempt, above the last one that any node knows."""
@@ -219,7 +229,7 @@ class Registry:
             if len(completions) < len(record.manifest.committee):
                 return False
             check_completions(self.federation(), record.manifest, completions)
-            if completion.contributions != now.contributions:
+            if completion.contributions != contributions(self.store.commitments(record.id).values()):
                 raise SessionRefused("The committee computed on other contributions than members have shown here.")
             self.store.change(record.id, Event.RELEASE, audit.Event.RELEASED, attempt=completion.attempt)
             return True
@@ -260,8 +270,7 @@ class Registry:
         """
         self.operator_only(caller)
         record = self.session(session_id, caller)
-        if record.state is State.RUNNING:
-            raise SessionRefused("The session is being computed; close it when it has ended.")
+        self.abort(session_id, "its operator closed it while it was computed")
         for name in record.manifest.committee:
             delete(name)
             self.store.tell(record.id, name, State.CLOSED)

@@ -31,7 +31,7 @@ OWN_LIST = "own list"
 """Stands for a rule where two rows of one list are a pair."""
 MAX_REVIEWER_CHARS, MAX_NOTE_CHARS = 100, 1000
 _DIGEST_BYTES = 16
-_RECORD_KEY = b"record key"
+_RECORD_KEY, _RECORD_KEY_BYTES = b"record key", 32
 _JOINERS = "\u200c\u200d\u200e\u200f"
 """Not printable by themselves, but Arabic and Persian are written with them."""
 _QUEUE = """
@@ -144,9 +144,14 @@ class Reviews:
     def record_key(self) -> bytes:
         """32 random bytes, made once for the node, that its digests of records are made with."""
         with self._store.transaction() as db:
-            sealed = self._vault.seal(os.urandom(32), _RECORD_KEY)
+            sealed = self._vault.seal(os.urandom(_RECORD_KEY_BYTES), _RECORD_KEY)
             db.execute("INSERT OR IGNORE INTO secrets VALUES ('record key', ?)", (sealed,))
             (sealed,) = db.execute("SELECT value FROM secrets WHERE name = 'record key'").fetchone()
+            if len(sealed) == _RECORD_KEY_BYTES:  # by a version that did not seal it
+                db.execute(
+                    "UPDATE secrets SET value = ? WHERE name = 'record key'", (self._vault.seal(sealed, _RECORD_KEY),)
+                )
+                return bytes(sealed)
             return self._vault.open(sealed, _RECORD_KEY)
 
     def raise_matches(self, result: Result) -> dict[int, str]:

@@ -10,10 +10,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from parties.errors import PeerUnavailable, ServiceError
+from parties.errors import InputError, PeerUnavailable, ServiceError, SessionRefused
 from parties.lifecycle import State
 from parties.registry import Registry
 from parties.statements import Commitment, Completion
@@ -27,6 +28,7 @@ ENDED = (State.DONE, State.ABORTED, State.REFUSED, State.EXPIRED, State.CLOSED)
 """States that committee nodes are told of."""
 GOES_ON = (State.RUNNING, State.COMPUTED, State.DONE)
 """States of a node in which an attempt may still come to its end; in all others it has failed there."""
+RUN_TIMEOUT_S = 24 * 3600.0
 MAX_AHEAD = 1000
 """A node that says it is further ahead than that is not believed."""
 POLL_S = (0.02, 0.25)
@@ -40,6 +42,9 @@ class Committee(Protocol):
 
     def look(self, name: str, session_id: bytes) -> Answer:
         """How the newest attempt goes; a node that does not know the session says so by attempt 0."""
+
+    def check(self, name: str, session_id: bytes, commitments: list[Commitment]) -> None:
+        """Ask whether an attempt could begin; nothing is changed."""
 
     def start(self, name: str, session_id: bytes, attempt: int, commitments: list[Commitment]) -> None:
         """Begin an attempt; waits for its turn."""
@@ -57,11 +62,20 @@ class Committee(Protocol):
         """Exchange how the audit logs stand."""
 
 
+@dataclass(frozen=True)
+class Failure:
+    """Why an attempt failed, and whether another one may succeed."""
+
+    reason: str
+    retriable: bool = True
+
+
 @dataclass
 class Patience:
     """How long a session's runner has been waiting; forgotten when the coordinator is restarted."""
 
     heard: float
+    moved: object = None
     tries: int = 1
     pause_s: float = POLL_S[0]
     tell_s: float = TELL_S[0]
@@ -129,7 +143,8 @@ class Runner:
                 pause = TELL_S[1]
             except Exception:
                 log.exception("session %s", session_id[:8].hex())
-                self._registry.abort(session_id, "An unexpected error at the coordinator; see its log.")
+                with suppress(Exception):  # the next look tries again
+                    self._registry.abort(session_id, "An unexpected error at the coordinator; see its log.")
                 pause = TELL_S[1]
             with self._lock:
                 if pause is None and session_id not in self._asked_again:
@@ -154,33 +169,51 @@ class Runner:
 
     def _follow(self, record: SessionRecord, wait: Patience) -> float:
         answers, lost = self._ask(record)
-        if not lost:
-            wait.heard = self._clock()
+        moved = {n: (a.attempt, a.state, a.progress) for n, a in answers.items()}
+        if not lost and moved != wait.moved:
+            wait.heard, wait.moved = self._clock(), moved
         computed = [a.attempt for a in answers.values() if a.completion]
         if len(computed) == len(record.manifest.committee) and len({*computed}) == 1:
             # Another process with this coordinator's key, or itself before it was restored from a backup, was here.
             self._registry.catch_up(record.id, computed[0])
             record = self._store.get(record.id)
-        for answer in answers.values():
-            current = answer.completion is not None and answer.attempt == record.attempt
-            if answer.completion and current and self._registry.collect(record, answer.completion):
+        try:
+            if self._collect(record, answers):
                 return 0.0
-        of_attempt = {name: a for name, a in answers.items() if a.attempt == record.attempt}
-        running = [name for name, a in of_attempt.items() if a.state is State.RUNNING]
-        failed = [a for a in of_attempt.values() if a.state not in GOES_ON]
-        if failed and not running:
-            # Of nodes that blame each other, the one is right that blames who does not answer here either.
-            silent = tuple(f"{name} " for name in record.manifest.committee if name not in answers)
-            worst = min(failed, key=lambda a: (a.retriable, not a.reason.startswith(silent)))
-            return self._again(record, wait, answers, worst.reason, retriable=worst.retriable)
-        if lost and self._clock() - wait.heard > self._patience_s:
-            return self._again(record, wait, answers, lost, retriable=True)
-        if not lost and len(of_attempt) < len(answers) and not failed:
+            failure = self._failure(record, wait, answers, lost)
+        except (InputError, SessionRefused) as error:  # a false statement, which will not be true later
+            failure = Failure(str(error), retriable=False)
+        if failure:
+            return self._again(record, wait, answers, failure)
+        begun = [name for name, a in answers.items() if a.attempt == record.attempt]
+        if not lost and len(begun) < len(answers):
             self._start(record, wait, answers)
             return 0.0
         self._note(record, answers)
         wait.pause_s = min(wait.pause_s * 1.3, POLL_S[1])
         return wait.pause_s
+
+    def _collect(self, record: SessionRecord, answers: dict[str, Answer]) -> bool:
+        """Whether all three have computed the attempt."""
+        said = [a.completion for a in answers.values() if a.completion and a.attempt == record.attempt]
+        return any(self._registry.collect(record, completion) for completion in said)
+
+    def _failure(self, record: SessionRecord, wait: Patience, answers: dict[str, Answer], lost: str) -> Failure | None:
+        """Why this attempt cannot come to its end; None while it may."""
+        ahead = [name for name, a in answers.items() if a.attempt > record.attempt]
+        if ahead:
+            return Failure(f"{', '.join(ahead)} had begun a later attempt, which this coordinator does not know.")
+        of_attempt = {name: a for name, a in answers.items() if a.attempt == record.attempt}
+        running = [name for name, a in of_attempt.items() if a.state is State.RUNNING]
+        failed = {name: a for name, a in of_attempt.items() if a.state not in GOES_ON}
+        if failed and not running:
+            # Of nodes that blame each other, the one is right that blames who does not answer here either.
+            silent = tuple(f"{name} " for name in record.manifest.committee if name not in answers)
+            name, worst = min(failed.items(), key=lambda f: (f[1].retriable, not f[1].reason.startswith(silent)))
+            return Failure(_said(name, worst.reason), worst.retriable)
+        if self._clock() - wait.heard > (self._patience_s if lost or failed else RUN_TIMEOUT_S):
+            return Failure(lost or f"{', '.join(running)} did not come to an end, nor said why.")
+        return None
 
     def _ask(self, record: SessionRecord) -> tuple[dict[str, Answer], str]:
         """What the nodes answer, and why one does not."""
@@ -195,30 +228,30 @@ class Runner:
     def _start(self, record: SessionRecord, wait: Patience, answers: dict[str, Answer]) -> None:
         """Begin the attempt where it has not begun; all three nodes have just answered."""
         self.progress[record.id] = ("waiting for the committee", 0, 0)
-        commitments = list(self._store.commitments(record.id).values())
-        for name in sorted(record.manifest.committee):
-            if answers[name].attempt == record.attempt:
-                continue
-            try:
-                self._committee.start(name, record.id, record.attempt, commitments)
-            except ServiceError as error:
-                reason = str(error) if str(error).startswith(name) else f"{name}: {error}"
-                self._again(record, wait, answers, reason, retriable=isinstance(error, PeerUnavailable))
-                return
+        commitments, name = list(self._store.commitments(record.id).values()), ""
+        try:
+            if record.contributions is None:
+                for name in sorted(record.manifest.committee):
+                    self._committee.check(name, record.id, commitments)
+                self._registry.fix(record.id)
+            for name in sorted(record.manifest.committee):
+                if answers[name].attempt != record.attempt:
+                    self._committee.start(name, record.id, record.attempt, commitments)
+        except ServiceError as error:
+            retriable = isinstance(error, PeerUnavailable)
+            self._again(record, wait, answers, Failure(_said(name, str(error)), retriable))
         wait.heard, wait.pause_s = self._clock(), POLL_S[0]
 
-    def _again(
-        self, record: SessionRecord, wait: Patience, answers: dict[str, Answer], reason: str, *, retriable: bool
-    ) -> float:
+    def _again(self, record: SessionRecord, wait: Patience, answers: dict[str, Answer], failure: Failure) -> float:
         """Give up this attempt, for another one if that may help."""
-        log.error("session %s, attempt %d: %s", record.id[:8].hex(), record.attempt, reason)
-        if retriable and wait.tries < MAX_TRIES:
+        log.error("session %s, attempt %d: %s", record.id[:8].hex(), record.attempt, failure.reason)
+        if failure.retriable and wait.tries < MAX_TRIES:
             wait.tries += 1
             wait.heard = self._clock()
             known = [a.attempt for a in answers.values() if a.attempt <= record.attempt + MAX_AHEAD]
             self._registry.again(record.id, max(known, default=0))
         else:
-            self._registry.abort(record.id, reason)
+            self._registry.abort(record.id, failure.reason)
         return 0.0
 
     def _note(self, record: SessionRecord, answers: dict[str, Answer]) -> None:
@@ -258,3 +291,8 @@ class Runner:
             case _:
                 self._committee.delete(name, record.id)
         self._committee.exchange_heads(name, record.id)
+
+
+def _said(name: str, reason: str) -> str:
+    """What a node says, with its name before it where it speaks of another."""
+    return reason if reason.startswith(name) else f"{name}: {reason}"

@@ -70,7 +70,8 @@ MIGRATIONS = (
         session BLOB NOT NULL, person TEXT NOT NULL, at TEXT NOT NULL, PRIMARY KEY (session, person)
     ) STRICT;
     CREATE TABLE known_records (
-        session BLOB PRIMARY KEY, digests BLOB NOT NULL, at TEXT NOT NULL, released INTEGER NOT NULL DEFAULT 0
+        session BLOB NOT NULL, contribution BLOB NOT NULL, digests BLOB NOT NULL, at TEXT NOT NULL,
+        released INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (session, contribution)
     ) STRICT;
     CREATE TABLE entries (
         session BLOB NOT NULL, number INTEGER NOT NULL, at TEXT NOT NULL, event TEXT NOT NULL, facts TEXT NOT NULL,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import grpc
 from grpc_health.v1.health import HealthServicer
@@ -16,13 +18,16 @@ from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 
 from parties import heads, metrics, protocols
 from parties.config import Config
-from parties.errors import PeerUnavailable, ServiceError, SessionRefused
+from parties.errors import ConfigError, PeerUnavailable, ServiceError, SessionRefused
 from parties.identity import valid_until
 from parties.store import Store
 from parties.transport import Caller, guarded, listen
 from parties.wire import SESSION_ID_BYTES, head_of, head_to_pb, sized
 from protos.matchbit.v1 import node_pb2 as pb
 from protos.matchbit.v1.node_pb2_grpc import NodeServiceServicer
+
+if sys.platform != "win32":
+    import fcntl
 
 log = logging.getLogger("matchbit")
 GRACE_S = 1.0
@@ -174,6 +179,22 @@ class Service:
         self._ear.close()
 
 
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold a node's folder for this daemon: a second one would take the first one's work for cut off.
+
+    Raises:
+        ConfigError: another process serves it.
+    """
+    with (folder / "serving.lock").open("a") as file:
+        if sys.platform != "win32":
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise ConfigError(f"Another process serves {folder}; stop it first.") from None
+        yield
+
+
 class NodeServicer(NodeServiceServicer):
     """Who answers here, in which version, and how its audit log stands."""
 
@@ -200,7 +221,8 @@ class NodeServicer(NodeServiceServicer):
         """Hear how the logs of a session stand at others, and tell what is known here; among its parties only."""
         federation, session_id = self._config.federation(), sized(request.session_id, SESSION_ID_BYTES, "session_id")
         manifest = self._store.get(session_id).manifest
-        if Caller(federation, context).name not in manifest.nodes:
+        caller = Caller(federation, context).name
+        if caller not in manifest.nodes:
             raise SessionRefused("Only the parties of a session exchange how its logs stand.")
         heads.receive(self._store, federation, manifest, [head_of(head) for head in request.heads[: heads.MAX_HEADS]])
-        return pb.ExchangeHeadsResponse(heads=map(head_to_pb, self._store.latest_heads(session_id)))
+        return pb.ExchangeHeadsResponse(heads=map(head_to_pb, heads.told(self._store, manifest, caller)))

@@ -1,7 +1,7 @@
 """What a committee node keeps for members, sealed: their shares until they are computed on, its parts of their results.
 
-An upload arrives in chunks and can be continued after a lost connection. A member's newest two uploads are kept until
-one is computed on: a second one that reaches this node but not the others does not take the place of the first.
+An upload arrives in chunks and can be continued after a lost connection. A member's newest two that are complete are
+kept until one is computed on: a second one that reaches this node but not the others does not replace the first.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Shares:
         session_id, member = commitment.session_id, commitment.name
         with self._store.transaction() as db:
             found = self.upload(session_id, member, commitment.digest)
-            if found is not None and found.seeds == seeds:
+            if found is not None and (found.complete or found.seeds == seeds):
                 return found
             if found is not None:
                 self._drop(db, found.id)
@@ -68,8 +68,8 @@ class Shares:
             row = (upload.id, session_id, member, commitment.digest, commitment.to_text(), sealed)
             insert = "INSERT INTO uploads (id, session, member, commitment, statement, seeds) VALUES (?, ?, ?, ?, ?, ?)"
             db.execute(insert, row)
-            query = "SELECT id FROM uploads WHERE session = ? AND member = ? ORDER BY rowid DESC LIMIT -1 OFFSET ?"
-            for (old,) in db.execute(query, (session_id, member, KEPT_UPLOADS)).fetchall():
+            query = "SELECT id FROM uploads WHERE session = ? AND member = ? AND NOT complete AND id != ?"
+            for (old,) in db.execute(query, (session_id, member, upload.id)).fetchall():
                 self._drop(db, old)
         return upload
 
@@ -93,7 +93,10 @@ class Shares:
         with self._store.transaction() as db:
             if not db.execute("SELECT 1 FROM uploads WHERE id = ? AND NOT complete", (upload.id,)).fetchone():
                 raise SessionRefused(REPLACED)
-            self._add(db, upload.id, part, body)
+            try:
+                self._add(db, upload.id, part, body)
+            except sqlite3.IntegrityError:  # this chunk is there: somebody else goes on with the upload
+                raise SessionRefused(REPLACED) from None
 
     def finish_upload(self, upload: Upload) -> None:
         """All has arrived, and fits."""
@@ -101,6 +104,9 @@ class Shares:
             if not db.execute("UPDATE uploads SET complete = 1 WHERE id = ?", (upload.id,)).rowcount:
                 raise SessionRefused(REPLACED)
             c = upload.commitment
+            query = "SELECT id FROM uploads WHERE session = ? AND member = ? AND complete ORDER BY rowid DESC"
+            for (old,) in db.execute(query, (c.session_id, c.name)).fetchall()[KEPT_UPLOADS:]:
+                self._drop(db, old)
             counts = {"records": c.records, "new_records": c.new_records, "keys": c.keys}
             entry = audit.Event.RECEIVED
             self._store.log(c.session_id, entry, member=c.name, commitment=c.digest.hex(), **counts)

@@ -15,7 +15,7 @@ from parties.database import Database
 from parties.errors import SessionRefused
 from parties.identity import utc_now
 from parties.lifecycle import Event, State, after
-from parties.manifest import Manifest, from_bytes
+from parties.manifest import Manifest, read
 from parties.statements import Commitment, Completion, Receipt, Statement
 
 AnyStatement = TypeVar("AnyStatement", bound=Statement)
@@ -91,7 +91,7 @@ class Store(Database):
             return None
         signatures = dict(self.read("SELECT name, signature FROM signatures WHERE session = ?", (session_id,)))
         manifest, state, reason, attempt, contributions = rows[0]
-        return SessionRecord(from_bytes(manifest), State(state), reason, attempt, signatures, contributions)
+        return SessionRecord(read(manifest), State(state), reason, attempt, signatures, contributions)
 
     def get(self, session_id: bytes) -> SessionRecord:
         """The session.
@@ -135,15 +135,17 @@ class Store(Database):
         with self.transaction() as db:
             row = db.execute("SELECT state FROM sessions WHERE id = ?", (session_id,)).fetchone()
             state = after(State(row[0]), event)
-            ended = self.clock().isoformat() if event is Event.RELEASE else None
+            ended = self.clock().isoformat() if event in (Event.COMPUTE, Event.RELEASE) else None
             update = "UPDATE sessions SET state = ?, reason = ?, ended = coalesce(?, ended) WHERE id = ?"
             db.execute(update, (state.value, why, ended, session_id))
             if entry is not None:
                 self.log(session_id, entry, **facts)
         return state
 
-    def begin(self, session_id: bytes, attempt: int, contributions: bytes, members: list[str]) -> None:
-        """Begin an attempt; what it computes on is what every later one computes on.
+    def begin(
+        self, session_id: bytes, attempt: int, contributions: bytes, members: list[str], *, fixed: bool = True
+    ) -> None:
+        """Begin an attempt; once fixed, what it computes on is what every later one computes on.
 
         Raises:
             SessionRefused: a later attempt has begun, it is to be on other contributions, or the session is over.
@@ -157,13 +159,19 @@ class Store(Database):
             digest = contributions.hex()
             entry = audit.Event.ATTEMPT
             self.change(session_id, Event.BEGIN, entry, attempt=attempt, contributions=digest, members=members)
-            update = "UPDATE sessions SET attempt = ?, contributions = ? WHERE id = ?"
-            db.execute(update, (attempt, contributions, session_id))
+            db.execute("UPDATE sessions SET attempt = ? WHERE id = ?", (attempt, session_id))
+            if fixed:
+                self.fix(session_id, contributions)
             db.execute("DELETE FROM told WHERE session = ?", (session_id,))
             db.execute("DELETE FROM statements WHERE session = ? AND kind = ?", (session_id, Completion.KIND))
 
+    def fix(self, session_id: bytes, contributions: bytes) -> None:
+        """Take no other contributions from here on."""
+        with self.transaction() as db:
+            db.execute("UPDATE sessions SET contributions = ? WHERE id = ?", (contributions, session_id))
+
     def had_results(self, member: str, but: bytes) -> list[datetime]:
-        """When results on a member's contributions were released, in all sessions but one."""
+        """When results on a member's contributions were there, in all sessions but one."""
         query = "SELECT ended FROM sessions JOIN statements ON session = id WHERE kind = ? AND name = ? AND id != ?"
         rows = self.read(f"{query} AND ended IS NOT NULL", (Commitment.KIND, member, but))
         return [datetime.fromisoformat(ended) for (ended,) in rows]

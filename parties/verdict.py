@@ -125,12 +125,15 @@ def compare(entries: Sequence[Entry], held: Iterable[Held]) -> list[str]:
         AuditError: the log was rewritten, or cut.
     """
     hashes = {entry.number: entry.hash for entry in entries}
-    restored = next((entry for entry in entries if entry.event == Event.RESTORED.code), None)
+    restores = [entry.number for entry in entries if entry.event == Event.RESTORED.code]
     lost: dict[str, int] = {}
+    others: dict[int, set[bytes]] = {}
     for holder, head in held:
         if hashes.get(head.number) == head.hash:
             continue
-        if restored is not None and head.number >= restored.number:
+        # Each restore may have taken one other entry's place at this number, and no more.
+        others.setdefault(head.number, set()).add(head.hash)
+        if len(others[head.number]) <= sum(number <= head.number for number in restores):
             lost[holder] = max(head.number, lost.get(holder, 0))
         elif head.number > len(entries):
             raise AuditError(

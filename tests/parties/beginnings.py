@@ -13,8 +13,9 @@ from typing import Any
 from unittest.mock import patch
 
 from mpc.errors import IntegrityError
-from parties import guard, shares, store
+from parties import guard, shares
 from parties.lifecycle import State
+from parties.manifest import from_bytes
 from tests.parties.daemons import COMMITTEE, HUB, MEMBERS
 from tests.parties.samples import NOW
 from tests.parties.simulator import PIECE_BYTES, World, terms_of
@@ -56,7 +57,7 @@ def _approve(world: World) -> None:
 
 def _contribute(world: World) -> None:
     for agency in world.agencies.values():
-        agency.contribute(world, 0)
+        agency.bring(world, 0)
 
 
 def _start(world: World) -> None:
@@ -155,6 +156,6 @@ def small_pieces() -> Iterator[None]:
     with (
         patch.object(guard, "MAX_MESSAGE_BYTES", PIECE_BYTES),
         patch.object(shares, "MAX_MESSAGE_BYTES", PIECE_BYTES),
-        patch.object(store, "from_bytes", lru_cache(store.from_bytes)),
+        patch("parties.store.from_bytes", lru_cache(from_bytes)),
     ):
         yield

@@ -114,7 +114,9 @@ class Runs(compute.Runs):
         is_waited_for: Callable[[], bool],  # noqa: ARG002 - the real one's
     ) -> None:
         """As the real one, but for the thread."""
-        self._guard.by_coordinator(self._guard.served(session_id), caller)
+        self._guard.check(caller, session_id, commitments)
+        if attempt == 0:
+            return
         self.abort(session_id, attempt - 1, f"attempt {attempt} replaces it")
         if self.begun and self.begun.run.attempt < attempt:
             self.finish(silent=True)
@@ -193,7 +195,7 @@ class Hub(Daemon):
     @property
     def busy(self) -> bool:
         """Whether a thread of it is deciding something."""
-        return bool(self.registry._changing._is_owned())
+        return bool(self.registry._changing._is_owned())  # type: ignore[attr-defined]
 
     def take_up(self) -> None:
         """As `coordinator.serve` does."""
@@ -266,6 +268,10 @@ class Reached:
     def look(self, name: str, session_id: bytes) -> Answer:
         """How the newest attempt goes."""
         return answer_of(self._ask(name, "GetRun", pb.GetRunRequest(session_id=session_id)))
+
+    def check(self, name: str, session_id: bytes, commitments: Sequence[Commitment]) -> None:
+        """Ask whether an attempt could begin."""
+        self.start(name, session_id, 0, commitments)
 
     def start(self, name: str, session_id: bytes, attempt: int, commitments: Sequence[Commitment]) -> None:
         """Begin an attempt."""

@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from mpc.errors import IntegrityError
-from parties.errors import ServiceError
+from parties.errors import ResultError, ServiceError
 from parties.lifecycle import State
 from parties.manifest import sign
-from parties.statements import Commitment
+from parties.statements import Commitment, Completion
 from tests.parties.beginnings import PAST, STAGES, TERMS, Beginning
 from tests.parties.daemons import COMMITTEE, HUB, KEYS, MEMBERS, STRANGER, CommitteeNode, Reached
 from tests.parties.mortal import Daemon, Fate, Trouble
-from tests.parties.simulator import Agency, World
+from tests.parties.simulator import UPLOADS, Agency, World
 from tests.parties.witness import Witness
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - where there is one, databases in it are quicker
 MAY = ((), (), ("lie",), ("lie",), ("close",), ("expire",), ("refuse",), ("lie", "close", "expire"))
 """What of all that ends a history early may happen in one; the first is the simplest."""
+DOES = ("upload", "upload", "fetch", "keep house")
 lists = st.integers(0, 1)
 choices = st.tuples(*[st.sampled_from((0, 0, None, 1))] * len(MEMBERS))
 daemons = st.sampled_from((HUB, *COMMITTEE))
@@ -75,6 +78,13 @@ class Life(RuleBasedStateMachine):
 
     # Terms
 
+    @rule()
+    def propose(self) -> None:
+        """Once more."""
+        hub = self.world.hub
+        with suppress(ServiceError):
+            self.world.call(None, hub, lambda: hub.registry.propose(HUB, self.world.terms))
+
     @precondition(lambda self: len(self.world.signatures) < len(self.world.terms.participants))
     @rule(who=some)
     def approve(self, who: int) -> None:
@@ -93,14 +103,13 @@ class Life(RuleBasedStateMachine):
     @rule(who=some, which=lists)
     def contribute(self, who: int, which: int) -> None:
         with suppress(ServiceError):
-            self.world.agencies[self.member(who)].contribute(self.world, which)
+            self.world.agencies[self.member(who)].bring(self.world, which)
 
-    @rule(who=some, node=nodes, which=lists, pieces=st.sampled_from((None, 0, 1)), spoil=st.booleans())
-    def upload(self, who: int, node: str, which: int, pieces: int | None, spoil: bool) -> None:
-        """To one node; cut off, or too short, or with a wrong piece."""
-        agency = self.world.agencies[self.member(who)]
+    @rule(who=some, node=nodes, which=lists, pieces=st.sampled_from((None, 0, 1)), how=st.sampled_from([*UPLOADS]))
+    def upload(self, who: int, node: str, which: int, pieces: int | None, how: str) -> None:
+        """To one node; it may be cut off, and later continued."""
         with suppress(ServiceError):
-            agency.upload(self.world.nodes[node], which, pieces, bytes(len(agency.lists[which]) * 16) if spoil else b"")
+            self.world.agencies[self.member(who)].upload(self.world.nodes[node], which, pieces, how)
 
     @rule(who=some, which=lists, mixed=st.booleans())
     def report(self, who: int, which: int, mixed: bool) -> None:
@@ -171,6 +180,18 @@ class Life(RuleBasedStateMachine):
     def trouble(self, name: str, edges: int, trouble: Trouble) -> None:
         self.world.daemons[name].troubles.append((edges, trouble))
 
+    @rule(name=daemons, edges=st.sampled_from((0, 0, 1, 2, 3, 5)), who=some, what=st.sampled_from(DOES))
+    def meanwhile(self, name: str, edges: int, who: int, what: str) -> None:
+        """Others go on in the middle of what a daemon does."""
+        self.world.daemons[name].troubles.appendleft((edges, Trouble.MEANWHILE))
+        match what:
+            case "upload":
+                self.contribute(who, 1)
+            case "fetch":
+                self.fetch(who)
+            case _:
+                self.keep_house(name)
+
     @rule(name=daemons, again=st.booleans())
     def crash(self, name: str, again: bool) -> None:
         """At a time when it does nothing; it may be started again at once."""
@@ -193,18 +214,26 @@ class Life(RuleBasedStateMachine):
 
     @rule(who=some)
     def fetch(self, who: int) -> None:
-        with suppress(ServiceError):
+        try:
             self.witness.result(*self.world.agencies[self.member(who)].result(self.world))
+        except ResultError:
+            assert self.may, "parts of a result do not fit"
+        except ServiceError:
+            return
 
+    @precondition(lambda self: self.world.completions)
     @rule(who=some, node=nodes, attempt=some, left_out=st.integers(0, 3))
     def fetch_with_old_words(self, who: int, node: str, attempt: int, left_out: int) -> None:
-        """With completions of some attempt, maybe not all of them."""
         at, name = self.world.nodes[node], self.member(who)
-        said = list(self.world.completions.get(attempt % 4, {}).values())
-        said[left_out : left_out + 1] = []
-        if said:
-            with suppress(ServiceError):
-                self.world.call(None, at, lambda: at.give(name, self.world.id, said))
+        said = self.words(attempt, left_out)
+        with suppress(ServiceError):
+            self.world.call(None, at, lambda: at.give(name, self.world.id, said))
+
+    def words(self, attempt: int, left_out: int) -> list[Completion]:
+        """What nodes said of some attempt, maybe without one of them."""
+        attempts = sorted(self.world.completions)
+        said = list(self.world.completions[attempts[attempt % len(attempts)]].values())
+        return said[:left_out] + said[left_out + 1 :]
 
     @precondition(lambda self: "close" in self.may)
     @rule()
@@ -215,9 +244,10 @@ class Life(RuleBasedStateMachine):
 
     # Lies of the coordinator
 
-    def lies(self) -> Reached:
+    def lie(self, what: Callable[[Reached], object]) -> None:
         self.lied = True
-        return Reached(self.world, self.world.hub)
+        with suppress(ServiceError):
+            self.world.hub.do(lambda: what(Reached(self.world, self.world.hub)))
 
     def commitments(self, chosen: Sequence[int | None]) -> list[Commitment]:
         """For each member that to its first list, to its second, or none."""
@@ -231,20 +261,15 @@ class Life(RuleBasedStateMachine):
         store = self.world.hub.store
         attempt = max(store.get(self.world.id).attempt + above, 0)
         chosen = list(store.commitments(self.world.id).values()) if same else self.commitments(others)
-        with suppress(ServiceError):
-            self.lies().start(node, self.world.id, attempt, chosen)
+        self.lie(lambda nodes: nodes.start(node, self.world.id, attempt, chosen))
 
     @precondition(lambda self: "lie" in self.may and self.world.completions)
     @rule(node=nodes, other=nodes, attempt=some, left_out=st.integers(0, 3))
     def end_in_two_ways(self, node: str, other: str, attempt: int, left_out: int) -> None:
-        attempts = sorted(self.world.completions)
-        attempt = attempts[attempt % len(attempts)]
-        said = list(self.world.completions[attempt].values())
-        said[left_out : left_out + 1] = []
-        with suppress(ServiceError):
-            self.lies().release(node, self.world.id, attempt, said)
-        with suppress(ServiceError):
-            self.lies().abort(other, self.world.id, attempt, "a lie")
+        """Release at a node, and an abort at another one."""
+        last, said = max(self.world.completions), self.words(attempt, left_out)
+        self.lie(lambda nodes: nodes.release(node, self.world.id, last, said))
+        self.lie(lambda nodes: nodes.abort(other, self.world.id, last, "a lie"))
 
     @precondition(lambda self: "lie" in self.may)
     @rule()
@@ -260,7 +285,9 @@ class Life(RuleBasedStateMachine):
     def attack(self, who: int, node: str) -> None:
         hub, name = self.world.hub, self.participant(who)
         self.approve_falsely(who)
+        self.refused(hub, lambda: hub.registry.propose(name, self.world.terms))
         self.refused(hub, lambda: hub.run(name, self.world.id))
+        self.refused(hub, lambda: hub.close(name, self.world.id))
         self.coordinate(node)
         self.break_terms(self.world.nodes[node], self.world.agencies[self.member(who)], self.member(who + 1))
 
@@ -268,7 +295,7 @@ class Life(RuleBasedStateMachine):
         """With another one's signature, and with one's own on another session."""
         hub, name, other = self.world.hub, self.participant(who), self.participant(who + 1)
         for signature in (sign(KEYS[other], self.world.id, other), sign(KEYS[name], PAST.session_id, name)):
-            self.refused(hub, lambda s=signature: hub.registry.approve(name, self.world.id, s))
+            self.refused(hub, partial(hub.registry.approve, name, self.world.id, signature))
 
     def coordinate(self, node: str) -> None:
         """As somebody else than the session's coordinator."""
@@ -277,6 +304,7 @@ class Life(RuleBasedStateMachine):
         for what in (
             lambda: another.look(node, session),
             lambda: another.start(node, session, 1, self.commitments((0,) * 4)),
+            lambda: another.release(node, session, 1, self.words(0, 3) if self.world.completions else []),
             lambda: another.abort(node, session, 1, "a lie"),
         ):
             with suppress(ServiceError):
@@ -300,7 +328,7 @@ class Life(RuleBasedStateMachine):
         wrong += [agency.commit(dealings, new_records=3)] if agency.name in PAST.members else []
         seeds = dealings[COMMITTEE.index(at.name)].seeds
         for commitment in wrong:
-            self.refused(at, lambda c=commitment: at.guard.receive(agency.name, c, seeds, 0, iter(())))
+            self.refused(at, partial(at.guard.receive, agency.name, commitment, seeds, 0, ()))
 
     # The end of a history
 
@@ -308,7 +336,8 @@ class Life(RuleBasedStateMachine):
         if not hasattr(self, "world"):
             return
         try:
-            self.come_to_rest()
+            if sys.exc_info()[0] is None:  # else the history has failed already
+                self.come_to_rest()
         finally:
             self.world.end()
             shutil.rmtree(self.folder)

@@ -45,6 +45,9 @@ class Nodes:
             raise self.refusals["look", name]
         return self.answers[name]
 
+    def check(self, name: str, session_id: bytes, commitments: list[Commitment]) -> None:
+        self._ask("check", name, session_id)
+
     def start(self, name: str, session_id: bytes, attempt: int, commitments: list[Commitment]) -> None:
         self._ask("start", name, session_id, attempt)
         if attempt <= self.answers[name].attempt:

@@ -6,8 +6,9 @@ It computes in the clear, where all three nodes are at the same attempt; everyth
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -37,6 +38,13 @@ LISTS = {
     "agency-d": ((0, 2, 7), (3, 4, 5)),
 }
 """Each member's first list, and the one that it may contribute in its place."""
+UPLOADS: dict[str, Callable[[bytes], bytes]] = {
+    "well": lambda body: body,
+    "wrong": lambda body: body[:-1] + bytes(body[-1:] == b"\0"),
+    "short": lambda body: body[:-16],
+    "long": lambda body: body + bytes(16),
+}
+"""What becomes of the component that travels whole."""
 PIECE_BYTES = 24
 """In place of messages of 1 MiB."""
 
@@ -61,7 +69,7 @@ class Agency(Member):
     def commit(self, dealings: list[Dealing], **changes: int) -> Commitment:
         """Sign a commitment."""
         rows = dealings[0].rows
-        stated = {"records": rows, "new_records": self.terms.max_new_records, "keys": rows} | changes
+        stated: dict[str, Any] = {"records": rows, "new_records": self.terms.max_new_records, "keys": rows} | changes
         commitment = Commitment(self.terms.session_id, self.name, digests=all_digests(dealings), **stated)
         return commitment.signed(KEYS[self.name])
 
@@ -72,13 +80,11 @@ class Agency(Member):
         """The keys that it signed for."""
         return self.lists[[c.digest for c in self.commitments].index(commitment.digest)]
 
-    def upload(self, node: CommitteeNode, which: int, pieces: int | None = None, spoil: bytes = b"") -> None:
-        """Give a node its shares of a list, or so many pieces of them before the connection is lost."""
+    def upload(self, node: CommitteeNode, which: int, pieces: int | None = None, how: str = "well") -> None:
+        """Give a node its shares of a list, well or not, or so many pieces of them before the connection is lost."""
         commitment, world = self.commitments[which], node.world
         dealing = self.dealings[which][COMMITTEE.index(node.name)]
-        body = (
-            spoil if spoil and dealing.whole is not None else b"" if dealing.whole is None else dealing.whole.tobytes()
-        )
+        body = UPLOADS[how](b"" if dealing.whole is None else dealing.whole.tobytes())
 
         def received() -> int:
             return node.guard.received_bytes(self.name, commitment.session_id, commitment.digest)
@@ -90,7 +96,7 @@ class Agency(Member):
 
         self.receipts[which][node.name] = world.call(None, node, receive)
 
-    def contribute(self, world: World, which: int) -> None:
+    def bring(self, world: World, which: int) -> None:
         """Give all nodes their shares of a list, and show their receipts."""
         for node in world.nodes.values():
             self.upload(node, which)
@@ -105,7 +111,7 @@ class Agency(Member):
         view = world.call(None, world.hub, lambda: world.hub.view(self.terms.session_id, self.name))
         own = self._computed(view)
         nodes = [world.nodes[name] for name in COMMITTEE[:2]]
-        parts = [world.call(None, n, lambda n=n: n.give(self.name, view.record.id, view.completions)) for n in nodes]
+        parts = [world.call(None, n, partial(n.give, self.name, view.record.id, view.completions)) for n in nodes]
         return own, results.recombine(self.terms, self.name, parts, own.keys)
 
 
@@ -195,11 +201,14 @@ class World(Network):
         node.do(lambda: node.runs.finish(silent=silent))
 
     def meanwhile(self) -> None:
-        """What was late arrives; if nothing was, all work."""
+        """What was late arrives; if nothing was, the coordinator's operator has the session computed, and all work."""
         if self.late:
             self.deliver_late(0)
-        else:
-            self.work()
+            return
+        if not self.hub.calls:
+            with suppress(ServiceError):
+                self.hub.do(lambda: self.hub.run(HUB, self.id))
+        self.work()
 
     def work(self) -> None:
         """Let everyone who is alive do what is to be done now."""

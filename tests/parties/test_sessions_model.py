@@ -13,6 +13,7 @@ from hypothesis import Phase, settings
 from hypothesis.stateful import initialize, run_state_machine_as_test
 
 from parties import guard, lifecycle, shares
+from parties.errors import SessionRefused
 from parties.federation import Federation
 from parties.guard import Guard
 from parties.lifecycle import Event, State
@@ -27,7 +28,7 @@ from tests.parties.samples import examples
 HISTORIES = int(os.environ.get("SESSION_HISTORIES", "0"))
 """So many new ones; else the same 2,000 every time."""
 LIVES = settings(examples(HISTORIES or 2000), derandomize=not HISTORIES, report_multiple_bugs=False)
-SEARCH = settings(examples(300), phases=[Phase.generate], report_multiple_bugs=False)
+SEARCH = settings(examples(600), phases=[Phase.generate], report_multiple_bugs=False)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -77,7 +78,11 @@ def nothing(*_args: Any, **_kwargs: Any) -> None:
 
 
 @contextmanager
-def open_for_ever(_guard: Guard, _session: bytes) -> Iterator[None]:
+def open_when_looked_at(guard: Guard, session: bytes) -> Iterator[None]:
+    """`Guard._contributions_open` that looks once, when an upload begins, and before its transaction."""
+    begun = guard.store.read("SELECT 1 FROM uploads WHERE session = ? AND NOT complete", (session,))
+    if not begun and guard.store.get(session).state is not State.APPROVED:
+        raise SessionRefused("contributions are closed")
     yield
 
 
@@ -114,8 +119,8 @@ FAULTS = {
         Registry, "_check_receipts", nothing, "approved", (), "cannot be run again|at the coordinator"
     ),
     "only the newest upload is kept": Fault(shares, "KEPT_UPLOADS", 1, "ready", (), "cannot be run again"),
-    "uploads go on beside an attempt": Fault(
-        Guard, "_contributions_open", open_for_ever, "ready", (), "received after attempt"
+    "an upload is overtaken by an attempt": Fault(
+        Guard, "_contributions_open", open_when_looked_at, "ready", (), "received after attempt|computed on"
     ),
     "what was not chosen stays": Fault(Shares, "choose", nothing, "ready", (), "computed on|cannot be run again"),
     "other contributions at a later attempt": Fault(

@@ -130,8 +130,9 @@ class Witness:
             assert not past[event.code], f"{entry.event} after {event.code}"
         assert entry.kind is not Event.CONTRADICTION, "a node contradicts itself"
         if entry.kind is Event.ATTEMPT:
-            assert entry.facts["attempt"] > past["number"], "an attempt's number is used again"
-            past["number"] = int(str(entry.facts["attempt"]))
+            number = int(str(entry.facts["attempt"]))
+            assert number > past["number"], "an attempt's number is used again"
+            past["number"] = number
         assert entry.kind is not Event.FETCHED or past[Event.RELEASED.code], "fetched before it was released"
         past[entry.event] += 1
 
