@@ -157,7 +157,7 @@ def test_a_member_over_its_budget_of_sessions(federation: Federation, tmp_path: 
     first = federation.ready(tmp_path, lists, max_sessions=1000)
     federation.check(tmp_path, federation.operator.run(first.id), lists)
     second = federation.approved(max_sessions=1)
-    with pytest.raises(SessionRefused, match=r"has had results of \d+ sessions in the last 30 days"):
+    with pytest.raises(SessionRefused, match=r"has had results of \d+ other sessions in the last 30 days"):
         federation.member("agency-c").contribute(second.id, tmp_path / "agency-c.csv")
 
 
