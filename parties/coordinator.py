@@ -13,7 +13,7 @@ from mpc.channel import MAX_MESSAGE_BYTES
 from mpc.committee import PARTIES
 from parties import audit, calls, metrics, protocols
 from parties.config import Config
-from parties.errors import InputError, ServiceError
+from parties.errors import InputError, ServiceError, SessionRefused
 from parties.lifecycle import State
 from parties.registry import Registry
 from parties.runner import Runner
@@ -143,7 +143,8 @@ class SessionServicer(services.SessionServiceServicer):
         def delete(name: str) -> None:
             record = self._store.get(session_id)
             if record.state is State.ABORTED:  # and may be computed there
-                self._committee.abort(name, session_id, record.attempt, record.reason)
+                with suppress(SessionRefused):  # the node is further, or has never heard of it
+                    self._committee.abort(name, session_id, record.attempt, record.reason)
             self._committee.delete(name, session_id)
             with suppress(ServiceError):  # a node that has never heard of the session has no log of it
                 self._committee.exchange_heads(name, session_id)

@@ -6,8 +6,9 @@ transaction with the entry of the audit log that tells of it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,17 +19,19 @@ from mpc.channel import MAX_MESSAGE_BYTES
 from mpc.committee import PartyId
 from parties import audit
 from parties.contribution import WHOLE, dealt_digest, expand_share, held_by
-from parties.errors import InputError, SessionRefused
+from parties.errors import InputError, ServiceError, SessionRefused
 from parties.federation import Federation
 from parties.lifecycle import MEANING, OVER, Event, State
 from parties.limits import check_commitment
 from parties.manifest import Manifest
+from parties.manifest import check as check_terms
 from parties.policy import Policy
 from parties.rules import KEY_BYTES
 from parties.shares import REPLACED, Shares, Upload
 from parties.statements import Commitment, Completion, Receipt, contributions
 from parties.store import SessionRecord, Store
 
+log = logging.getLogger("matchbit")
 MAX_CONTRIBUTIONS = 100
 """Of a member to a session; each is an entry of the log."""
 
@@ -73,12 +76,14 @@ class Guard:
 
         Raises:
             SessionRefused: unknown, expired, over, not signed by all, against the policy, or not this node's.
+            ConfigError: terms that this version does not take.
         """
         known, name = self.store.session(session_id), self._around.name
         approved = known is not None and known.state is not State.PROPOSED
         record = known if known and approved else self._around.fetch(session_id)
         if name not in record.manifest.committee:
             raise SessionRefused(f"{name} is not on the committee of this session.")
+        check_terms(record.manifest)  # this node may have been updated since it signed them
         self._around.federation().check_approved(record.manifest, record.signatures, self.store.clock())
         self._around.policy().refuse(record.manifest, name)
         if not approved:
@@ -356,12 +361,16 @@ class Guard:
         """Delete the shares and results of sessions that have expired or are past their retention."""
         now = self.store.clock()
         for session_id in self.store.session_ids():
-            with suppress(SessionRefused):  # it has just begun to run: next time
+            try:
                 record = self.store.get(session_id)
                 if record.state in (State.PROPOSED, State.APPROVED, State.ABORTED) and record.manifest.is_past(now):
                     self.shares.delete(session_id, Event.EXPIRE, "the session expired")
                 elif record.state not in (*OVER, State.RUNNING) and now >= record.manifest.retained_until():
                     self.shares.delete(session_id, Event.CLOSE, "the agreed retention ended")
+            except SessionRefused:
+                continue  # it has just begun to run: next time
+            except ServiceError:  # which must not keep the others
+                log.exception("session %s: cannot be deleted just now", session_id[:8].hex())
 
 
 def check_completions(federation: Federation, manifest: Manifest, completions: Sequence[Completion]) -> None:

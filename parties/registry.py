@@ -6,11 +6,12 @@ Nothing of gRPC is here.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from parties import audit
-from parties.errors import InputError, SessionRefused
+from parties.errors import InputError, ServiceError, SessionRefused
 from parties.federation import Federation
 from parties.guard import check_completions
 from parties.lifecycle import OVER, Event, State
@@ -18,6 +19,7 @@ from parties.manifest import Manifest, verify
 from parties.statements import Commitment, Completion, Receipt, contributions
 from parties.store import SessionRecord, Store
 
+log = logging.getLogger("matchbit")
 MAX_OPEN_SESSIONS = 1000
 WAITING = (State.PROPOSED, State.APPROVED, State.READY, State.ABORTED)
 
@@ -247,7 +249,10 @@ class Registry:
     def end_overdue(self) -> None:
         """End what is past its dates, as committee nodes do for themselves."""
         for session_id in self.store.session_ids():
-            self._end_overdue(session_id)
+            try:
+                self._end_overdue(session_id)
+            except ServiceError:  # which must not keep the others
+                log.exception("session %s: cannot be ended just now", session_id[:8].hex())
 
     def _end_overdue(self, session_id: bytes) -> None:
         with self._changing:

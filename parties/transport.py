@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial, wraps
 from typing import Any, TypeVar, cast
 
@@ -244,8 +244,9 @@ class ExchangeChannel:
 
     def close(self, *, done: bool) -> None:
         """End the streams: in order when the session is done, at once otherwise."""
-        for stream in self._streams.values():
-            stream.close(done=done)
+        with ExitStack() as every:  # also where one of them does not end in order
+            for stream in self._streams.values():
+                every.callback(stream.close, done=done)
 
 
 class _Outgoing:
@@ -269,13 +270,16 @@ class _Outgoing:
         self._call.add_done_callback(lambda call: None if call.code() is grpc.StatusCode.OK else on_failure(_why(call)))
 
     def close(self, *, done: bool) -> None:
-        if done:
-            self._queue.put(None)
-            with calling("a peer"):
-                self._call.result(timeout=CALL_TIMEOUT_S)
-        else:
+        try:
+            if done:
+                self._queue.put(None)
+                with calling("a peer"):
+                    self._call.result(timeout=CALL_TIMEOUT_S)
+        except grpc.FutureTimeoutError:
+            raise PeerUnavailable("A peer does not end its stream, although all has been sent.") from None
+        finally:
             self._call.cancel()
-        self._connection.close()
+            self._connection.close()
 
 
 def _why(call: Any) -> str:

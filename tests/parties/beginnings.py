@@ -15,7 +15,7 @@ from unittest.mock import patch
 from mpc.errors import IntegrityError
 from parties import guard, shares
 from parties.lifecycle import State
-from parties.manifest import from_bytes
+from parties.manifest import read
 from tests.parties.daemons import COMMITTEE, HUB, MEMBERS
 from tests.parties.samples import NOW
 from tests.parties.simulator import PIECE_BYTES, World, terms_of
@@ -118,6 +118,7 @@ class Beginning:
         world.signatures = dict(self.last.signatures)
         world.inputs = dict(self.last.inputs)
         world.completions = {attempt: dict(said) for attempt, said in self.last.completions.items()}
+        world.shown = {attempt: dict(said) for attempt, said in self.last.shown.items()}
         for name, agency in self.last.agencies.items():
             world.agencies[name].receipts = [dict(receipts) for receipts in agency.receipts]
         world.start()
@@ -156,6 +157,6 @@ def small_pieces() -> Iterator[None]:
     with (
         patch.object(guard, "MAX_MESSAGE_BYTES", PIECE_BYTES),
         patch.object(shares, "MAX_MESSAGE_BYTES", PIECE_BYTES),
-        patch("parties.store.from_bytes", lru_cache(from_bytes)),
+        patch("parties.store.read", lru_cache(read)),
     ):
         yield

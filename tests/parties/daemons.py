@@ -13,9 +13,10 @@ from mpc.channel import Mailbox
 from mpc.engine import Outputs
 from parties import compute, heads
 from parties.audit import Head
-from parties.errors import FROM_STATUS, PeerUnavailable, ServiceError
+from parties.errors import FROM_STATUS, PeerUnavailable, ServiceError, SessionRefused
 from parties.federation import Federation, Node
 from parties.guard import Guard, Surroundings
+from parties.lifecycle import State
 from parties.node import RunServicer
 from parties.policy import Policy
 from parties.registry import Registry
@@ -178,7 +179,8 @@ class CommitteeNode(Daemon):
     def give(self, member: str, session_id: bytes, completions: Sequence[Completion]) -> bytes:
         """This node's part of a member's result."""
         part = b"".join(self.guard.result(member, session_id, completions))
-        self.world.note_completions()
+        for node in self.world.nodes.values():
+            self.world.note_completions(node)
         self.world.given.append((self.name, member, self.store.get(session_id).attempt, part))
         return part
 
@@ -222,6 +224,10 @@ class Hub(Daemon):
         reached = Reached(self.world, self)
 
         def delete(name: str) -> None:
+            record = self.store.get(session_id)
+            if record.state is State.ABORTED:
+                with suppress(SessionRefused):
+                    reached.abort(name, session_id, record.attempt, record.reason)
             reached.delete(name, session_id)
             with suppress(ServiceError):
                 reached.exchange_heads(name, session_id)

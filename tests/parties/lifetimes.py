@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -20,7 +20,7 @@ from parties.lifecycle import State
 from parties.manifest import sign
 from parties.statements import Commitment, Completion
 from tests.parties.beginnings import PAST, STAGES, TERMS, Beginning
-from tests.parties.daemons import COMMITTEE, HUB, KEYS, MEMBERS, STRANGER, CommitteeNode, Reached
+from tests.parties.daemons import COMMITTEE, HUB, KEYS, STRANGER, CommitteeNode, Reached
 from tests.parties.mortal import Daemon, Fate, Trouble
 from tests.parties.simulator import UPLOADS, Agency, World
 from tests.parties.witness import Witness
@@ -30,7 +30,6 @@ MAY = ((), (), ("lie",), ("lie",), ("close",), ("expire",), ("refuse",), ("lie",
 """What of all that ends a history early may happen in one; the first is the simplest."""
 DOES = ("upload", "upload", "fetch", "keep house")
 lists = st.integers(0, 1)
-choices = st.tuples(*[st.sampled_from((0, 0, None, 1))] * len(MEMBERS))
 daemons = st.sampled_from((HUB, *COMMITTEE))
 nodes = st.sampled_from(COMMITTEE)
 some = st.integers(0, 11)
@@ -221,18 +220,18 @@ class Life(RuleBasedStateMachine):
         except ServiceError:
             return
 
-    @precondition(lambda self: self.world.completions)
     @rule(who=some, node=nodes, attempt=some, left_out=st.integers(0, 3))
     def fetch_with_old_words(self, who: int, node: str, attempt: int, left_out: int) -> None:
         at, name = self.world.nodes[node], self.member(who)
         said = self.words(attempt, left_out)
+        self.lied |= "lie" in self.may
         with suppress(ServiceError):
             self.world.call(None, at, lambda: at.give(name, self.world.id, said))
 
     def words(self, attempt: int, left_out: int) -> list[Completion]:
-        """What nodes said of some attempt, maybe without one of them."""
-        attempts = sorted(self.world.completions)
-        said = list(self.world.completions[attempts[attempt % len(attempts)]].values())
+        """What nodes said of some attempt, maybe without one of them; where they lie, to anybody."""
+        known = self.world.completions if "lie" in self.may else self.world.shown
+        said = list(known[sorted(known)[attempt % len(known)]].values()) if known else []
         return said[:left_out] + said[left_out + 1 :]
 
     @precondition(lambda self: "close" in self.may)
@@ -249,18 +248,24 @@ class Life(RuleBasedStateMachine):
         with suppress(ServiceError):
             self.world.hub.do(lambda: what(Reached(self.world, self.world.hub)))
 
-    def commitments(self, chosen: Sequence[int | None]) -> list[Commitment]:
-        """For each member that to its first list, to its second, or none."""
-        choices = zip(self.world.agencies.values(), chosen, strict=False)
-        return [agency.commitments[which] for agency, which in choices if which is not None]
+    def commitments(self, how: str = "same", who: int = 0) -> list[Commitment]:
+        """What members have shown, or might have; or without that of one of them, or with that to its other list."""
+        shown = self.world.hub.store.commitments(self.world.id) if self.world.hub.alive else {}
+        chosen = {name: shown.get(name, agency.commitments[0]) for name, agency in self.world.agencies.items()}
+        name = self.member(who)
+        if how == "less":
+            del chosen[name]
+        if how == "other":
+            first, second = self.world.agencies[name].commitments
+            chosen[name] = second if chosen[name] == first else first
+        return list(chosen.values())
 
     @precondition(lambda self: "lie" in self.may and self.world.hub.alive)
-    @rule(node=nodes, above=st.integers(-1, 2), same=st.booleans(), others=choices)
-    def start_alone(self, node: str, above: int, same: bool, others: tuple[int | None, ...]) -> None:
-        """An attempt at one node, with a number that is not due, on other contributions or the same."""
-        store = self.world.hub.store
-        attempt = max(store.get(self.world.id).attempt + above, 0)
-        chosen = list(store.commitments(self.world.id).values()) if same else self.commitments(others)
+    @rule(node=nodes, above=st.integers(-1, 2), how=st.sampled_from(("same", "less", "other")), who=some)
+    def start_alone(self, node: str, above: int, how: str, who: int) -> None:
+        """An attempt at one node, with a number that is not due, on what members have shown or something else."""
+        attempt = max(self.world.hub.store.get(self.world.id).attempt + above, 0)
+        chosen = self.commitments(how, who)
         self.lie(lambda nodes: nodes.start(node, self.world.id, attempt, chosen))
 
     @precondition(lambda self: "lie" in self.may and self.world.completions)
@@ -303,8 +308,8 @@ class Life(RuleBasedStateMachine):
         another = Reached(self.world, self.stranger)
         for what in (
             lambda: another.look(node, session),
-            lambda: another.start(node, session, 1, self.commitments((0,) * 4)),
-            lambda: another.release(node, session, 1, self.words(0, 3) if self.world.completions else []),
+            lambda: another.start(node, session, 1, self.commitments()),
+            lambda: another.release(node, session, 1, self.words(0, 3)),
             lambda: another.abort(node, session, 1, "a lie"),
         ):
             with suppress(ServiceError):

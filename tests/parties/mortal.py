@@ -102,6 +102,11 @@ class Disk(Store):
             yield db
         self._edge(False)
 
+    @property
+    def changes(self) -> int:
+        """How much has been written since it was opened."""
+        return self._connection.total_changes
+
     def close(self) -> None:
         """What the system does when the process has ended."""
         self._connection.close()

@@ -46,6 +46,7 @@ class Nodes:
         return self.answers[name]
 
     def check(self, name: str, session_id: bytes, commitments: list[Commitment]) -> None:
+        assert commitments
         self._ask("check", name, session_id)
 
     def start(self, name: str, session_id: bytes, attempt: int, commitments: list[Commitment]) -> None:

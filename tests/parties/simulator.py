@@ -40,7 +40,7 @@ LISTS = {
 """Each member's first list, and the one that it may contribute in its place."""
 UPLOADS: dict[str, Callable[[bytes], bytes]] = {
     "well": lambda body: body,
-    "wrong": lambda body: body[:-1] + bytes(body[-1:] == b"\0"),
+    "wrong": lambda body: bytes(byte ^ 1 for byte in body),
     "short": lambda body: body[:-16],
     "long": lambda body: body + bytes(16),
 }
@@ -130,6 +130,7 @@ class World(Network):
         given: (node, member, attempt, part) of every part of a result that a node gave out, whoever got it.
         inputs: of every attempt that was computed, the keys of each member.
         completions: that nodes made, by attempt and node.
+        shown: those of them that the coordinator has had, and so may everyone.
     """
 
     def __init__(self, folder: Path, terms: Manifest) -> None:
@@ -143,6 +144,7 @@ class World(Network):
         self.given: list[tuple[str, str, int, bytes]] = []
         self.inputs: dict[int, dict[str, Array]] = {}
         self.completions: dict[int, dict[str, Completion]] = {}
+        self.shown: dict[int, dict[str, Completion]] = {}
 
     def start(self) -> None:
         """Start every daemon that is not alive."""
@@ -220,11 +222,11 @@ class World(Network):
             with suppress(ServiceError):
                 self.finish(name)
 
-    def note_completions(self) -> None:
-        """Remember what nodes say that they have computed: a later attempt takes its place."""
-        for node in self.nodes.values():
-            for completion in node.store.completions(self.id):
-                self.completions.setdefault(completion.attempt, {})[completion.name] = completion
+    def note_completions(self, daemon: Daemon) -> None:
+        """Remember what is said there to be computed: a later attempt takes its place."""
+        known = self.shown if daemon is self.hub else self.completions
+        for completion in daemon.store.completions(self.id):
+            known.setdefault(completion.attempt, {})[completion.name] = completion
 
     def heal(self) -> None:
         """Let all that was on its way arrive, and everyone be alive and well."""

@@ -30,7 +30,7 @@ def test_the_command_shows_what_waits_and_why(hub: Hub, capsys: pytest.CaptureFi
     short = session_id.hex()[:16]
     assert re.split(" {2,}", lines[2]) == [short, "Session 1", "person", "Data protection, Programme", "-"]
     why = "Data protection, Programme must read the terms, and approve or refuse them."
-    assert lines[-1] == f"{short}  {why}"
+    assert lines[-2:] == [session_id.hex(), f"  {why}"]
     assert cli.main(["session", "pending", "--json", *hub.own("agency-a")]) == 0
     assert json.loads(capsys.readouterr().out) == {
         "sessions": [
@@ -58,6 +58,9 @@ def test_approving_and_refusing_by_command(hub: Hub, capsys: pytest.CaptureFixtu
     node(hub, policy=TWO)
     approve = ["session", "approve", session_id.hex(), *hub.own("agency-a")]
     assert cli.main(approve) == 2
+    assert cli.main(["session", "approve", session_id.hex()[:62], *hub.own("agency-a"), "--by", "Programme"]) == 2
+    assert "Approving needs the session's whole id of 64 digits" in capsys.readouterr().err
+    assert hub.store.get(session_id).signatures == {}
     assert cli.main([*approve, "--by", "Director"]) == 3
     capsys.readouterr()
     what = f"'Session 1' ({session_id.hex()[:16]})"

@@ -137,18 +137,6 @@ def test_changes_of_the_policy_are_logged_once(hub: Hub) -> None:
     assert [e.facts["policy"] for e in store.entries(NODE)] == [sha256(c.encode()).hexdigest() for c in changed]
 
 
-def test_a_person_refuses(hub: Hub) -> None:
-    session_id = hub.propose()
-    approvals, store = node(hub)
-    approvals.refuse(session_id[:8], "not agreed")
-    assert (hub.store.get(session_id).state, hub.store.get(session_id).reason) == (
-        State.REFUSED,
-        "agency-a: not agreed",
-    )
-    (refused,) = store.entries(session_id)
-    assert dict(refused.facts) == {"name": "agency-a", "reason": "not agreed"}
-
-
 # Approvers
 
 

@@ -87,6 +87,14 @@ def test_what_is_signed_byte_for_byte() -> None:
     )
 
 
+def test_a_hash_covers_the_signature(node: Node) -> None:
+    """Heads go to parties that must not learn the facts: they could try out what is likely, but cannot sign it."""
+    entry = node.live(LIFE[:1])[0]
+    assert len(entry.signature) == 64
+    assert entry.hash == hashlib.sha256(entry.signed_bytes + entry.signature).digest() == node.head().hash
+    assert replace(entry, signature=b"").hash != entry.hash
+
+
 def test_each_session_has_a_chain_of_its_own(node: Node) -> None:
     node.live(session=NODE, events=[(Event.STARTED, {"version": "0.1.0"})])
     node.live(LIFE[:2])

@@ -178,6 +178,7 @@ def test_remarks_are_told(nodes: dict[str, Config], terms: Manifest, tmp_path: P
         federation[: federation.index('name = "agency-b"')].rpartition("[[node]]")[0], "utf-8"
     )
     out, _ = run(0, capsys, own, "verify", path)
+    assert out.splitlines()[2].endswith("  intact, with remarks")
     where = f"agency-a, {terms.session_id.hex()[:16]}"
     assert f"{where}: agency-b is not in federation.toml: what it signed was not checked." in out
 

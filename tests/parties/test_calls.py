@@ -190,6 +190,14 @@ def test_a_longer_result_is_not_read_to_its_end(nodes: Nodes, chunks: Any) -> No
         fetch(nodes, 3)
 
 
+@pytest.mark.parametrize("chunks", [[b""], [b"ab", b"", b"c"]])
+def test_empty_chunks_are_not_read(nodes: Nodes, chunks: list[bytes]) -> None:
+    """They could go on without end."""
+    nodes.neutral.chunks = chunks
+    with pytest.raises(ResultError, match="neutral sends a longer result than is due; ask its operator"):
+        fetch(nodes, 3)
+
+
 # The coordinator
 
 

@@ -12,6 +12,7 @@ from parties.errors import AuditError, ConfigError, PeerIdentityError, PeerUnava
 from parties.federation import Node
 from parties.lifecycle import State
 from parties.manifest import Manifest
+from parties.participant import Participant
 from parties.statements import Commitment, Completion
 from parties.store import Store
 from parties.wire import Answer, commitment_of, completion_of, completion_to_pb, head_of
@@ -69,6 +70,13 @@ def test_an_attempt_begins(nodes: Nodes, committee: calls.Committee) -> None:
     committee.start("neutral", ID, 7, COMMITMENTS)
     (asked,) = nodes.neutral.asked
     assert (asked.session_id, asked.attempt) == (ID, 7)
+    assert list(map(commitment_of, asked.commitments)) == COMMITMENTS
+
+
+def test_whether_an_attempt_could_begin(nodes: Nodes, committee: calls.Committee) -> None:
+    committee.check("neutral", ID, COMMITMENTS)
+    (asked,) = nodes.neutral.asked
+    assert (asked.session_id, asked.attempt) == (ID, 0)
     assert list(map(commitment_of, asked.commitments)) == COMMITMENTS
 
 
@@ -144,6 +152,17 @@ def test_a_member_exchanges_heads_with_the_coordinator(nodes: Nodes, terms: Mani
     told = own.latest_heads(terms.session_id)
     assert nodes.coordinator.exchange_heads(terms.session_id, told) == nodes.neutral.heads
     assert list(map(head_of, nodes.neutral.asked[0].heads)) == told
+
+
+def test_a_member_tells_its_own_head_and_no_others(nodes: Nodes, terms: Manifest) -> None:
+    """Where other members' logs stand is not for it to pass on."""
+    own = Participant(nodes.own)
+    own.store.add_session(terms, State.PROPOSED)
+    nodes.neutral.heads = [head(nodes, terms), head(nodes, terms, "agency-b")]
+    for _ in range(2):
+        own.exchange_heads(own.store.get(terms.session_id))
+    assert {h.node for h in own.store.latest_heads(terms.session_id)} == {"agency-a", "agency-b", "neutral"}
+    assert [[head_of(h).node for h in asked.heads] for asked in nodes.neutral.asked] == [["agency-a"]] * 2
 
 
 # Connections

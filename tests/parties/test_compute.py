@@ -1,5 +1,6 @@
 """What a committee node computes on, and in whose turn."""
 
+import socket
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,18 +11,22 @@ import pytest
 from mpc.channel import Mailbox
 from mpc.committee import PARTIES, PartyId
 from mpc.dummies import Dummies
-from mpc.engine import Inputs
+from mpc.engine import Inputs, Outputs
+from mpc.errors import MpcError
 from mpc.matching import Reveal
 from mpc.replicated import reconstruct
+from parties import compute, transport
 from parties.compute import Run, Runs, load_inputs, memory
 from parties.config import Config
 from parties.errors import PeerUnavailable, SessionRefused
 from parties.guard import Guard
+from parties.lifecycle import State
 from parties.manifest import Manifest
 from parties.service import Service
 from parties.statements import Commitment
 from parties.transport import Mailboxes
-from tests.parties.deciding import COMMITTEE, CommitteeNode, Contribution, commitments, terms
+from tests.parties.deciding import COMMITTEE, CommitteeNode, Contribution, commitments, everyones, terms
+from tests.parties.samples import federate
 
 
 def inputs(folder: Path, agreed: Manifest, made: list[Contribution], attempt: int = 1) -> list[Inputs]:
@@ -120,13 +125,17 @@ def test_memory_is_told_where_the_system_tells_it() -> None:
 
 
 class Slow(Guard):
-    """Begins nothing, but only when it is let."""
+    """Would begin anything that the coordinator asks for, but begins nothing, and only when it is let."""
 
     def __init__(self, node: CommitteeNode) -> None:
         super().__init__(node.store, node.shares, node.guard._around)
         self.begun: list[bytes] = []
         self.let = threading.Semaphore(0)
         self.began = threading.Semaphore(0)
+
+    def check(self, caller: str, session_id: bytes, commitments: Sequence[Commitment]) -> None:
+        del commitments
+        self.by_coordinator(self.served(session_id), caller)
 
     def begin(self, caller: str, session_id: bytes, attempt: int, commitments: Sequence[Commitment]) -> bool:
         del caller, attempt, commitments
@@ -206,3 +215,80 @@ def test_only_the_coordinator_gets_a_turn(tmp_path: Path) -> None:
     with pytest.raises(SessionRefused, match="Only the session's coordinator may do this"):
         turns.runs.start("agency-a", turns.sessions[0], 1, [], lambda: True)
     assert turns.guard.begun == []
+
+
+class Ready:
+    """A node that can compute a session."""
+
+    def __init__(self, folder: Path, config: Config | None = None) -> None:
+        self.node = CommitteeNode(folder)
+        self.agreed = self.node.agree(terms())
+        self.made = everyones(self.agreed)
+        for c in self.made:
+            self.node.take(c)
+        config = config or Config(folder, "neutral", "", folder / "federation.toml", folder / "policy.toml")
+        self.runs = Runs(config, self.node.guard, Mailboxes(), Service(config, "node"))
+
+    def start(self, attempt: int, made: list[Contribution] | None = None) -> None:
+        given = commitments(self.made if made is None else made)
+        self.runs.start("hub", self.agreed.session_id, attempt, given, lambda: True)
+
+
+def test_whether_an_attempt_could_begin_is_asked_without_beginning_it(tmp_path: Path) -> None:
+    ready = Ready(tmp_path)
+    before = ready.node.kept()
+    ready.start(0)
+    with pytest.raises(SessionRefused, match="2 members have contributed; nothing is computed before 3 have"):
+        ready.start(0, ready.made[:2])
+    assert ready.node.kept() == before
+    assert ready.runs.get(ready.agreed.session_id) is None
+
+
+def test_what_could_not_begin_does_not_wait_for_its_turn(tmp_path: Path) -> None:
+    ready = Ready(tmp_path)
+    with pytest.raises(SessionRefused, match="nothing is computed before 3 have"):
+        ready.runs.start("hub", ready.agreed.session_id, 1, [], pytest.fail)
+
+
+def test_without_a_thread_to_compute_in_an_attempt_fails_and_the_next_can_begin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_thread_left(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    ready = Ready(tmp_path)
+    session_id = ready.agreed.session_id
+    for attempt in (1, 2):
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", no_thread_left)
+            with pytest.raises(RuntimeError):
+                ready.start(attempt)
+        record = ready.node.store.get(session_id)
+        assert (record.state, record.attempt) == (State.ABORTED, attempt)
+        assert record.reason == "neutral has no thread left to compute in."
+        run = ready.runs.get(session_id)
+        assert run is not None
+        with pytest.raises(MpcError, match="the attempt has ended"):
+            run.mailbox.put(PartyId.P0, "tag", b"")
+
+
+@pytest.mark.parametrize("listens", [False, True])
+def test_what_is_computed_does_not_fail_with_its_streams(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listens: bool
+) -> None:
+    """A peer that went away when it had all, or that never ends its stream."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        if not listens:
+            silent.close()
+        configs = federate(tmp_path, COMMITTEE, dict.fromkeys(COMMITTEE, address))
+        ready = Ready(tmp_path, configs["neutral"])
+        monkeypatch.setattr(transport, "CALL_TIMEOUT_S", 0.1)
+        monkeypatch.setattr(compute, "open_session", lambda *_: None)
+        monkeypatch.setattr("parties.compute.engine.run", lambda *_: Outputs(None, (0, 5, 2, 0)))
+        ready.start(1)
+        for thread in threading.enumerate():
+            if thread.name == "compute":
+                thread.join()
+        assert ready.node.state(ready.agreed) is State.COMPUTED
+        assert ready.node.store.entries(ready.agreed.session_id)[-1].facts["group_sizes"] == [5, 2, 0]

@@ -173,6 +173,22 @@ def test_a_list_that_is_changed_while_it_is_copied(kept: Copies, listed: Path, m
     assert kept.find(FIRST) is None
 
 
+def test_a_second_copy_that_is_cut_off_leaves_the_first(
+    kept: Copies, listed: Path, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same list contributed again, as after a lost connection: its result may be there already."""
+
+    def stop(_source: Any, target: Any) -> None:
+        target.write(b"half")
+        raise KeyboardInterrupt
+
+    kept.keep(FIRST, listed, MAP, NewRows())
+    monkeypatch.setattr("parties.copies.shutil.copyfileobj", stop)
+    with pytest.raises(KeyboardInterrupt):
+        kept.keep(FIRST, listed, MAP, NewRows())
+    assert content(kept, FIRST) == LIST
+
+
 # Deletion
 
 

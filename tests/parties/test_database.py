@@ -1,6 +1,7 @@
 """A node's SQLite file: who can read it, what versions it has, and that all of a transaction happens or nothing."""
 
 import os
+import resource
 import sqlite3
 import stat
 import threading
@@ -267,6 +268,19 @@ def test_of_many_that_open_an_old_database_one_updates_it(path: Path) -> None:
         db.execute("PRAGMA user_version = 1")
     assert in_threads(*[lambda: Database(path)] * 6) == []
     assert names(Database(path)) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits of file sizes are a matter of POSIX systems")
+def test_a_full_disk_keeps_deleted_bytes_in_the_log_file_and_ends_nothing(database: Database, path: Path) -> None:
+    insert(database, "some " * 10_000)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size, hard))  # the file cannot grow
+    try:
+        assert not database.overwrite_log()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert database.overwrite_log()
+    assert names(database) == ["some " * 10_000]
 
 
 def test_deleted_bytes_stay_in_the_log_file_only_while_somebody_reads(database: Database, path: Path) -> None:

@@ -18,6 +18,7 @@ from tests.parties.deciding import (
     KEYS,
     CommitteeNode,
     Contribution,
+    everyones,
     logged,
     refusal,
     signatures,
@@ -249,24 +250,39 @@ def test_new_records_are_limited_after_the_first_session(node: CommitteeNode) ->
 def test_results_in_a_period_are_limited(node: CommitteeNode) -> None:
     later = after_results(node, max_sessions=1, period_days=30)
     says = refused(node, SessionRefused, Contribution(later, "agency-a"))
-    assert says == ("agency-a has had results of 1 sessions in the last 30 days; this session allows 1 with its own.")
+    assert (
+        says == "agency-a has had results of 1 other session in the last 30 days; this session allows 1 with its own."
+    )
     node.take(Contribution(agreed(node, title="More", max_sessions=2), "agency-a"))
     node.clock.move(days=30)
     node.take(Contribution(later, "agency-a"))
 
 
-def test_a_session_without_results_counts_for_nothing(node: CommitteeNode) -> None:
-    node.computed(TERMS)
+def test_a_session_that_was_not_computed_counts_for_nothing(node: CommitteeNode) -> None:
+    made = everyones(TERMS)
+    for c in made:
+        node.take(c)
+    node.begin(TERMS, made)
     later = agreed(node, title="Later", max_sessions=1, max_new_records=1)
     node.take(Contribution(later, "agency-a", 3))
-    node.guard.abort("hub", ID, 1, "neutral went away")
+    node.guard.failed(ID, 1, "neutral went away.")
     node.take(Contribution(later, "agency-b", 3))
+
+
+def test_results_count_when_they_are_there_whatever_becomes_of_them(node: CommitteeNode) -> None:
+    """Else sessions could be computed side by side and released later, or never: who is on the committee sees sizes."""
+    node.computed(TERMS)
+    later = agreed(node, title="Later", max_sessions=1, max_new_records=1)
+    says = "agency-a has had results of 1 other session in the last 30 days; this session allows 1 with its own."
+    assert refused(node, SessionRefused, Contribution(later, "agency-a")) == says
+    node.guard.abort("hub", ID, 1, "neutral went away.")
+    assert refused(node, SessionRefused, Contribution(later, "agency-a")) == says
 
 
 def test_a_session_that_is_closed_still_counts(node: CommitteeNode) -> None:
     later = after_results(node, max_sessions=1)
     node.guard.delete("hub", ID)
-    assert "has had results of 1 sessions" in refused(node, SessionRefused, Contribution(later, "agency-a"))
+    assert "has had results of 1 other session" in refused(node, SessionRefused, Contribution(later, "agency-a"))
 
 
 def test_sessions_of_others_are_not_a_members_own(node: CommitteeNode) -> None:
@@ -274,7 +290,7 @@ def test_sessions_of_others_are_not_a_members_own(node: CommitteeNode) -> None:
     node.release(pair, node.computed(pair))
     later = agreed(node, title="Later", max_sessions=1, max_new_records=1)
     node.take(Contribution(later, "agency-a", 3))
-    with pytest.raises(SessionRefused, match="agency-b has had results of 1 sessions"):
+    with pytest.raises(SessionRefused, match="agency-b has had results of 1 other session"):
         node.take(Contribution(later, "agency-b", 3))
 
 
@@ -288,6 +304,6 @@ def test_a_session_that_a_member_took_no_part_in_does_not_count(node: CommitteeN
     node.release(few, made)
     later = agreed(node, title="Later", max_sessions=1, max_new_records=1)
     node.take(Contribution(later, "agency-c", 3))
-    assert "agency-a has had results of 1 sessions" in refusal(
+    assert "agency-a has had results of 1 other session" in refusal(
         SessionRefused, lambda: node.take(Contribution(later, "agency-a", 3))
     )

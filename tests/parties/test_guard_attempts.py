@@ -1,6 +1,7 @@
 """When a committee node computes, on what, and how an attempt ends there."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -132,15 +133,14 @@ def test_what_is_begun_with_is_held_against_the_terms_again(node: CommitteeNode,
 
 
 def test_budgets_count_when_an_attempt_begins(node: CommitteeNode, made: list[Contribution]) -> None:
-    """Members may have contributed to two sessions before either had results."""
+    """Members may have contributed to two sessions before either was computed; neither need be released."""
     later = node.agree(terms(title="Later", max_sessions=1))
     second = everyones(later)
     for c in second:
         node.take(c)
     node.begin(TERMS, made)
     node.compute(TERMS)
-    node.release(TERMS, made)
-    with pytest.raises(SessionRefused, match="agency-a has had results of 1 sessions in the last 30 days"):
+    with pytest.raises(SessionRefused, match="agency-a has had results of 1 other session in the last 30 days"):
         node.begin(later, second)
     assert node.state(later) is State.APPROVED
 
@@ -177,6 +177,23 @@ def test_attempts_are_used_once(node: CommitteeNode, made: list[Contribution]) -
     for attempt in range(5):
         assert begin_refused(node, made, attempt) == f"Attempt {attempt} of this session has been used already."
     assert node.begin(TERMS, made, 9)
+
+
+# Asking first
+
+
+def test_asking_whether_an_attempt_could_begin_changes_nothing(node: CommitteeNode, made: list[Contribution]) -> None:
+    before = node.kept()
+    node.guard.check("hub", ID, commitments(made))
+    assert node.kept() == before
+    assert (node.state(TERMS), node.store.commitments(ID)) == (State.APPROVED, {})
+
+
+def test_asking_is_refused_for_what_beginning_is_refused_for(node: CommitteeNode, made: list[Contribution]) -> None:
+    other = Contribution(TERMS, "agency-a", seed=1)
+    for by, given in (("agency-a", made), ("hub", made[:2]), ("hub", [other, *made[1:]])):
+        says = node.refusal(SessionRefused, partial(node.guard.check, by, ID, commitments(given)))
+        assert says == begin_refused(node, given, by=by)
 
 
 # Attempts end

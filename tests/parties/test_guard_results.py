@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from parties import guard
-from parties.errors import InputError, SessionRefused
+from parties import guard, normalise
+from parties.errors import ConfigError, InputError, SessionRefused
 from parties.lifecycle import Event, State
 from parties.statements import Completion
 from tests.parties.deciding import (
@@ -145,6 +145,25 @@ def test_a_result_is_its_members_own(node: CommitteeNode) -> None:
     for other in ("neutral", "hub", "stranger"):
         says = node.refusal(SessionRefused, partial(result, node, other, said))
         assert says == "This node has no result of this session for the caller."
+
+
+def test_a_member_that_fetches_again_is_logged_once(node: CommitteeNode, computed: list[Contribution]) -> None:
+    said = completions(TERMS, computed)
+    for member in ("agency-b", "agency-a", "agency-b", "agency-b"):
+        assert result(node, member, said) == b"part"
+    fetched = [e.facts["member"] for e in node.store.entries(ID) if e.event == "fetched"]
+    assert fetched == ["agency-b", "agency-a"]
+
+
+def test_a_member_that_repeats_its_keys_makes_no_longer_log_than_others(node: CommitteeNode) -> None:
+    """A group has as many keys as members, unless one repeats a key; the size of that is the member's to choose."""
+    made = everyones(TERMS)
+    for c in made:
+        node.take(c)
+    node.begin(TERMS, made)
+    node.guard.computed(node.store.get(ID), {}, [5, 2, 1, *[0] * 3000, 1, 7], {"tag": 1.4})
+    assert node.store.entries(ID)[-1].facts["group_sizes"] == [5, 2, 1, 8]
+    assert node.release(TERMS, made) is State.DONE
 
 
 def test_an_absent_member_has_no_result(node: CommitteeNode) -> None:
@@ -299,6 +318,36 @@ def test_results_outlast_the_expiry_until_the_retention_ends(node: CommitteeNode
     assert b"".join(node.guard.result("agency-a", long.session_id, completions(long, made))) == b"part"
     with pytest.raises(SessionRefused, match="expired on"):
         node.begin(long, made, 2)
+
+
+def test_a_session_that_cannot_be_deleted_does_not_keep_the_others(
+    node: CommitteeNode, computed: list[Contribution], caplog: pytest.LogCaptureFixture
+) -> None:
+    others = [node.agree(terms(title=f"Session {k}")) for k in range(4)]
+    for other in others:
+        node.take(Contribution(other, "agency-a"))
+    with node.store.transaction() as db:
+        damage = "UPDATE entries SET facts = '[' WHERE session = ?"
+        assert db.execute(damage, (others[2].session_id,)).rowcount > 0
+    node.clock.at = NOW + RETAINED
+    node.guard.delete_overdue()
+    assert [node.state(t) for t in others] == [State.CLOSED, State.CLOSED, State.APPROVED, State.CLOSED]
+    assert node.state(TERMS) is State.CLOSED
+    assert len(chunk_owners(node.path)) == 1
+    assert f"session {others[2].session_id[:8].hex()}: cannot be deleted just now" in caplog.text
+
+
+def test_sessions_of_another_standard_are_deleted_too(
+    node: CommitteeNode, computed: list[Contribution], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This node has been updated since; what it has of the session goes as agreed."""
+    monkeypatch.setattr(normalise, "VERSION", "matchbit-999")
+    says = node.refusal(ConfigError, lambda: node.begin(TERMS, computed, 2))
+    assert "update the older" in says
+    node.clock.at = NOW + RETAINED
+    node.restart()
+    node.guard.delete_overdue()
+    assert (node.state(TERMS), chunk_owners(node.path)) == (State.CLOSED, set())
 
 
 def test_overdue_sessions_do_not_keep_each_other(node: CommitteeNode, computed: list[Contribution]) -> None:

@@ -10,6 +10,7 @@ import pytest
 from mpc.channel import MAX_MESSAGE_BYTES
 from mpc.committee import PARTIES
 from mpc.replicated import reconstruct
+from parties import guard
 from parties.contribution import expand_share
 from parties.errors import InputError, ServiceError, SessionRefused
 from parties.lifecycle import Event, State
@@ -90,7 +91,7 @@ def test_an_upload_goes_on_where_it_stopped(node: CommitteeNode) -> None:
         node.restart()
         assert node.shares.uploads(LONG.session_id) == {}
     assert sizes == [0, 2 * MAX_MESSAGE_BYTES, 2 * MAX_MESSAGE_BYTES]
-    assert logged(node.store, LONG.session_id)[-2:] == ["resumed", "resumed"]
+    assert logged(node.store, LONG.session_id)[-1] == "approved"  # what is not whole is not worth an entry
     node.take(c, offset=received(node, c))
     upload = node.shares.uploads(LONG.session_id)["agency-a"]
     assert b"".join(node.shares.chunks(upload.id)) == b"".join(c.chunks(node.party))
@@ -244,12 +245,51 @@ def test_what_is_computed_on_cannot_be_changed_any_more(node: CommitteeNode, end
         node.store.change(ID, event)
     before = node.shares.uploads(ID)
     assert refused(node, SessionRefused, Contribution(TERMS, "agency-a", seed=1)) == CLOSED
-    with pytest.raises(SessionRefused, match=CLOSED):
-        node.take(made[0])
+    if end != "failed":
+        with pytest.raises(SessionRefused, match=CLOSED):
+            node.take(made[0])
     assert node.shares.uploads(ID) == before
 
 
-@pytest.mark.parametrize("event", [Event.ABORT, Event.CLOSE, Event.EXPIRE, Event.REFUSE])
+def test_an_upload_that_was_lost_is_taken_again_after_an_attempt(node: CommitteeNode) -> None:
+    """As after a restore from a backup: what is computed on stays the same."""
+    made = everyones(TERMS)
+    for c in made:
+        node.take(c)
+    node.begin(TERMS, made)
+    node.guard.failed(ID, 1, "neutral went away.")
+    node.shares.drop_upload(node.shares.uploads(ID)["agency-a"])
+    says = node.refusal(SessionRefused, lambda: node.begin(TERMS, made, 2))
+    assert says == "agency-a did not finish contributing and must contribute again."
+    assert refused(node, SessionRefused, Contribution(TERMS, "agency-a", seed=1)) == CLOSED
+    node.take(made[0])
+    assert node.begin(TERMS, made, 2)
+
+
+def test_a_session_that_ended_before_an_attempt_began_takes_contributions(node: CommitteeNode) -> None:
+    """The coordinator gave up since one node refused to begin: nothing was computed on."""
+    made = everyones(TERMS)
+    for c in made:
+        node.take(c)
+    node.guard.abort("hub", ID, 1, "agency-b: agency-c did not finish contributing.")
+    second = Contribution(TERMS, "agency-a", seed=1)
+    node.take(second)
+    assert node.begin(TERMS, [second, *made[1:]], 2)
+
+
+def test_a_member_contributes_so_often_and_no_more(node: CommitteeNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each time is an entry of the log, which all others must be able to read."""
+    monkeypatch.setattr(guard, "MAX_CONTRIBUTIONS", 3)
+    for seed in range(3):
+        node.take(Contribution(TERMS, "agency-a", seed=seed))
+    says = refused(node, SessionRefused, Contribution(TERMS, "agency-a", seed=3))
+    assert says == "agency-a has contributed 3 times to this session already."
+    node.take(Contribution(TERMS, "agency-b"))
+    other = node.agree(terms(title="Other"))
+    node.take(Contribution(other, "agency-a"))
+
+
+@pytest.mark.parametrize("event", [Event.CLOSE, Event.EXPIRE, Event.REFUSE])
 def test_a_session_that_is_over_takes_no_contributions(node: CommitteeNode, event: Event) -> None:
     node.guard.served(ID)
     node.store.change(ID, event)

@@ -8,6 +8,7 @@ import pytest
 from parties import heads
 from parties.audit import NODE, Event, Head
 from parties.errors import AuditError, SessionRefused
+from parties.federation import Federation
 from parties.lifecycle import State
 from parties.store import Store
 from tests.parties.deciding import FEDERATION, KEYS, check_logs, logged, refusal, store_of, terms
@@ -95,6 +96,33 @@ def test_no_more_are_looked_at_than_there_can_be_parties(parties: Parties) -> No
     assert others(own, "agency-a") == [head("neutral")]
     with pytest.raises(AuditError):
         heads.receive(own, FEDERATION, TERMS, [*[head("neutral")] * (heads.MAX_HEADS - 1), false])
+
+
+def test_what_is_known_is_not_checked_again(parties: Parties) -> None:
+    """Its node may have another key by now."""
+    own, said = parties["agency-a"], parties["neutral"].latest_heads(ID)
+    heads.receive(own, FEDERATION, TERMS, said)
+    before = own.entries(ID)
+    others_only = Federation({name: node for name, node in FEDERATION.nodes.items() if name != "neutral"})
+    heads.receive(own, others_only, TERMS, said)
+    assert own.entries(ID) == before
+
+
+@pytest.mark.parametrize(
+    ("caller", "told"),
+    [
+        ("agency-c", {"hub", "agency-a", "agency-b", "neutral", "agency-c"}),
+        ("agency-b", {"hub", "agency-a", "agency-b", "neutral"}),
+        ("hub", {"hub", "agency-a", "agency-b", "neutral"}),
+    ],
+)
+def test_a_caller_is_told_of_the_coordinator_the_committee_and_itself(
+    parties: Parties, caller: str, told: set[str]
+) -> None:
+    """A member's head goes to those that the protocol says, and not to the other members."""
+    for name in ("agency-a", "agency-b", "agency-c", "neutral"):
+        parties.tell(name, "hub")
+    assert {head.node for head in heads.told(parties["hub"], TERMS, caller)} == told
 
 
 def test_ones_own_head_told_by_others_is_no_news(parties: Parties) -> None:

@@ -15,6 +15,8 @@ from tests.parties.deciding import VAULT, Clock, store_of
 from tests.parties.samples import on_disk
 
 FIRST, SECOND, THIRD = (bytes([k]) * 32 for k in range(3))
+LIST, OTHER_LIST = b"\x0a" * 32, b"\x0b" * 32
+"""Digests of commitments."""
 
 
 @pytest.fixture
@@ -45,8 +47,8 @@ def records(*people: int) -> Array:
 
 def had(known: KnownRecords, session: bytes, *people: int) -> None:
     """Results were had on these people."""
-    known.keep(session, records(*people))
-    known.release(session)
+    known.keep(session, LIST, records(*people))
+    known.release(session, LIST)
 
 
 def test_at_first_everybody_is_new(known: KnownRecords) -> None:
@@ -63,17 +65,25 @@ def test_whoever_was_in_a_session_with_results_is_not_new(known: KnownRecords) -
 
 
 def test_whoever_was_in_a_session_without_results_is_still_new(known: KnownRecords) -> None:
-    known.keep(FIRST, records(1, 2))
+    known.keep(FIRST, LIST, records(1, 2))
     assert known.count_new(records(1, 2)) == 2
-    known.release(SECOND)
+    known.release(SECOND, LIST)
     assert known.count_new(records(1, 2)) == 2
 
 
-def test_the_list_that_was_contributed_last_counts(known: KnownRecords) -> None:
-    known.keep(FIRST, records(1, 2))
-    known.keep(FIRST, records(2, 3))
-    known.release(FIRST)
-    assert known.count_new(records(1, 2, 3)) == 1
+@pytest.mark.parametrize(("commitment", "new"), [(LIST, [3]), (OTHER_LIST, [1])])
+def test_the_list_that_was_computed_on_counts(
+    known: KnownRecords, store: Store, commitment: bytes, new: list[int]
+) -> None:
+    """The one that was contributed last may have been cut off on its way."""
+    known.keep(FIRST, LIST, records(1, 2))
+    known.keep(FIRST, OTHER_LIST, records(2, 3))
+    known.keep(FIRST, OTHER_LIST, records(2, 3))
+    known.keep(SECOND, OTHER_LIST, records(4))
+    known.release(FIRST, commitment)
+    assert [person for person in (1, 2, 3, 4) if known.count_new(records(person))] == [*new, 4]
+    kept = store.read("SELECT session, contribution FROM known_records ORDER BY session")
+    assert kept == [(FIRST, commitment), (SECOND, OTHER_LIST)]
 
 
 def test_a_record_that_is_there_twice_is_two_records(known: KnownRecords) -> None:
@@ -92,7 +102,7 @@ def test_after_a_time_a_record_is_new_again(known: KnownRecords, store: Store, c
     assert known.count_new(records(1)) == 0
     clock.move(seconds=1)
     assert known.count_new(records(1)) == 1
-    known.keep(SECOND, records(2))
+    known.keep(SECOND, LIST, records(2))
     assert store.read("SELECT session FROM known_records") == [(SECOND,)]
 
 

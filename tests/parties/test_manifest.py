@@ -22,6 +22,7 @@ from parties.manifest import (
     NAME,
     Manifest,
     from_bytes,
+    read,
 )
 from parties.rules import Rule
 from tests.parties.samples import JARGON, RULES, examples, manifest
@@ -223,6 +224,17 @@ def test_a_manifest_of_another_version_says_so() -> None:
 
 def test_too_long() -> None:
     assert refused(b" " * (MAX_MANIFEST_BYTES + 1)) == "The manifest is too long."
+
+
+def test_what_was_agreed_on_is_read_although_it_could_not_be_agreed_on_now() -> None:
+    """Whoever keeps a session must be able to delete it after an update."""
+    old = GOOD.replace(b'"max_records":1000', b'"max_records":' + str(MAX_RECORDS + 1).encode())
+    assert read(old).max_records == MAX_RECORDS + 1
+    assert "max_records" in refused(old)
+    with pytest.raises(ConfigError, match="The manifest is too long"):
+        read(b" " * (MAX_MANIFEST_BYTES + 1))
+    with pytest.raises(ConfigError, match="is not in canonical form"):
+        read(GOOD.replace(b":", b": ", 1))
 
 
 WRONG: list[Any] = [None, True, 0, -1, 3, 1.5, 10**30, float("nan"), "", "text", [], {}, [[]], [{}], {"a": {}}, [None]]

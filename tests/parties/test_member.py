@@ -1,7 +1,6 @@
-"""A member's limits before anything leaves it, and what it reads its result with, whatever was cut off before."""
+"""How a list becomes a result, and what it reads its result with, whatever was cut off before."""
 
 import csv
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,64 +11,13 @@ import pytest
 from parties import calls
 from parties.copies import Copies
 from parties.errors import InputError, ResultError, SessionRefused
-from parties.fields import open_list
-from parties.keys import make_keys
 from parties.lifecycle import State
 from parties.manifest import Manifest
-from parties.member import Member, check_limits, kept_list
+from parties.member import Member, kept_list
 from parties.wire import View
 from tests.parties.contributing import MEMBERS, Parties
 from tests.parties.deciding import logged
-from tests.parties.samples import RULES, files, manifest, write
-
-SESSION = bytes(range(32))
-
-
-# Limits
-
-
-def limited(path: Path, rows: list[str], **changes: Any) -> None:
-    opened = open_list(write(path / "list.csv", "\n".join(["id_number,phone,birth_date", *rows, ""])))
-    terms = manifest(**changes)
-    check_limits(terms, make_keys(opened, SESSION, terms.rules, "UA")[0], opened.path)
-
-
-def test_within_the_limits(tmp_path: Path) -> None:
-    limited(tmp_path, ["A1,,", "B1,,"], max_records=2, min_records=2)
-
-
-def test_more_rows_than_agreed(tmp_path: Path) -> None:
-    says = (
-        f"{tmp_path / 'list.csv'} has 3 rows; the session allows 2 per member. Shorten the list, or ask the coordinator"
-    )
-    with pytest.raises(InputError, match=re.escape(says)):
-        limited(tmp_path, ["A1,,", "A1,,", "-,,"], max_records=2)
-
-
-def test_more_keys_than_agreed(tmp_path: Path) -> None:
-    rows = ["A1,067 123 45 67; 067 123 45 68; 067 123 45 69,1980-01-31"]
-    with pytest.raises(
-        InputError, match="makes 4 keys, since rows have several phones or numbers; the session allows 2"
-    ):
-        limited(tmp_path, rows, max_records=1)
-    limited(tmp_path, rows, max_records=2)
-
-
-@pytest.mark.parametrize(
-    ("rows", "counts"),
-    [(["A1,,", "B1,,"], "2 rows that make 2"), (["A1,,", "A1,,", "A1,,"], "3 rows that make 1")],
-)
-def test_fewer_rows_or_keys_than_agreed(tmp_path: Path, rows: list[str], counts: str) -> None:
-    says = f"has {counts} distinct keys; the session asks for at least 3 of both, so that no one is singled out."
-    with pytest.raises(InputError, match=re.escape(says)):
-        limited(tmp_path, rows, min_records=3)
-
-
-def test_nothing_to_compare(tmp_path: Path) -> None:
-    says = "has all fields of any rule (id: id_number; phone and birth date: phone + birth_date); there is nothing"
-    with pytest.raises(InputError, match=re.escape(says)):
-        limited(tmp_path, [",0671234567,", ",,1980-01-31"])
-
+from tests.parties.samples import RULES, files, write
 
 # From a list to its result
 
@@ -170,6 +118,50 @@ def test_an_upload_that_was_cut_off_goes_on_with_the_same_shares(
     for guard in parties.guards.values():
         received = [e for e in guard.store.entries(agreed.session_id) if e.facts.get("member") == "agency-a"]
         assert [e.event for e in received] == ["received"]
+
+
+def test_after_an_attempt_that_could_not_begin_members_contribute_again(parties: Parties) -> None:
+    """One node refused before anything was computed on."""
+    agreed, member = session(parties), parties.member()
+    member.contribute(agreed.session_id, parties.list_of("agency-a", "P1", "P3"))
+    parties.registry.run("hub", agreed.session_id)
+    parties.registry.abort(agreed.session_id, "neutral: agency-a did not finish contributing.")
+    for guard in parties.guards.values():
+        guard.abort("hub", agreed.session_id, 1, "neutral: agency-a did not finish contributing.")
+    member.contribute(agreed.session_id, parties.list_of("agency-a", "P2", "P3"))
+    parties.compute(agreed)
+    assert matches(parties, agreed) == {"P2": "yes", "P3": "no"}
+
+
+def test_what_a_result_is_on_is_kept_and_heads_are_exchanged_last(
+    parties: Parties, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A coordinator that passes on false heads keeps nobody's result from being written."""
+    agreed, member = session(parties), parties.member()
+    member.contribute(agreed.session_id, parties.list_of("agency-a", "P1", "P3"))
+    parties.compute(agreed)
+    (mine,) = (c for c in parties.registry.store.commitments(agreed.session_id).values() if c.name == "agency-a")
+    with monkeypatch.context() as patched:
+        patched.setattr(Member, "exchange_heads", killed)
+        with pytest.raises(Killed):
+            matches(parties, agreed, member)
+    assert "P3" in (parties.folder / "result.csv").read_text("utf-8-sig")
+    assert member.store.commitments(agreed.session_id) == {"agency-a": mine}
+    assert logged(member.store, agreed.session_id)[-1] == "got_result"
+
+
+def test_the_list_that_was_computed_on_is_the_known_one(parties: Parties, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the one that was contributed last, and cut off."""
+    agreed, later = session(parties), session(parties)
+    parties.member().contribute(agreed.session_id, parties.list_of("agency-a", "L1", "L2", "L3"))
+    with monkeypatch.context() as patched:
+        patched.setattr(calls.Coordinator, "report", killed)
+        with pytest.raises(Killed):
+            parties.member().contribute(agreed.session_id, parties.list_of("agency-a", "L3", "L4", "L5", "L6"))
+    parties.compute(agreed)
+    matches(parties, agreed)
+    parties.member().contribute(later.session_id, parties.list_of("agency-a", "L1", "L2", "L3", "L4"))
+    assert parties.registry.store.commitments(later.session_id)["agency-a"].new_records == 1
 
 
 def test_records_count_as_known_when_results_were_had(parties: Parties) -> None:

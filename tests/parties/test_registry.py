@@ -283,7 +283,6 @@ def test_a_receipt_that_its_node_did_not_sign(hub: Hub, signer: str) -> None:
     [
         ([], "proposed"),
         ([Event.ALL_APPROVED, Event.ALL_CONTRIBUTED, Event.BEGIN], "running"),
-        ([Event.ALL_APPROVED, Event.ALL_CONTRIBUTED, Event.BEGIN, Event.ABORT], "aborted"),
         ([Event.ALL_APPROVED, Event.ALL_CONTRIBUTED, Event.BEGIN, Event.RELEASE], "done"),
         ([Event.CLOSE], "closed"),
     ],
@@ -294,6 +293,48 @@ def test_when_contributions_are_closed(hub: Hub, events: list[Event], state: str
         hub.store.change(ID, event)
     says = hub.refusal(SessionRefused, lambda: hub.report(Contribution(TERMS, "agency-a")))
     assert says == f"The session is {state}; contributions are closed."
+
+
+def test_a_commitment_that_is_reported_again_changes_nothing(hub: Hub) -> None:
+    """Nor does it make the log longer, which others must be able to read."""
+    hub.approved(TERMS)
+    first, *others = everyones(TERMS)
+    assert hub.report(first) is State.APPROVED
+    before = hub.kept()
+    assert hub.report(first, []) is State.APPROVED
+    assert hub.kept() == before
+    for c in others:
+        hub.report(c)
+    before = hub.kept()
+    assert hub.report(first) is State.READY
+    assert hub.kept() == before
+
+
+def aborted(hub: Hub, *, fixed: bool) -> list[Contribution]:
+    """A session whose attempt was given up before the committee began, or after it."""
+    made = hub.ready(TERMS)
+    hub.registry.run("hub", ID)
+    if fixed:
+        hub.registry.fix(ID)
+    hub.registry.abort(ID, "agency-b: agency-c did not finish contributing.")
+    return made
+
+
+def test_contributions_are_open_until_the_whole_committee_could_begin(hub: Hub) -> None:
+    made = aborted(hub, fixed=False)
+    second = Contribution(TERMS, "agency-a", seed=1)
+    assert hub.report(second) is State.ABORTED
+    hub.registry.run("hub", ID)
+    hub.registry.fix(ID)
+    assert hub.store.get(ID).contributions == contributions(commitments([second, *made[1:]]))
+
+
+def test_what_was_computed_on_stays(hub: Hub) -> None:
+    made = aborted(hub, fixed=True)
+    says = hub.refusal(SessionRefused, lambda: hub.report(Contribution(TERMS, "agency-a", seed=1)))
+    assert says == "The session is aborted; contributions are closed."
+    assert hub.report(made[0]) is State.ABORTED  # a node may have lost it
+    assert hub.store.commitments(ID) == {c.member: c.commitment for c in made}
 
 
 def test_what_a_session_waits_for(hub: Hub) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from parties import normalise
 from parties.errors import InputError, PeerUnavailable, SessionRefused
 from parties.lifecycle import Event, State
 from parties.statements import contributions
@@ -58,8 +59,10 @@ def collect(hub: Hub, made: list[Contribution], names: tuple[str, ...] = COMMITT
 def test_a_run_begins_the_first_attempt(hub: Hub, running: list[Contribution]) -> None:
     record = hub.store.get(ID)
     assert (record.state, record.attempt) == (State.RUNNING, 1)
-    assert record.contributions == contributions(commitments(running))
     assert hub.store.entries(ID)[-1].facts["members"] == sorted(TERMS.members)
+    assert record.contributions is None
+    hub.registry.fix(ID)
+    assert hub.store.get(ID).contributions == contributions(commitments(running))
 
 
 def test_a_session_runs_once_at_a_time(hub: Hub, running: list[Contribution]) -> None:
@@ -83,6 +86,7 @@ def test_as_many_members_as_agreed_are_enough(hub: Hub) -> None:
     for c in made:
         hub.report(c)
     hub.registry.run("hub", few.session_id)
+    hub.registry.fix(few.session_id)
     assert hub.store.get(few.session_id).contributions == contributions(commitments(made))
     says = hub.refusal(SessionRefused, lambda: hub.report(Contribution(few, "agency-a")))
     assert says == "The session is running; contributions are closed."
@@ -111,6 +115,7 @@ def test_an_expired_session_is_not_run(hub: Hub, made: list[Contribution]) -> No
 
 
 def test_another_run_after_a_failure_is_on_the_same_contributions(hub: Hub, running: list[Contribution]) -> None:
+    hub.registry.fix(ID)
     before = hub.store.get(ID).contributions
     hub.registry.abort(ID, FAILED)
     hub.restart()
@@ -230,9 +235,19 @@ def test_a_session_stays_open_when_a_node_cannot_delete(hub: Hub, made: list[Con
     assert [e.facts for e in hub.store.entries(ID)][-1] == {"name": "agency-a"}
 
 
-def test_a_session_that_runs_is_not_closed(hub: Hub, running: list[Contribution]) -> None:
-    says = hub.refusal(SessionRefused, lambda: hub.registry.close("hub", ID, pytest.fail))
-    assert says == "The session is being computed; close it when it has ended."
+def test_a_session_that_runs_is_aborted_before_nodes_delete(hub: Hub, running: list[Contribution]) -> None:
+    """So that an operator has a way out, whatever the committee says."""
+    seen: list[State] = []
+    hub.registry.close("hub", ID, lambda _: seen.append(hub.state(TERMS)))
+    assert seen == [State.ABORTED] * 3
+    assert hub.state(TERMS) is State.CLOSED
+    aborted = next(e for e in hub.store.entries(ID) if e.event == "aborted")
+    assert aborted.facts == {"reason": "its operator closed it while it was computed", "attempt": 1}
+
+
+def test_only_its_operator_closes_a_session(hub: Hub, running: list[Contribution]) -> None:
+    says = hub.refusal(SessionRefused, lambda: hub.registry.close("agency-a", ID, pytest.fail))
+    assert says == "Only the coordinator's own operator may do this."
 
 
 @pytest.mark.parametrize("released", [False, True])
@@ -253,6 +268,25 @@ def test_a_session_is_closed_when_the_agreed_retention_ends(
     before = hub.kept()
     hub.registry.end_overdue()
     assert hub.kept() == before
+
+
+def test_a_session_that_cannot_be_ended_does_not_keep_the_others(hub: Hub, caplog: pytest.LogCaptureFixture) -> None:
+    several = [hub.approved(terms(title=f"Session {k}")) for k in range(3)]
+    with hub.store.transaction() as db:
+        db.execute("UPDATE entries SET facts = '[' WHERE session = ?", (several[1].session_id,))
+    hub.clock.move(days=41)
+    hub.registry.end_overdue()
+    assert [hub.state(t) for t in several] == [State.EXPIRED, State.APPROVED, State.EXPIRED]
+    assert f"session {several[1].session_id[:8].hex()}: cannot be ended just now" in caplog.text
+
+
+def test_sessions_of_another_standard_are_listed_and_ended(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    agreed = hub.approved(TERMS)
+    monkeypatch.setattr(normalise, "VERSION", "matchbit-999")
+    assert [record.id for record in hub.registry.sessions("agency-a")] == [ID]
+    hub.clock.move(days=41)
+    hub.registry.end_overdue()
+    assert hub.state(agreed) is State.EXPIRED
 
 
 def test_what_waits_expires_although_nobody_asks(hub: Hub) -> None:

@@ -326,6 +326,16 @@ def test_the_key_of_records_is_kept_sealed(reviews: Reviews, path: Path) -> None
     assert reviews.record_key() == key
 
 
+def test_a_key_that_an_older_version_kept_in_the_clear_is_sealed(reviews: Reviews, path: Path) -> None:
+    store, clear = store_of(path), bytes(range(100, 132))
+    with store.transaction() as db:
+        db.execute("INSERT INTO secrets VALUES ('record key', ?)", (clear,))
+    assert reviews.record_key() == clear
+    ((sealed,),) = store.read("SELECT value FROM secrets WHERE name = 'record key'")
+    assert clear not in sealed
+    assert reviews.record_key() == Reviews(store_of(path), VAULT).record_key() == clear
+
+
 def test_keys_without_digests_of_records_are_our_fault(reviews: Reviews) -> None:
     bare = result([ANNA], {"id-1": 1})
     object.__setattr__(bare.keys, "records", None)

@@ -7,9 +7,10 @@ import pytest
 
 from parties.errors import InputError, SessionRefused
 from parties.lifecycle import Event, State
-from parties.runner import MAX_TRIES, POLL_S, TELL_S
+from parties.runner import MAX_TRIES, POLL_S, RUN_TIMEOUT_S, TELL_S
+from parties.statements import contributions
 from parties.wire import Answer
-from tests.parties.deciding import KEYS, commitments, completions, logged
+from tests.parties.deciding import KEYS, Contribution, commitments, completions, logged
 from tests.parties.running import AWAY, BY_NAME, ID, PATIENCE_S, TERMS, Run
 
 
@@ -30,9 +31,10 @@ def begun(run: Run) -> Run:
 # Beginning
 
 
-def test_nodes_begin_in_the_order_of_their_names(run: Run) -> None:
+def test_nodes_are_asked_and_then_begin_in_the_order_of_their_names(run: Run) -> None:
     assert run.step() == 0.0
-    assert run.nodes.told("start") == [(name, 1) for name in BY_NAME]
+    assert run.nodes.asked == [*[("check", name, 0) for name in BY_NAME], *[("start", name, 1) for name in BY_NAME]]
+    assert run.hub.store.get(ID).contributions == contributions(commitments(run.made))
     assert all(given == commitments(run.made) for given in run.nodes.given.values())
     assert run.runner.progress[ID] == ("waiting for the committee", 0, 0)
 
@@ -49,6 +51,7 @@ def test_nobody_begins_while_one_is_away(run: Run, name: str) -> None:
     run.nodes.away = {name}
     run.step(3)
     assert run.nodes.asked == []
+    assert run.hub.store.get(ID).contributions is None
     run.nodes.away = set()
     run.step()
     assert len(run.nodes.told("start")) == 3
@@ -86,6 +89,40 @@ def test_a_node_that_refuses_to_begin(run: Run) -> None:
     run.step()
     assert (run.state, run.reason) == (State.ABORTED, "agency-b: agency-c did not finish contributing.")
     assert ("start", "neutral", 1) not in run.nodes.asked
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_nothing_is_fixed_when_a_node_could_not_begin(run: Run, name: str) -> None:
+    """Members can contribute again, and the session can be run again."""
+    run.nodes.refusals["check", name] = SessionRefused("agency-c did not finish contributing.")
+    run.step()
+    assert (run.state, run.reason) == (State.ABORTED, f"{name}: agency-c did not finish contributing.")
+    assert run.nodes.told("start") == []
+    run.nodes.refusals.clear()
+    second = Contribution(TERMS, "agency-c", seed=1)
+    run.hub.report(second)
+    run.run()
+    run.restart()
+    run.step()
+    assert run.nodes.told("start") == [(name, 2) for name in BY_NAME]
+    assert all(given == commitments([*run.made[:2], second]) for given in run.nodes.given.values())
+
+
+def test_what_is_fixed_is_not_asked_for_again(begun: Run) -> None:
+    for name in BY_NAME:
+        begun.nodes.fail(name)
+    begun.step(2)
+    assert begun.nodes.told("start") == [(name, 2) for name in BY_NAME]
+    assert begun.nodes.told("check") == []
+
+
+def test_a_node_that_goes_away_while_it_is_asked(run: Run) -> None:
+    run.nodes.refusals["check", "neutral"] = AWAY
+    run.step()
+    assert (run.state, run.attempt, run.nodes.told("start")) == (State.RUNNING, 2, [])
+    run.nodes.refusals.clear()
+    run.step()
+    assert run.nodes.told("start") == [(name, 2) for name in BY_NAME]
 
 
 # Following
@@ -126,15 +163,18 @@ def test_results_are_released_and_everyone_is_told(begun: Run) -> None:
     assert begun.nodes.asked == []
 
 
-def test_a_completion_that_its_node_did_not_sign_releases_nothing(begun: Run) -> None:
+def test_a_completion_that_its_node_did_not_sign_ends_the_attempt(begun: Run) -> None:
+    """It will not be true later."""
     begun.nodes.compute(begun.made)
     said = completions(TERMS, begun.made, names=["neutral"])[0]
     false = replace(said, signature=b"").signed(KEYS["agency-a"])
     begun.nodes.answers["neutral"] = Answer(State.COMPUTED, attempt=1, completion=false)
-    with pytest.raises(InputError, match="in the name of neutral is not signed"):
-        begun.step()
-    assert begun.state is State.RUNNING
-    assert begun.nodes.asked == []
+    begun.step()
+    says = "A completion in the name of neutral is not signed by its pinned key."
+    assert (begun.state, begun.attempt, begun.reason) == (State.ABORTED, 1, says)
+    assert begun.nodes.told("release") == []
+    begun.step()
+    assert begun.nodes.told("abort") == [(name, 1) for name in TERMS.committee]
 
 
 # Failing
@@ -171,7 +211,7 @@ def test_a_failure_that_will_not_pass_is_told_with_its_reason(begun: Run) -> Non
     begun.nodes.fail("neutral", "agency-c gave the committee nodes shares that do not fit together.", retriable=False)
     begun.nodes.fail("agency-a", "agency-b went away.")
     assert begun.step() == 0.0
-    reason = "agency-c gave the committee nodes shares that do not fit together."
+    reason = "neutral: agency-c gave the committee nodes shares that do not fit together."
     assert (begun.state, begun.reason) == (State.ABORTED, reason)
     assert begun.step() is None
     assert begun.nodes.told("abort") == [(name, 1) for name in TERMS.committee]
@@ -185,7 +225,8 @@ def test_of_nodes_that_blame_each_other_the_one_is_right_that_blames_who_is_sile
         begun.nodes.fail(name, f"{silent if k else other} went away.", retriable=False)
     begun.nodes.away = {silent}
     begun.step()
-    assert (begun.state, begun.reason) == (State.ABORTED, f"{silent} went away.")
+    assert begun.state is State.ABORTED
+    assert begun.reason == f"{[*others][1]}: {silent} went away."
 
 
 def test_a_reason_names_the_node_that_gives_it_once(run: Run) -> None:
@@ -202,7 +243,7 @@ def test_it_is_not_tried_for_ever(run: Run) -> None:
             run.nodes.fail(name)
         run.step()
     assert (run.state, run.attempt) == (State.ABORTED, MAX_TRIES)
-    assert run.reason == "agency-b did not answer in time."
+    assert run.reason == "neutral: agency-b did not answer in time."
     assert logged(run.hub.store, ID).count("attempt") == MAX_TRIES
 
 
@@ -268,6 +309,48 @@ def test_a_node_that_does_not_answer_as_it_should_is_as_one_that_is_silent(begun
     begun.now += PATIENCE_S + 1
     begun.step()
     assert begun.attempt == 2
+
+
+def test_a_failure_beside_one_that_says_it_runs_for_ever(begun: Run) -> None:
+    """Two have failed; the third neither fails nor goes on."""
+    begun.nodes.fail("agency-a")
+    begun.nodes.fail("agency-b")
+    begun.step()
+    begun.now += PATIENCE_S
+    begun.step()
+    assert (begun.state, begun.attempt) == (State.RUNNING, 1)
+    begun.nodes.answers["neutral"] = Answer(State.RUNNING, attempt=1, progress=("tag", 5, 90))
+    begun.step()  # it goes on
+    begun.now += PATIENCE_S
+    begun.step()
+    assert begun.attempt == 1
+    begun.now += 1
+    begun.step()
+    assert begun.attempt == 2
+    for _ in range(MAX_TRIES - 1):
+        begun.step()
+        begun.nodes.fail("agency-a")
+        begun.step()
+        begun.now += PATIENCE_S + 1
+        begun.step()
+    assert begun.state is State.ABORTED
+    assert begun.reason == "neutral, agency-b did not come to an end, nor said why."
+
+
+def test_an_attempt_that_does_not_move_is_given_up(begun: Run) -> None:
+    begun.nodes.answers["neutral"] = Answer(State.RUNNING, attempt=1, progress=("tag", 5, 90))
+    begun.step()
+    begun.now += RUN_TIMEOUT_S
+    begun.step()
+    assert begun.attempt == 1
+    begun.nodes.answers["neutral"] = Answer(State.RUNNING, attempt=1, progress=("tag", 6, 90))
+    begun.step()
+    begun.now += RUN_TIMEOUT_S
+    begun.step()
+    assert begun.attempt == 1
+    begun.now += 1
+    begun.step()
+    assert (begun.state, begun.attempt) == (State.RUNNING, 2)
 
 
 # Telling

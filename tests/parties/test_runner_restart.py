@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from parties import runner as module
-from parties.errors import SessionRefused, StorageError
+from parties.errors import StorageError
 from parties.lifecycle import Event, State
-from parties.runner import MAX_AHEAD
+from parties.runner import MAX_AHEAD, MAX_TRIES
 from parties.wire import Answer
 from tests.parties.deciding import completions
 from tests.parties.running import AWAY, BY_NAME, ID, PATIENCE_S, TERMS, Run
@@ -115,44 +115,41 @@ def test_what_all_nodes_have_computed_ahead_of_the_coordinator_is_released(run: 
 def test_one_node_that_says_so_is_not_believed(run: Run) -> None:
     ahead(run, 1_000_000, "agency-b")
     run.nodes.compute(run.made, "agency-b")
-    run.step()
-    assert run.attempt == 1
+    run.step(MAX_TRIES)
+    assert (run.state, run.attempt) == (State.ABORTED, MAX_TRIES)
+    assert run.reason == "agency-b had begun a later attempt, which this coordinator does not know."
 
 
 def test_what_nodes_have_computed_on_other_contributions_is_not_released(run: Run) -> None:
     ahead(run, 4, *BY_NAME)
     run.nodes.compute(run.made[:2])
-    with pytest.raises(SessionRefused, match="The committee computed on other contributions than members have shown"):
-        run.step()
-    assert run.state is State.RUNNING
+    run.step()
+    says = "The committee computed on other contributions than members have shown here."
+    assert (run.state, run.reason) == (State.ABORTED, says)
+    assert run.nodes.told("release") == []
 
 
 def test_another_attempt_is_above_those_of_nodes_that_are_ahead(run: Run) -> None:
     ahead(run, 7, "agency-b")
-    run.nodes.away = {"neutral"}
-    run.step()
-    run.now += PATIENCE_S + 1
+    ahead(run, 3, "neutral")
     run.step()
     assert (run.state, run.attempt) == (State.RUNNING, 8)
-    run.nodes.away = set()
     run.step()
     assert run.nodes.told("start") == [(name, 8) for name in BY_NAME]
 
 
 def test_a_node_that_says_it_is_far_ahead_is_not_believed(run: Run) -> None:
     ahead(run, 2 + MAX_AHEAD, "agency-b")
-    run.nodes.away = {"neutral"}
-    run.step()
-    run.now += PATIENCE_S + 1
     run.step()
     assert run.attempt == 2
 
 
-def test_an_attempt_below_a_nodes_ends_with_that_nodes_word(run: Run) -> None:
-    ahead(run, 3, "agency-b")
-    run.step()
+def test_a_node_that_is_always_ahead_ends_the_session_soon(run: Run) -> None:
+    for attempt in (10, 20, 30):
+        ahead(run, attempt, "agency-b")
+        run.step()
     assert run.state is State.ABORTED
-    assert run.reason == "agency-b: Attempt 1 of this session has been used already."
+    assert run.reason == "agency-b had begun a later attempt, which this coordinator does not know."
 
 
 # Threads
@@ -242,6 +239,24 @@ def test_patience_begins_anew_when_the_operator_runs_it_again(begun: Run) -> Non
     end_of_threads()
     assert begun.state is State.ABORTED
     assert begun.attempt - tries == module.MAX_TRIES - 1
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_cannot_even_be_given_up_is_looked_at_again(begun: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is full when the coordinator makes a mistake: its thread goes on."""
+    abort, failures = begun.hub.registry.abort, [StorageError("The disk is full.")]
+
+    def full_at_first(*what: str) -> None:
+        if failures:
+            raise failures.pop()
+        abort(*what)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(begun.hub.registry, "abort", full_at_first)
+    begun.nodes.refusals["look", "neutral"] = LookupError("a mistake")  # type: ignore[assignment]
+    begun.runner.drive(ID)
+    end_of_threads()
+    assert begun.state is State.ABORTED
+    assert (failures, begun.runner.busy) == ([], False)
 
 
 @pytest.mark.usefixtures("quick")

@@ -6,17 +6,18 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import grpc
 import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
-from parties import calls, metrics, protocols
+from parties import calls, coordinator, metrics, node, protocols, service
 from parties.config import Config
 from parties.errors import ConfigError, PeerUnavailable, SessionRefused, StorageError
 from parties.lifecycle import State
@@ -206,6 +207,34 @@ def test_a_node_that_cannot_listen_leaves_nothing_behind(configs: dict[str, Conf
         second.run(lambda _: None, lambda: None, 3600.0, lambda: None)
     with Daemon(replace(configs["neutral"], metrics=metrics_at)):
         pass  # its port for metrics is free
+
+
+def test_a_folder_is_served_by_one_daemon(tmp_path: Path) -> None:
+    """A second one would take the first one's work for cut off."""
+    with service.alone(tmp_path):
+        with pytest.raises(ConfigError, match=r"Another process serves .*; stop it first"), service.alone(tmp_path):
+            pytest.fail("two daemons")
+        (tmp_path / "other").mkdir()
+        with service.alone(tmp_path / "other"):
+            pass
+    with service.alone(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("serve", [node.serve, coordinator.serve])
+def test_a_second_daemon_touches_nothing(configs: dict[str, Config], serve: Callable[[Config, Service], None]) -> None:
+    config = configs["neutral"]
+    store, session_id = config.store(), terms_of(configs, title="Cut off").session_id
+    store.add_session(terms_of(configs, title="Cut off"), State.APPROVED)
+    if store.get(session_id).state is State.APPROVED:
+        store.begin(session_id, 1, bytes(32), ["agency-a"])
+    before = store.entries(b""), store.entries(session_id)
+    second = Service(config, "node")
+    second.stop()  # should it begin at all
+    with service.alone(config.folder), pytest.raises(ConfigError, match="Another process serves"):
+        serve(config, second)
+    assert store.get(session_id).state is State.RUNNING
+    assert (store.entries(b""), store.entries(session_id)) == before
 
 
 PROGRAM = """

@@ -10,7 +10,7 @@ from mpc.channel import MAX_MESSAGE_BYTES
 from mpc.committee import PartyId
 from parties.errors import SessionRefused, StorageError
 from parties.lifecycle import State
-from parties.shares import Shares, Upload
+from parties.shares import REPLACED, Shares, Upload
 from parties.statements import Completion
 from parties.store import Store
 from parties.vault import Vault
@@ -189,14 +189,14 @@ def test_a_piece_is_taken_once(shares: Shares) -> None:
     c = Contribution(TERMS, "agency-a")
     begun = shares.open_upload(c.commitment, c.seeds(PARTY))
     shares.add_chunk(begun, 0, b"one")
-    with pytest.raises(sqlite3.IntegrityError):
+    with pytest.raises(SessionRefused, match=REPLACED):  # another connection goes on with it
         shares.add_chunk(begun, 0, b"two")
     assert body(shares, begun) == b"one"
 
 
 def test_other_seeds_are_another_upload_in_place_of_the_first(shares: Shares, path: Path) -> None:
     c = Contribution(TERMS, "agency-a")
-    old = upload(shares, c)
+    old = upload(shares, c, finished=False)
     new = shares.open_upload(c.commitment, c.seeds(PARTY)[::-1])
     assert (new.complete, held(shares, c)) == (False, new)
     assert shares.received_bytes(new) == 0
@@ -205,18 +205,38 @@ def test_other_seeds_are_another_upload_in_place_of_the_first(shares: Shares, pa
         shares.add_chunk(old, 1, b"late")
 
 
-def test_a_members_newest_two_uploads_are_kept(shares: Shares, path: Path) -> None:
+def test_what_is_complete_is_never_taken_back(shares: Shares, path: Path) -> None:
+    """It may be what was reported to the coordinator, and be computed on."""
+    c = Contribution(TERMS, "agency-a")
+    kept = upload(shares, c)
+    again = shares.open_upload(c.commitment, c.seeds(PARTY)[::-1])
+    assert (again.id, again.seeds, again.complete) == (kept.id, c.seeds(PARTY), True)
+    assert chunk_owners(path) == {kept.id}
+
+
+def test_a_members_newest_two_complete_uploads_are_kept(shares: Shares, path: Path) -> None:
     first, second, third = (Contribution(TERMS, "agency-a", seed=seed) for seed in range(3))
     others = [upload(shares, Contribution(TERMS, "agency-b")), upload(shares, Contribution(OTHER, "agency-a"))]
     kept = [upload(shares, first), upload(shares, second)]
     assert shares.uploads(ID)["agency-a"] == held(shares, second)
     assert chunk_owners(path) == {u.id for u in (*kept, *others)}
     begun = shares.open_upload(third.commitment, third.seeds(PARTY))
+    shares.add_chunk(begun, 0, b"".join(third.chunks(PARTY)))
+    assert shares.uploads(ID)["agency-a"] == held(shares, second)
+    assert chunk_owners(path) == {u.id for u in (*kept, begun, *others)}
+    shares.finish_upload(begun)
     assert held(shares, first) is None
-    assert held(shares, second) == shares.uploads(ID)["agency-a"]
-    assert chunk_owners(path) == {u.id for u in (kept[1], *others)}
-    upload(shares, third)
     assert shares.uploads(ID)["agency-a"].id == begun.id
+    assert chunk_owners(path) == {u.id for u in (kept[1], begun, *others)}
+
+
+def test_of_incomplete_uploads_the_newest_is_kept(shares: Shares, path: Path) -> None:
+    """However often a member begins, it does not cost what is complete."""
+    whole = [upload(shares, Contribution(TERMS, "agency-a", seed=seed)) for seed in range(2)]
+    begun = [upload(shares, Contribution(TERMS, "agency-a", seed=2 + k), finished=False) for k in range(3)]
+    assert chunk_owners(path) == {u.id for u in (*whole, begun[-1])}
+    with pytest.raises(SessionRefused, match=REPLACED):
+        shares.finish_upload(begun[0])
 
 
 def test_nothing_is_added_to_an_upload_that_is_finished(shares: Shares) -> None:

@@ -245,13 +245,32 @@ def test_a_new_attempt_forgets_who_computed_the_old_one_and_who_knew_its_end(sto
     assert store.commitments(ID) == {c.member: c.commitment for c in made}
 
 
-def test_when_results_were_released_is_kept_to_the_end(store: Store, clock: Clock) -> None:
+def test_an_attempt_that_is_not_fixed_yet_can_be_followed_by_one_on_other_contributions(
+    store: Store, path: Path
+) -> None:
+    """The coordinator begins one before it knows whether the committee can."""
+    store.begin(ID, 1, DIGEST, MEMBERS, fixed=False)
+    assert (store.get(ID).state, store.get(ID).attempt, store.get(ID).contributions) == (State.RUNNING, 1, None)
+    assert last(store).facts["contributions"] == DIGEST.hex()
+    store.begin(ID, 2, OTHER_DIGEST, MEMBERS, fixed=False)
+    store.fix(ID, OTHER_DIGEST)
+    assert store_of(path).get(ID).contributions == OTHER_DIGEST
+    with pytest.raises(SessionRefused, match="they cannot be changed any more"):
+        store.begin(ID, 3, DIGEST, MEMBERS, fixed=False)
+    store.begin(ID, 3, OTHER_DIGEST, MEMBERS, fixed=False)
+    assert store.get(ID).contributions == OTHER_DIGEST
+
+
+@pytest.mark.parametrize("events", [[Event.COMPUTE], [Event.RELEASE], [Event.COMPUTE, Event.ABORT]])
+def test_when_results_were_there_is_kept_to_the_end(store: Store, clock: Clock, events: list[Event]) -> None:
+    """Released or not: a member on the committee has seen how large the groups are."""
     store.add_session(OTHER, State.APPROVED)
     store.add_statement(Commitment(ID, "agency-a"))
     store.add_statement(Commitment(OTHER.session_id, "agency-a"))
     begin(store)
     assert store.had_results("agency-a", OTHER.session_id) == []
-    store.change(ID, Event.RELEASE)
+    for event in events:
+        store.change(ID, event)
     clock.move(days=3)
     store.change(ID, Event.CLOSE)
     assert store.had_results("agency-a", OTHER.session_id) == [NOW]

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
 import pytest
 
-from parties import config
+from mpc.channel import Mailbox
+from mpc.committee import PARTIES
+from parties import config, transport
 from parties.config import Config
 from parties.errors import PeerIdentityError, PeerUnavailable
 from parties.federation import Federation, Node, entry_of
 from parties.identity import Identity, utc_now
 from parties.loopback import free_port
-from parties.transport import Caller, calling, dial, listen, refuse
+from parties.transport import Caller, ExchangeChannel, calling, dial, listen, refuse
 from tests.parties.samples import federate, write
 
+NAMES = ("agency-a", "agency-b", "agency-c")
 WHO = "/matchbit.v1.NodeService/Who"
 HUNG_UP = r"agency-a hung up: .* its federation\.toml does not hold our certificate"
 SHOWS_ANOTHER = r"agency-a does not show the certificate that federation\.toml pins"
@@ -135,3 +139,15 @@ def test_files_that_are_broken_under_a_listener_change_nothing(nodes: Nodes, cap
     assert sorted({record.levelno for record in caplog.records}) == [logging.ERROR]
     assert caplog.text.count("is not valid TOML") == 1
     assert caplog.text.count("identity.sealed") == 1
+
+
+def test_where_one_stream_does_not_end_the_other_is_ended_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        own, *others = federate(tmp_path, NAMES, dict.fromkeys(NAMES, address)).values()
+        peers = {party: own.federation()[other.name] for party, other in zip(PARTIES[1:], others, strict=False)}
+        channel = ExchangeChannel(Mailbox(1.0), bytes(32), 1, peers, own.identity())
+        monkeypatch.setattr(transport, "CALL_TIMEOUT_S", 0.1)
+        with pytest.raises(PeerUnavailable, match="A peer does not end its stream"):
+            channel.close(done=True)
+        assert [stream._call.done() for stream in channel._streams.values()] == [True, True]

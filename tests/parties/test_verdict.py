@@ -196,13 +196,16 @@ def test_a_clock_that_was_set_back_is_a_remark(node: Node, back: timedelta, rema
     assert verdict.remarks == (said,) * remarks
 
 
+def signed(node: Node, entry: Entry) -> Entry:
+    return replace(entry, signature=node.key.sign(entry.signed_bytes))
+
+
 @pytest.mark.parametrize("year", ["0001-01-01T00:00:00+00:00", "9999-12-31T23:59:59-12:00"])
 def test_times_at_the_ends_of_the_calendar(node: Node, year: str) -> None:
     entry = node.entries()[0]
-    early = replace(entry, at=year)
-    late = replace(entry, number=2, at="2026-11-20T12:00:00+00:00", previous=early.hash)
-    chain = [replace(e, signature=node.key.sign(e.signed_bytes)) for e in (early, late)]
-    check(chain, "agency-a", ID, node.key.public_key())
+    early = signed(node, replace(entry, at=year))
+    late = signed(node, replace(entry, number=2, at="2026-11-20T12:00:00+00:00", previous=early.hash))
+    check([early, late], "agency-a", ID, node.key.public_key())
 
 
 # A log and what others hold of it
@@ -313,6 +316,36 @@ def test_what_a_restore_has_lost_is_a_remark(node: Node, other: Node, tmp_path: 
         [verdict, _] = judge([restored.export(), other.export()], keys(node, other))
         assert verdict.fault == ""
         assert verdict.remarks == ("agency-b holds statements on entries up to 7 that were lost by a restore.",)
+
+
+def test_a_restore_excuses_one_history_and_no_more(node: Node, other: Node, tmp_path: Path) -> None:
+    """Else a node that was restored once could rewrite its log for ever."""
+    heads = [node.head()]
+    for k in range(2):
+        restored = rewritten(node, tmp_path / str(k), 2, 3, 4, 5, 6, 7)
+        with restored.database.transaction() as db:
+            restored.log.restored(db, f"2026-11-1{k} 03:00")
+        restored.live(LIFE[k : k + 5])
+        heads.append(restored.head())
+    other.hear(heads[0])
+    [verdict, _] = judge([restored.export(), other.export()], keys(node, other))
+    assert (verdict.fault, len(verdict.remarks)) == ("", 1)
+    [verdict, _] = judge([restored.export(), other.export()], keys(node, other), {"hub": [heads[1]]})
+    assert "was rewritten" in verdict.fault
+
+
+def test_two_restores_excuse_two_histories(node: Node, other: Node, tmp_path: Path) -> None:
+    heads = [node.head()]
+    for k in range(2):
+        restored = rewritten(node, tmp_path / str(k), 2, 3, 4, 5, 6, 7)
+        with restored.database.transaction() as db:
+            for _ in range(k + 1):
+                restored.log.restored(db, "2026-11-19 03:00")
+        restored.live(LIFE[k : k + 5 - k])
+        heads.append(restored.head())
+    other.hear(heads[0])
+    [verdict, _] = judge([restored.export(), other.export()], keys(node, other), {"hub": [heads[1]]})
+    assert (verdict.fault, len(verdict.remarks)) == ("", 2)
 
 
 def test_a_restore_excuses_nothing_before_it(node: Node, other: Node, tmp_path: Path) -> None:

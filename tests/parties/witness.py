@@ -13,6 +13,7 @@ from parties.audit import NOTHING, Entry, Event
 from parties.lifecycle import State
 from parties.manifest import verify
 from parties.statements import Commitment
+from parties.store import SessionRecord
 from tests.parties.daemons import COMMITTEE, KEYS, CommitteeNode
 from tests.parties.mortal import Daemon
 from tests.parties.simulator import World, matches
@@ -31,6 +32,7 @@ class Witness:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._seen: dict[str, tuple[int, int]] = {}
         self._attempts = dict.fromkeys(COMMITTEE, 0)
         self._contributions: dict[str, bytes] = {}
         self._results: dict[str, bytes] = {}
@@ -39,25 +41,33 @@ class Witness:
         self._given = 0
 
     def look(self) -> None:
-        """Look at everyone who is alive.
+        """Look at everyone, and at what the dead have left.
 
         Raises:
             AssertionError: something is not as it must be.
         """
-        self._world.note_completions()
         for daemon in self._world.daemons.values():
-            if daemon.alive:
-                self._log(daemon)
-        for node in self._world.nodes.values():
-            if node.alive:
-                self._node(node)
-        hub = self._world.hub
-        record = hub.store.session(self._world.id) if hub.alive else None
-        if record and record.state in AGREED:
-            self._signed(record.signatures)
+            seen = daemon.life, daemon.store.changes
+            if self._seen.get(daemon.name) != seen:
+                self._seen[daemon.name] = seen
+                self._daemon(daemon)
         while self._given < len(self._world.given):
             self._part(*self._world.given[self._given])
             self._given += 1
+
+    def _daemon(self, daemon: Daemon) -> None:
+        """What has changed at a daemon."""
+        self._log(daemon)
+        record = daemon.store.session(self._world.id)
+        if record and record.state in AGREED:
+            self._signed(record.signatures)
+        if record and record.attempt:
+            self._world.note_completions(daemon)
+        if record and record.contributions:
+            first = self._contributions.setdefault(daemon.name, record.contributions)
+            assert record.contributions == first, "contributions were changed after commitment"
+        if record and isinstance(daemon, CommitteeNode):
+            self._node(daemon, record)
 
     def _signed(self, signatures: dict[str, bytes]) -> None:
         """Everyone has approved, and said so."""
@@ -65,17 +75,9 @@ class Witness:
             assert name in self._world.signatures, "something goes on without an approval"
             verify(KEYS[name], self._world.id, name, signatures[name])
 
-    def _node(self, node: CommitteeNode) -> None:
-        record = node.store.session(self._world.id)
-        if record is None:
-            return
-        if record.state in AGREED:
-            self._signed(record.signatures)
+    def _node(self, node: CommitteeNode, record: SessionRecord) -> None:
         assert record.attempt >= self._attempts[node.name], "the number of attempts falls"
         self._attempts[node.name] = record.attempt
-        if record.contributions:
-            first = self._contributions.setdefault(node.name, record.contributions)
-            assert record.contributions == first, "contributions were changed after commitment"
         query = (
             "SELECT (SELECT count(*) FROM results WHERE session = ?), (SELECT count(*) FROM uploads WHERE session = ?)"
         )
@@ -115,11 +117,14 @@ class Witness:
             KEYS[daemon.name].verify(entry.signature, entry.signed_bytes)
             number, last = entry.number, entry.hash
             self._story(self._past[daemon.name], entry)
+            if entry.kind is Event.RECEIVED and self._past[daemon.name][Event.ATTEMPT.code]:
+                chosen = daemon.store.commitments(self._world.id)[str(entry.facts["member"])]
+                assert entry.facts["commitment"] == chosen.digest.hex(), "another list was received after an attempt"
         self._last[daemon.name] = (number, last)
 
     def _story(self, past: Counter[str], entry: Entry) -> None:
         never_after = {
-            Event.RECEIVED: (Event.ATTEMPT, Event.DELETED),
+            Event.RECEIVED: (Event.DELETED,),
             Event.ATTEMPT: (Event.RELEASED, Event.DELETED),
             Event.COMPUTED: (Event.RELEASED, Event.DELETED),
             Event.ABORTED: (Event.RELEASED,),
