@@ -101,8 +101,12 @@ class Shares:
     def finish_upload(self, upload: Upload) -> None:
         """All has arrived, and fits."""
         with self._store.transaction() as db:
-            if not db.execute("UPDATE uploads SET complete = 1 WHERE id = ?", (upload.id,)).rowcount:
+            found = db.execute("SELECT complete FROM uploads WHERE id = ?", (upload.id,)).fetchone()
+            if found is None:
                 raise SessionRefused(REPLACED)
+            if found[0]:  # by another call at the same time
+                return
+            db.execute("UPDATE uploads SET complete = 1 WHERE id = ?", (upload.id,))
             c = upload.commitment
             query = "SELECT id FROM uploads WHERE session = ? AND member = ? AND complete ORDER BY rowid DESC"
             for (old,) in db.execute(query, (c.session_id, c.name)).fetchall()[KEPT_UPLOADS:]:
