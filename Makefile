@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PROTOS := $(wildcard protos/matchbit/v1/*.proto)
 
-.PHONY: demo test lint format protos bench bench-lists bench-recovery quality wheel clean
+.PHONY: demo test lint format protos bench bench-lists bench-recovery fuzz-sessions quality wheel clean
 
 demo: $(INSTALLED)  ## a whole session with real nodes on this machine
 	$(BIN)/matchbit demo
@@ -34,6 +34,11 @@ bench-lists: $(INSTALLED)  ## how long a million-row list takes from file to key
 
 bench-recovery: $(INSTALLED)  ## how long a session takes in which a daemon is killed
 	$(BIN)/python -m tests.bench_recovery
+
+HISTORIES ?= 20000
+
+fuzz-sessions: $(INSTALLED)  ## new lives of a session, HISTORIES of them
+	SESSION_HISTORIES=$(HISTORIES) $(BIN)/python -m pytest tests/parties/test_sessions_model.py -k survives
 
 quality: $(INSTALLED)  ## docs/quality.md: precision and recall of rules, beside a probabilistic baseline
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[quality]'

@@ -243,14 +243,17 @@ def _measure(outcome: State, figures: Figures) -> None:
 def load_inputs(guard: Guard, record: SessionRecord, commitments: Sequence[Commitment]) -> Inputs:
     """Everything that this node computes an attempt on, in the members' order; those that are absent have no rows."""
     manifest, party = record.manifest, guard.party(record.manifest)
-    held = guard.shares.uploads(record.id)
     committed = {c.name: c for c in commitments}
+    found = {c.name: guard.shares.upload(record.id, c.name, c.digest) for c in commitments}
+    held = {name: upload for name, upload in found.items() if upload}
+    if len(held) < len(found):  # begun only when all were there
+        raise StorageError(f"Shares are missing, of {', '.join(found.keys() - held.keys())}; see the disk.")
     counts = tuple(committed[m].keys if m in committed else 0 for m in manifest.members)
     a, b = (np.empty((sum(counts), 2), np.uint64) for _ in "ab")
     start = 0
     for member, rows in zip(manifest.members, counts, strict=True):
-        if rows:
-            share = expand_share(party, rows, held[member].seeds, guard.whole(held[member]))
+        if upload := held.get(member):
+            share = expand_share(party, rows, upload.seeds, guard.whole(upload))
             a[start : start + rows], b[start : start + rows] = share.a, share.b
             start += rows
     assert record.contributions is not None  # noqa: S101 - set when the attempt began

@@ -194,6 +194,8 @@ class Registry:
     def fix(self, session_id: bytes) -> None:
         """Every committee node can begin: what it will compute on cannot be changed any more."""
         with self._changing:
+            if self.store.get(session_id).state is not State.RUNNING:
+                raise SessionRefused("The session is not being computed any more.")
             self.store.fix(session_id, contributions(self.store.commitments(session_id).values()))
 
     def again(self, session_id: bytes, last: int) -> None:

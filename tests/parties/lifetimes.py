@@ -43,7 +43,6 @@ class Life(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else None))
         self.lied = self.closing = False
 
     @initialize(members=st.sampled_from([*TERMS]), stage=st.sampled_from([*STAGES]), may=st.sampled_from(MAY))
@@ -52,6 +51,7 @@ class Life(RuleBasedStateMachine):
 
     def set_out(self, members: int, stage: str, may: tuple[str, ...]) -> None:
         """Begin at a stage, with what may happen of all that ends a history early."""
+        self.folder = Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else None))
         self.world: World = self.begin_at[members, stage].world(self.folder)
         self.witness = Witness(self.world)
         self.stranger = Daemon(STRANGER, KEYS[STRANGER], self.world)
