@@ -125,7 +125,6 @@ FAULTS = {
     "an upload is overtaken by an attempt": Fault(
         Guard, "_contributions_open", open_when_looked_at, "ready", (), "received after an attempt|computed on"
     ),
-    "what was not chosen stays": Fault(Shares, "choose", nothing, "ready", (), "computed on|cannot be run again"),
     "other contributions at a later attempt": Fault(
         Store, "begin", begin_anew("contributions", None), "aborted", ("lie",), "changed after commitment"
     ),
