@@ -11,14 +11,13 @@ from datetime import datetime, timedelta
 from parties.audit import NODE, Event
 from parties.config import Config
 from parties.errors import InputError, PeerUnavailable, ServiceError, SessionRefused
-from parties.lifecycle import MEANING, State
+from parties.lifecycle import MEANING, OVER, State
 from parties.manifest import MAX_PERIOD_DAYS, Manifest, from_bytes
 from parties.participant import Participant
 from parties.policy import MAX_PERSON_CHARS, Decision, Past, Policy, Ruling
 from parties.store import SessionRecord, Store
 
 log = logging.getLogger("matchbit")
-_OVER = (State.REFUSED, State.EXPIRED, State.CLOSED)
 _NOT_COMPUTED = (State.PROPOSED, State.APPROVED, State.READY, State.ABORTED)
 """States from which a session that has expired gets no results any more."""
 
@@ -186,14 +185,13 @@ class Approvals:
 
     def _has_refused(self, session_id: bytes) -> bool:
         """Whether this node has refused the session, whatever the coordinator makes of that."""
-        refused = [e.facts["name"] for e in self._store.entries(session_id) if e.event == Event.REFUSED.code]
-        return self._config.name in refused
+        return self._config.name in [e.facts["name"] for e in self._store.logged(session_id, Event.REFUSED)]
 
     def _note(self, proposal: Proposal) -> None:
         """Log what the policy decided, unless that is what it decided last time."""
         facts = {"decision": proposal.ruling.decision.value, "reasons": list(proposal.ruling.reasons)}
-        decided = [e.facts for e in self._store.entries(proposal.record.id) if e.event == Event.POLICY.code]
-        if not decided or dict(decided[-1]) != facts:
+        decided = self._store.logged(proposal.record.id, Event.POLICY)
+        if not decided or dict(decided[-1].facts) != facts:
             self._store.log(proposal.record.id, Event.POLICY, **facts)
 
     def _tell(self, proposal: Proposal) -> None:
@@ -209,7 +207,7 @@ class Approvals:
         path = self._config.policy_path
         digest = hashlib.sha256(path.read_bytes() if path.exists() else b"").hexdigest()
         if digest != self._digest:
-            logged = [e.facts["policy"] for e in self._store.entries(NODE) if e.event == Event.POLICY_CHANGED.code]
+            logged = [e.facts["policy"] for e in self._store.logged(NODE, Event.POLICY_CHANGED)]
             if digest != (logged[-1] if logged else hashlib.sha256().hexdigest()):
                 self._store.log(NODE, Event.POLICY_CHANGED, policy=digest)
             self._digest = digest
@@ -255,7 +253,7 @@ class Approvals:
         return Past(terms.members, until if until <= self._store.clock() else None)
 
     def _may_have_results(self, record: SessionRecord) -> bool:
-        if record.state in _OVER or (record.state in _NOT_COMPUTED and record.manifest.is_past(self._store.clock())):
+        if record.state in OVER or (record.state in _NOT_COMPUTED and record.manifest.is_past(self._store.clock())):
             return False
         return record.state is not State.PROPOSED or self._config.name in record.signatures
 

@@ -321,6 +321,15 @@ class Log:
         rows = db.execute(f"{_ENTRIES} ORDER BY number", (session,))
         return [self._entry(session, row) for row in rows]
 
+    def of_event(self, db: sqlite3.Connection, session: bytes, event: Event) -> list[Entry]:
+        """The entries of one event, oldest first.
+
+        Raises:
+            AuditError: one cannot be read.
+        """
+        rows = db.execute(f"{_ENTRIES} AND event = ? ORDER BY number", (session, event.code))
+        return [self._entry(session, row) for row in rows]
+
     def head(self, db: sqlite3.Connection, session: bytes) -> Head | None:
         """How the log of a session stands; None where it has no entry.
 

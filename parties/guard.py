@@ -142,9 +142,8 @@ class Guard:
 
     def _times_received(self, c: Commitment) -> int:
         """How many contributions of a member to a session have arrived here."""
-        code = audit.Event.RECEIVED.code
-        entries = self.store.entries(c.session_id)
-        return sum(entry.event == code and entry.facts["member"] == c.name for entry in entries)
+        received = self.store.logged(c.session_id, audit.Event.RECEIVED)
+        return sum(entry.facts["member"] == c.name for entry in received)
 
     def _check(self, manifest: Manifest, commitment: Commitment) -> None:
         """Hold what a member commits to against the terms, and against the results that it has had."""
@@ -334,8 +333,7 @@ class Guard:
 
     def _fetched(self, session_id: bytes) -> set[object]:
         """Members that are known to have fetched."""
-        code = audit.Event.FETCHED.code
-        return {entry.facts["member"] for entry in self.store.entries(session_id) if entry.event == code}
+        return {entry.facts["member"] for entry in self.store.logged(session_id, audit.Event.FETCHED)}
 
     # The end
 

@@ -10,7 +10,7 @@ from parties import calls, manifestfile
 from parties.config import Config
 from parties.errors import PeerUnavailable, SessionAborted, SessionRefused
 from parties.identity import utc_now
-from parties.lifecycle import State
+from parties.lifecycle import OVER, State
 from parties.manifest import Manifest
 from parties.member import Progress
 from parties.registry import missing_parts
@@ -18,7 +18,6 @@ from parties.store import SessionRecord
 from parties.wire import View
 
 POLL_S = (0.02, 0.25)
-OVER = {State.REFUSED, State.EXPIRED, State.CLOSED}
 
 
 class Operator:

@@ -151,9 +151,7 @@ class Member(Participant):
         self.coordinator.report(commitment, receipts)
         self.store.add_session(record.manifest, State.APPROVED, record.signatures)
         self.store.add_statement(commitment)
-        counts = {"records": commitment.records, "new_records": commitment.new_records, "keys": commitment.keys}
-        digest = commitment.digest.hex()
-        self.store.log(record.id, audit.Event.CONTRIBUTED, member=self.config.name, commitment=digest, **counts)
+        self.store.log(record.id, audit.Event.CONTRIBUTED, **commitment.facts())
         self.exchange_heads(record)
 
     def results(self, session_id: bytes, out: Path, page: Path, *, accept: bool = False) -> results.Summary:
@@ -183,7 +181,7 @@ class Member(Participant):
             raise InputError(f"{out} is the list itself; give --out another name.")
         reviews = Reviews(self.store, self.config.vault())
         keys, _ = self._keys(record, opened, copy.new, reviews.record_key())
-        result = results.Result(record.manifest, self.config.name, keys, self.fetch(view, len(keys.keys)))
+        result = results.Result(record.manifest, self.config.name, keys, self._fetch(view, len(keys.keys)))
         KnownRecords(self.store, self.config.vault()).release(record.id, commitment.digest)
         self.store.add_statement(commitment)
         self.store.log(record.id, audit.Event.GOT_RESULT, rows=keys.rows)
@@ -198,9 +196,12 @@ class Member(Participant):
         return summary
 
     def fetch(self, view: View, keys: int) -> np.typing.NDArray[np.generic]:
-        """The values of this member's keys, recombined from two committee nodes' parts."""
-        record = view.record
+        """The values of this member's keys, recombined from two nodes' parts, once all three nodes have computed."""
         self._computed(view)
+        return self._fetch(view, keys)
+
+    def _fetch(self, view: View, keys: int) -> np.typing.NDArray[np.generic]:
+        record = view.record
         dtype, shape = results.value_type(record.manifest.reveal, len(record.manifest.members))
         limit = keys * int(np.prod(shape, dtype=int)) * dtype.itemsize
         nodes = [self.federation[name] for name in record.manifest.committee[:2]]
@@ -248,9 +249,9 @@ class Member(Participant):
 
     def _no_copy(self, session_id: bytes) -> str:
         """Why there is no private copy of a list."""
-        forgot = [e.at for e in self.store.entries(session_id) if e.event == audit.Event.FORGOT.code]
+        forgot = self.store.logged(session_id, audit.Event.FORGOT)
         if forgot:
-            return f"{self.config.name} deleted its copy of the list and its matches on {forgot[-1][:10]}."
+            return f"{self.config.name} deleted its copy of the list and its matches on {forgot[-1].at[:10]}."
         return f"{self.config.name} has not contributed to this session from this computer."
 
     def _approved(self, session_id: bytes) -> SessionRecord:

@@ -46,6 +46,8 @@ class Registry:
         record = self.store.session(session_id)
         if record is None or caller not in record.manifest.nodes:
             raise SessionRefused(f"No session {session_id[:8].hex()} is known here; see `matchbit session list`.")
+        if self._overdue(record) is None:  # as nearly always
+            return record
         self._end_overdue(session_id)
         return self.store.get(session_id)
 
@@ -75,8 +77,7 @@ class Registry:
         for name in manifest.committee:
             if not self.federation()[name].address:
                 raise InputError(f"{name} has no address in federation.toml, so it cannot be on a committee.")
-        open_sessions = [s for s in self.store.session_ids() if self.store.get(s).state not in OVER]
-        if len(open_sessions) >= MAX_OPEN_SESSIONS:
+        if sum(n for state, n in self.store.count_states().items() if state not in OVER) >= MAX_OPEN_SESSIONS:
             raise SessionRefused(
                 f"{MAX_OPEN_SESSIONS} sessions are open; close old ones with `matchbit session close`."
             )
@@ -146,9 +147,7 @@ class Registry:
             with self.store.transaction():
                 for statement in (commitment, *receipts):
                     self.store.add_statement(statement)
-                counts = {"records": commitment.records, "new_records": commitment.new_records, "keys": commitment.keys}
-                digest = commitment.digest.hex()
-                self.store.log(record.id, audit.Event.CONTRIBUTED, member=caller, commitment=digest, **counts)
+                self.store.log(record.id, audit.Event.CONTRIBUTED, **commitment.facts())
                 everyone = self.store.commitments(record.id).keys() >= set(record.manifest.members)
                 if everyone and record.state is State.APPROVED:
                     self.store.change(record.id, Event.ALL_CONTRIBUTED)
@@ -258,14 +257,22 @@ class Registry:
 
     def _end_overdue(self, session_id: bytes) -> None:
         with self._changing:
-            record, now = self.store.get(session_id), self.store.clock()
-            if record.state in WAITING and record.manifest.is_past(now):
-                self.store.change(record.id, Event.EXPIRE, audit.Event.EXPIRED)
-            elif record.state not in (*OVER, State.RUNNING) and now >= record.manifest.retained_until():
-                self.store.change(record.id, Event.CLOSE, audit.Event.CLOSED)
+            match self._overdue(self.store.get(session_id)):
+                case Event.EXPIRE:
+                    self.store.change(session_id, Event.EXPIRE, audit.Event.EXPIRED)
+                case Event.CLOSE:
+                    self.store.change(session_id, Event.CLOSE, audit.Event.CLOSED)
+
+    def _overdue(self, record: SessionRecord) -> Event | None:
+        """What a session's dates ask for."""
+        now = self.store.clock()
+        if record.state in WAITING and record.manifest.is_past(now):
+            return Event.EXPIRE
+        over = record.state in (*OVER, State.RUNNING)
+        return Event.CLOSE if not over and now >= record.manifest.retained_until() else None
 
     def close(self, caller: str, session_id: bytes, delete: Callable[[str], None]) -> None:
-        """Have shares and results deleted by all committee nodes, then close.
+        """Have shares and results deleted by all committee nodes, then close; what is being computed is stopped.
 
         Args:
             caller: who asks.
@@ -273,7 +280,7 @@ class Registry:
             delete: asks a committee node; raises if it does not.
 
         Raises:
-            SessionRefused: the session is being computed, or the caller is not the operator.
+            SessionRefused: the caller is not the operator.
         """
         self.operator_only(caller)
         record = self.session(session_id, caller)

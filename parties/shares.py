@@ -111,9 +111,7 @@ class Shares:
             query = "SELECT id FROM uploads WHERE session = ? AND member = ? AND complete ORDER BY rowid DESC"
             for (old,) in db.execute(query, (c.session_id, c.name)).fetchall()[KEPT_UPLOADS:]:
                 self._drop(db, old)
-            counts = {"records": c.records, "new_records": c.new_records, "keys": c.keys}
-            entry = audit.Event.RECEIVED
-            self._store.log(c.session_id, entry, member=c.name, commitment=c.digest.hex(), **counts)
+            self._store.log(c.session_id, audit.Event.RECEIVED, **c.facts())
 
     def drop_upload(self, upload: Upload) -> None:
         """Delete what does not fit its commitment."""

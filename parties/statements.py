@@ -89,6 +89,11 @@ class Commitment(Statement):
     keys: int = 0
     digests: tuple[bytes, ...] = ()
 
+    def facts(self) -> dict[str, str | int]:
+        """What an audit log tells of it."""
+        counts = {"records": self.records, "new_records": self.new_records, "keys": self.keys}
+        return {"member": self.name, "commitment": self.digest.hex(), **counts}
+
 
 @dataclass(frozen=True)
 class Receipt(Statement):

@@ -245,6 +245,10 @@ class Store(Database):
         """The log of a session, or of the node itself where the id is empty."""
         return self._log.entries(self._connection, session_id)
 
+    def logged(self, session_id: bytes, event: audit.Event) -> list[Entry]:
+        """What the log of a session has of one event."""
+        return self._log.of_event(self._connection, session_id, event)
+
     def audited(self) -> list[bytes]:
         """Every session with entries; the node itself is the empty id."""
         return [row[0] for row in self.read("SELECT DISTINCT session FROM entries ORDER BY session")]
