@@ -16,12 +16,12 @@ from mpc.errors import MpcError, PeerError
 MAX_MESSAGE_BYTES = 1 << 20
 """Longest message that a session hands to a channel, its authenticator excluded."""
 MAX_STEP_CHARS = 160
-"""Longest step label that a mailbox takes."""
+"""Longest step label that a mailbox takes, all of it printable ASCII."""
 MAILBOX_BYTES = 64 << 20
 """Bytes of unread messages that a mailbox holds for each peer. An honest peer is ahead by at most three messages
 of each lane, or by one pass of the shuffle that the reader is about to read."""
 MESSAGE_COST_BYTES = 512
-"""What a mailbox counts for a message besides its length, so that empty ones are bounded too."""
+"""What a mailbox counts for a message besides its length, its label included, so that empty ones are bounded too."""
 
 
 class Channel(Protocol):
@@ -64,17 +64,18 @@ class Mailbox:
         Raises:
             MpcError: the mailbox has been aborted, by this message or before.
         """
+        key = peer, step
         with self._changed:
-            if len(message) > MAX_MESSAGE_BYTES + 64 or len(step) > MAX_STEP_CHARS or not step.isprintable():
-                shown = "".join(c if c.isprintable() else "?" for c in step[:MAX_STEP_CHARS])
-                self._abort(PeerError(peer, shown, "violation", "oversized message or step label"))
-            elif (peer, step) in self._seen:
+            shown = "".join(c if c.isascii() and c.isprintable() else "?" for c in step[:MAX_STEP_CHARS])
+            if len(message) > MAX_MESSAGE_BYTES + 64 or shown != step:
+                self._abort(PeerError(peer, shown, "violation", "oversized message, or no step label"))
+            elif key in self._seen:
                 self._abort(PeerError(peer, step, "violation", "the step was sent twice"))
-            self._seen.add((peer, step))  # before waiting, so that no second copy slips in meanwhile
+            elif not self._error:
+                self._seen.add(key)  # before waiting, so that no second copy slips in meanwhile
             self._changed.wait_for(lambda: self._error or self._unread[peer] < self.capacity_bytes)
-            if self._error:
-                raise self._error
-            self._messages[peer, step] = message
+            self._check()
+            self._messages[key] = message
             self._unread[peer] += len(message) + MESSAGE_COST_BYTES
             self._changed.notify_all()
 
@@ -89,8 +90,7 @@ class Mailbox:
             self._changed.wait_for(
                 lambda: self._error or (peer, step) in self._messages or peer in self._ended, self.timeout_s
             )
-            if self._error:
-                raise self._error
+            self._check()
             if (peer, step) not in self._messages:
                 if peer in self._ended:
                     raise PeerError(peer, step, "disconnected", "it ended its stream")
@@ -111,9 +111,15 @@ class Mailbox:
         with self._changed:
             self._abort(error)
 
+    def _check(self) -> None:
+        """Raise the error, bare of where it was raised before: those frames hold messages."""
+        if self._error:
+            raise self._error.with_traceback(None)
+
     def _abort(self, error: MpcError) -> None:
         self._error = self._error or error
         self._messages.clear()
+        self._seen.clear()
         self._changed.notify_all()
 
 

@@ -3,7 +3,8 @@
 Ideal functionality: each member gives a set of 128-bit keys; to it alone goes, for each of its keys, whether another
 member holds it (`flag`), how many others do (`count`) or which (`members`). The committee learns each member's number
 of keys and the multiset of group sizes, exactly or through noise (`mpc.dummies`). Secure against a passive adversary
-that controls one of the three parties and any number of members' inputs.
+that controls one of the three parties and any number of members' inputs. One that deviates can do more, reading every
+key included: docs/protocol.md, "In the computation".
 
     agree → add dummies → shuffle → oblivious AES → reveal the tags → group → un-shuffle → done
 
@@ -18,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 
 import numpy as np
+from cryptography.hazmat.primitives.constant_time import bytes_eq
 
 from mpc import aes, bitslice, matching
 from mpc.committee import PartyId
@@ -25,7 +27,7 @@ from mpc.dummies import Noise, dummy_rows, secret_digest
 from mpc.errors import DealingError, IntegrityError, MpcError, ShareError
 from mpc.matching import Reveal
 from mpc.replicated import Array, Share, concatenate
-from mpc.reveal import DIGEST_BYTES, reveal
+from mpc.reveal import DIGEST_BYTES, digest, reveal
 from mpc.session import Session
 from mpc.shuffle import shuffle, unshuffle
 
@@ -98,9 +100,9 @@ def run(
         lanes: chunks in flight.
 
     Returns:
-        This party's outputs, once all three have said that they reached the end.
+        This party's outputs, once all three have said that they reached the end with the same tags.
 
-    Cost: 86 rounds for one chunk; 1194 B in all for each row (`flag`), 17574 B and 96 B for each member in all besides.
+    Cost: 86 rounds for one chunk; 1194 B in all for each row (`flag`), 17760 B and 96 B for each member in all besides.
     Reveals: to the committee, each member's number of keys and the group sizes; to members nothing yet.
     Raises: PeerError, IntegrityError, DealingError.
     """
@@ -111,15 +113,15 @@ def run(
     rows, order = shuffle(session.at("shuffle"), rows)
     tags = tag(session.at("tag"), rows[:, :2], progress, lanes, inputs.chunk_rows)
     progress("match", 0, total)
-    groups = matching.group(tags)
+    groups, opened = matching.group(tags), digest(tags)
     del tags
     values = matching.other_members(session.party, groups, rows[:, 2:], inputs.reveal)
     part = unshuffle(session.at("unshuffle"), order, values)
-    finish(session.at("finish"))
+    finish(session.at("finish"), opened)
     progress("done", total, total)
     return Outputs(
         None if part is None else tuple(np.split(part, np.cumsum(inputs.counts))[:-1]),  # the last are dummies
-        tuple(np.bincount(groups.sizes).tolist()),
+        (0, *np.bincount(groups.sizes)[1:].tolist()),
     )
 
 
@@ -144,7 +146,7 @@ def agree(session: Session, inputs: Inputs) -> None:
 
     Cost: 1 round; 192 B and 96 B for each member in all.
     Reveals: to the parties, digests of terms, and of shares and secrets that both already hold.
-    Raises: PeerError; IntegrityError for other terms or dummies; DealingError, naming the first member at fault.
+    Raises: PeerError; IntegrityError for other terms or dummies; DealingError, naming the first member concerned.
     """
     public = repr((inputs.terms, inputs.counts, inputs.reveal, inputs.noise, inputs.chunk_rows)).encode()
     terms = np.frombuffer(hashlib.blake2b(public, digest_size=DIGEST_BYTES).digest(), np.uint8)
@@ -158,13 +160,13 @@ def agree(session: Session, inputs: Inputs) -> None:
     session.send(party.previous, a)
     for peer in (party.next, party.previous):  # first, so that digests of other members are not called malformed
         if not np.array_equal(here.receive(peer, terms.shape, np.uint8), terms):
-            raise IntegrityError(session.step, f"party {peer} computes on other terms")
+            raise IntegrityError(session.step, "other terms", (peer,))
     theirs = session.receive(party.next, b.shape, np.uint8)
     for member in range(len(inputs.counts)):
-        if not np.array_equal(theirs[member], b[member]):
-            raise DealingError(member)
-    if not np.array_equal(theirs, b):
-        raise IntegrityError(session.step, f"party {party.next} adds other dummies")
+        if not bytes_eq(theirs[member].tobytes(), b[member].tobytes()):
+            raise DealingError(member, party.next)
+    if not bytes_eq(theirs.tobytes(), b.tobytes()):
+        raise IntegrityError(session.step, "other dummies", (party.next,))
 
 
 def tag(session: Session, rows: Share, progress: Progress, lanes: int, chunk_rows: int) -> Array:
@@ -181,7 +183,7 @@ def tag(session: Session, rows: Share, progress: Progress, lanes: int, chunk_row
         (n, 2) uint64, public: equal tags are equal keys.
 
     Cost: 81 rounds for one chunk; 1128 B in all for each row, 17376 B in all besides.
-    Reveals: which rows are equal, to all three parties; and the encryption of zero, where a chunk is padded.
+    Reveals: which rows are equal, to all three parties.
     Raises: PeerError, IntegrityError.
     Source: FIPS 197 as a pseudo-random permutation; see `mpc.aes`.
     """
@@ -196,8 +198,8 @@ def tag(session: Session, rows: Share, progress: Progress, lanes: int, chunk_row
         here = session.at(f"chunk{start // chunk_rows}")
         layout = bitslice.Layout.of(chunk.shape[0])
         planes = chunk.map(lambda c: bitslice.to_planes(c, layout))
-        opened = reveal(here.at("reveal"), aes.encrypt(here, schedule, planes))
-        tags[start : start + chunk_rows] = bitslice.from_planes(opened, layout)
+        encrypted = aes.encrypt(here, schedule, planes).map(lambda c: bitslice.from_planes(c, layout))
+        tags[start : start + chunk_rows] = reveal(here.at("reveal"), encrypted)  # padding, known to all, stays shared
         return chunk.shape[0]
 
     progress("tag", 0, n)
@@ -215,18 +217,22 @@ def tag(session: Session, rows: Share, progress: Progress, lanes: int, chunk_row
     return tags
 
 
-def finish(session: Session) -> None:
-    """Go on only when both peers have reached this step.
+def finish(session: Session, opened: Array) -> None:
+    """Go on only when both peers have reached this step with the same tags.
 
     A party that returns from here knows that the others had all they needed. Whoever releases results still waits for
     all three parties to say so, since the last messages themselves can be lost.
 
-    Cost: 1 round; 6 B in all.
+    Args:
+        session: at a step of its own.
+        opened: (32,) uint8, the digest of all tags.
+
+    Cost: 1 round; 192 B in all.
     Reveals: nothing.
-    Raises: PeerError.
+    Raises: PeerError; IntegrityError for other tags.
     """
-    done = np.zeros(1, np.uint8)
     for peer in (session.party.next, session.party.previous):
-        session.send(peer, done)
+        session.send(peer, opened)
     for peer in (session.party.next, session.party.previous):
-        session.receive(peer, (1,), np.uint8)
+        if not np.array_equal(session.receive(peer, opened.shape, np.uint8), opened):
+            raise IntegrityError(session.step, "other tags", (peer,))

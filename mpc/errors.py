@@ -29,23 +29,26 @@ class IntegrityError(MpcError):
 
     Attributes:
         step: label of the step at which it was noticed.
+        peers: numbers of the parties that differ: one that differs from whoever raises this, or two others.
     """
 
-    def __init__(self, step: str, detail: str = "") -> None:
-        self.step, self.detail = step, detail
-        super().__init__(f"integrity failure at step {step}" + (f": {detail}" if detail else ""))
+    def __init__(self, step: str, detail: str = "", peers: tuple[int, ...] = ()) -> None:
+        self.step, self.detail, self.peers = step, detail, tuple(map(int, peers))
+        who = f"{'party' if len(peers) == 1 else 'parties'} {' and '.join(map(str, self.peers))}: " if peers else ""
+        super().__init__(f"integrity failure at step {step}" + (f": {who}{detail}" if detail else ""))
 
 
 class DealingError(MpcError):
-    """A member dealt different shares to the parties that hold the same component.
+    """A member dealt different shares to the parties that hold the same component, or one of these says so.
 
     Attributes:
         member: index of the member among the session's members.
+        peer: number of the party that holds other shares of it than whoever raises this.
     """
 
-    def __init__(self, member: int) -> None:
-        self.member = member
-        super().__init__(f"member {member} dealt inconsistent shares")
+    def __init__(self, member: int, peer: int) -> None:
+        self.member, self.peer = member, int(peer)
+        super().__init__(f"member {member} dealt inconsistent shares, or party {self.peer} says so")
 
 
 class ShareError(MpcError):

@@ -2,7 +2,8 @@
 
 Equal tags are equal keys, so the rows of one tag are one person's rows at different members (a member's own keys are
 distinct) or dummies. The tags are pseudo-random and in an order that nobody knows: they tell the committee the group
-sizes and nothing else. What follows is local, or linear on shares.
+sizes and nothing else. What follows is local, or linear on shares; and it takes as much memory and as many operations
+whatever the groups are, so that who sees only how a party works does not learn of them.
 """
 
 from __future__ import annotations
@@ -33,19 +34,27 @@ class Groups:
 
     Attributes:
         order: (n,) row at each sorted place.
-        starts: (groups,) first place of each group.
-        sizes: (groups,) rows of each group.
+        number: (n,) number of the group at each sorted place: 0, 1, 2 …
+        sizes: (n,) rows of each group, by its number; zero where there is no group of this number.
     """
 
     order: Array
-    starts: Array
+    number: Array
     sizes: Array
 
     def spread(self, values: Array) -> Array:
-        """From one value a group, (groups, ...), to one value a row, (n, ...)."""
-        rows = np.empty((len(self.order), *values.shape[1:]), values.dtype)
-        rows[self.order] = np.repeat(values, self.sizes, axis=0)
+        """From one value a group, by its number, to one value a row; both (n, ...)."""
+        rows = np.empty_like(values)
+        rows[self.order] = values[self.number]
         return rows
+
+    def add(self, values: Array) -> Array:
+        """From one value a row to each group's sum, by its number; both (n, ...)."""
+        ends = np.cumsum(self.sizes)
+        sums = np.zeros((len(values) + 1, *values.shape[1:]), values.dtype)
+        np.bitwise_xor.accumulate(values[self.order], axis=0, out=sums[1:])
+        found: Array = sums[ends] ^ sums[ends - self.sizes]
+        return found
 
 
 def group(tags: Array) -> Groups:
@@ -58,17 +67,19 @@ def group(tags: Array) -> Groups:
         The groups; which comes first has no meaning.
     """
     order = np.argsort(tags[:, 0])
-    new = np.empty(len(tags), bool)
-    new[0] = True
-    first, second = tags[order, 0], tags[order, 1]
-    same = first[1:] == first[:-1]
-    if np.any(same & (second[1:] != second[:-1])):  # half a tag is shared by chance: sort by both halves
+    half, whole = _same(tags, order)
+    if np.any(half & ~whole):  # half a tag is shared by chance: sort by both halves
         order = np.lexsort((tags[:, 1], tags[:, 0]))
-        first, second = tags[order, 0], tags[order, 1]
-        same = first[1:] == first[:-1]
-    new[1:] = ~(same & (second[1:] == second[:-1]))
-    starts = np.flatnonzero(new)
-    return Groups(order, starts, np.diff(starts, append=len(tags)))
+        half, whole = _same(tags, order)
+    number = np.zeros(len(tags), np.intp)
+    np.cumsum(~whole, out=number[1:])
+    return Groups(order, number, np.bincount(number, minlength=len(tags)))
+
+
+def _same(tags: Array, order: Array) -> tuple[Array, Array]:
+    """(n - 1,) bool each: whether neighbours have the same first half of their tags, and the same tag."""
+    first, second = (column[1:] == column[:-1] for column in (tags[order, 0], tags[order, 1]))
+    return first, first & second
 
 
 def member_masks(party: PartyId, counts: tuple[int, ...], rows: int) -> Share:
@@ -101,8 +112,8 @@ def other_members(party: PartyId, groups: Groups, masks: Share, reveal: Reveal) 
         Share of (n,) uint8 or uint16 (a public value), or of (n, words) uint64 (hidden from the committee).
     """
     if reveal is Reveal.MEMBERS:
-        held = masks.map(lambda c: groups.spread(np.bitwise_xor.reduceat(c[groups.order], groups.starts, axis=0)))
+        held = masks.map(lambda c: groups.spread(groups.add(c)))
         return held ^ masks
-    others = np.minimum(groups.sizes - 1, np.iinfo(np.uint16).max)
+    others = np.clip(groups.sizes - 1, 0, np.iinfo(np.uint16).max)
     value = others > 0 if reveal is Reveal.FLAG else others
     return public(party, groups.spread(value.astype(np.uint8 if reveal is Reveal.FLAG else np.uint16)))

@@ -47,6 +47,6 @@ def reveal(session: Session, share: Share) -> Array:
     check.send(party.previous, digest(share.b))
     missing = session.receive(party.previous, share.shape, share.a.dtype)
     if not np.array_equal(check.receive(party.next, (DIGEST_BYTES,), np.uint8), digest(missing)):
-        raise IntegrityError(session.step, "two parties hold different copies of one component")
+        raise IntegrityError(session.step, "different copies of one component", (party.previous, party.next))
     value: Array = share.a ^ share.b ^ missing
     return value

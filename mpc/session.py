@@ -92,7 +92,8 @@ def _tag(key: bytes, label: str, payload: bytes | memoryview) -> bytes:
 def open_session(party: PartyId, channel: Channel, private_key: X25519PrivateKey, context: bytes) -> Session:
     """Agree fresh keys with both neighbours and return the session they open.
 
-    Key k_i is the HKDF-SHA256 of the X25519 secret of P_{i-1} and P_i; it never crosses the wire. A key that was
+    Key k_i is the HKDF-SHA256 of the X25519 secret of P_{i-1} and P_i, bound to both their public keys, so that a party
+    that passes another one's off as its own makes no two keys equal. It never crosses the wire. A public key that was
     changed on the way shows in the first authenticated message.
 
     Args:
@@ -104,7 +105,7 @@ def open_session(party: PartyId, channel: Channel, private_key: X25519PrivateKey
     Cost: 1 round; 192 B in all.
     Reveals: nothing.
     Raises: PeerError.
-    Source: RFC 7748 (X25519), RFC 5869 (HKDF).
+    Source: RFC 7748 (X25519; its section 7 on public keys), RFC 5869 (HKDF).
     """
     own = private_key.public_key().public_bytes_raw()
     for peer in (party.next, party.previous):
@@ -118,6 +119,7 @@ def open_session(party: PartyId, channel: Channel, private_key: X25519PrivateKey
             secret = private_key.exchange(X25519PublicKey.from_public_bytes(theirs))
         except ValueError:
             raise PeerError(peer, "keys", "malformed", "not a usable public key") from None
-        keys[peer] = HKDF(hashes.SHA256(), KEY_BYTES, context, b"matchbit.v1 prss").derive(secret)
+        pair = theirs + own if peer == party.previous else own + theirs
+        keys[peer] = HKDF(hashes.SHA256(), KEY_BYTES, context, b"matchbit.v1 prss" + pair).derive(secret)
     macs = {p: (derive(k, f"mac {party}"), derive(k, f"mac {p}")) for p, k in keys.items()}
     return Session(party, channel, Prss(keys[party.previous], keys[party.next]), macs)

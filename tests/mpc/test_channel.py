@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -182,6 +183,50 @@ def test_an_overlong_step_is_a_violation() -> None:
         mailbox.put(P1, "t" * (MAX_STEP_CHARS + 1), b"")
     assert (caught.value.peer, caught.value.reason) == (1, "violation")
     assert caught.value.step == "t" * MAX_STEP_CHARS, "cut, so that no peer writes long lines into a log"
+
+
+@pytest.mark.parametrize("step", ["a\nb", "a\x00", "\u202ea", "é", "𐀀"])
+def test_a_step_that_is_no_printable_ascii_is_a_violation(step: str) -> None:
+    """Others would take four bytes a character, or be read as something else in a log."""
+    mailbox = Mailbox(NEVER_S)
+    with pytest.raises(PeerError) as caught:
+        mailbox.put(P1, step, b"")
+    assert (caught.value.peer, caught.value.reason) == (1, "violation")
+    assert caught.value.step.isascii()
+    assert caught.value.step.isprintable()
+
+
+def traced_bytes(act) -> int:
+    """What is taken in memory and not given back."""
+    tracemalloc.start()
+    try:
+        act()
+        return tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("size", [0, 16, 5000])
+def test_messages_that_nobody_reads_take_no_more_memory_than_a_mailbox_may(size: int) -> None:
+    """With labels as long as they may be, each another one; and none once the mailbox is of no more use."""
+    capacity = 1 << 20
+    mailbox = Mailbox(NEVER_S, capacity)
+    each = size + MESSAGE_COST_BYTES
+
+    def fill() -> None:
+        for k in range(-(-capacity // each)):
+            mailbox.put(P1, f"{k:0{MAX_STEP_CHARS}}", b"x" * size)
+
+    def flood_and_end() -> None:
+        fill()
+        mailbox.abort(MpcError("over"))
+        for k in range(100):
+            with pytest.raises(MpcError, match="over"):
+                mailbox.put(P2, f"late {k}", bytes(size))
+
+    assert capacity // 3 < traced_bytes(fill) <= capacity + each
+    mailbox = Mailbox(NEVER_S, capacity)
+    assert traced_bytes(flood_and_end) < capacity // 20
 
 
 def test_silence_is_a_timeout() -> None:

@@ -141,6 +141,14 @@ def test_chunks_of_one_row() -> None:
     check([[0, 1], [1, 2]], Reveal.COUNT, chunk_rows=1)
 
 
+def test_rows_are_opened_and_no_padding() -> None:
+    """Padding is zeros at places that all know: opened, it would tell whoever errs in it on purpose the cipher key."""
+    inputs = dealt([random_array(1, (5, 2)), random_array(2, (70, 2))], chunk_rows=70)
+    world = World().run(lambda s: engine.run(s, inputs[s.party], silent), 1)
+    lengths = {m.step: m.payload_bytes for m in world.sent if m.step.endswith("reveal#0")}
+    assert lengths == {"tag/chunk0/reveal#0": 70 * 16, "tag/chunk1/reveal#0": 5 * 16}
+
+
 def test_progress_reaches_the_end() -> None:
     inputs = dealt([random_array(1, (50, 2)), random_array(2, (80, 2))], chunk_rows=64)
     told: dict[PartyId, list[tuple[str, int, int]]] = {p: [] for p in PARTIES}
@@ -203,7 +211,7 @@ def test_a_member_who_deals_two_versions_is_named(component: int, member: int) -
     inputs[holder] = replace(inputs[holder], digests=tuple((a, b) for a, b in digests))
     errors = agree(inputs)
     assert isinstance(errors[checker], DealingError)
-    assert errors[checker].member == member
+    assert (errors[checker].member, errors[checker].peer) == (member, holder)
 
 
 @pytest.mark.parametrize("component", range(3))
@@ -214,7 +222,7 @@ def test_a_party_that_adds_other_dummies_is_named(component: int) -> None:
     inputs[holder] = replace(inputs[holder], secrets=(b"other", inputs[holder].secrets[1]))
     error = agree(inputs)[checker]
     assert isinstance(error, IntegrityError)
-    assert str(error) == f"integrity failure at step agree: party {component} adds other dummies"
+    assert str(error) == f"integrity failure at step agree: party {component}: other dummies"
 
 
 def test_every_attempt_has_the_same_noise_and_every_session_its_own() -> None:

@@ -44,7 +44,7 @@ def test_a_party_that_opens_another_copy_is_noticed(cheat, which: str) -> None:
     world = World().run(lambda s: reveal(s.at("reveal"), dealt[s.party]), 1)
     error = world.errors[told]
     assert isinstance(error, IntegrityError)
-    assert error.step == "reveal"
+    assert (error.step, error.peers) == ("reveal", (told.previous, told.next))
 
 
 def test_digest() -> None:

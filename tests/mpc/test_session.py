@@ -64,16 +64,17 @@ def test_neighbours_share_keys_and_the_third_does_not() -> None:
 
 
 def test_keys_by_hand() -> None:
-    """k_1 of P0 and P1: HKDF-SHA256 (RFC 5869) of the X25519 secret, salt the context."""
+    """k_1 of P0 and P1: HKDF-SHA256 (RFC 5869) of the X25519 secret, salt the context, info with both public keys."""
     sessions, _ = opened()
     secret = private_key(1, P0).exchange(private_key(1, P1).public_key())
+    pair = b"".join(private_key(1, p).public_key().public_bytes_raw() for p in (P0, P1))
 
     def mac(key: bytes, data: bytes) -> bytes:
         h = hmac.HMAC(key, hashes.SHA256())
         h.update(data)
         return h.finalize()
 
-    key = mac(mac(b"a session", secret), b"matchbit.v1 prss\x01")
+    key = mac(mac(b"a session", secret), b"matchbit.v1 prss" + pair + b"\x01")
     assert sessions[P0].mac_keys[P1] == (derive(key, "mac 0"), derive(key, "mac 1"))
     assert sessions[P1].mac_keys[P0] == (derive(key, "mac 1"), derive(key, "mac 0"))
 
@@ -85,7 +86,32 @@ def test_another_attempt_has_other_keys() -> None:
     assert fresh != run_parties(streams), "without a seed, keys are fresh"
 
 
-@pytest.mark.parametrize("key", [b"", bytes(31), bytes(33), bytes(32), b"\x01" + bytes(31)])
+def test_a_public_key_of_another_party_gives_no_two_equal_keys() -> None:
+    """P1 shows P0 the key of P2 as its own: were P0's two keys equal, its parts of zero sharings would be zero."""
+    wires = {p: Wire() for p in PARTIES}
+    for p in PARTIES:
+        for peer in (p.next, p.previous):
+            wires[p].coming[peer, "keys"] = private_key(1, peer).public_key().public_bytes_raw()
+    wires[P0].coming[P1, "keys"] = wires[P0].coming[P2, "keys"]
+    sessions = {p: open_session(p, wires[p], private_key(1, p), b"a session") for p in PARTIES}
+    part = np.zeros(4, np.uint64)
+    sessions[P0].prss.add_zero("check", part)
+    assert part.any()
+    found = [stream for p in PARTIES for stream in streams(sessions[p])]
+    assert len(set(found)) == 4, "two keys that two share; at P0 and P1 one each that nobody else has"
+
+
+SMALL_ORDER = [
+    bytes(32),
+    b"\x01" + bytes(31),
+    bytes.fromhex("e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800"),
+    bytes.fromhex("5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157"),
+    *((2**255 - 19 + k).to_bytes(32, "little") for k in (-1, 0, 1)),
+]
+"""All that there are below 2^255, on the curve and on its twist (cr.yp.to/ecdh.html)."""
+
+
+@pytest.mark.parametrize("key", [b"", bytes(31), bytes(33), *SMALL_ORDER])
 def test_unusable_public_keys_are_refused(key: bytes) -> None:
     """Of the wrong length, or of small order, which would make the secret known to all."""
     wire = Wire()

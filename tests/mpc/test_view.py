@@ -26,7 +26,7 @@ KEYS = 700
 SHARED = 300
 """Keys that two members hold."""
 EXCLUDED = ("keys", "finish")
-"""Public keys are not uniform bytes and `finish` is a constant, both by design."""
+"""Public keys are not uniform bytes and `finish` is the same digest of both peers, by design."""
 ONE_IN_A_MILLION = 4.7534
 """Quantile of the normal distribution."""
 
