@@ -1,8 +1,9 @@
-"""The direction of imports, the places where the world is touched, and the length of files."""
+"""The direction of imports, where the world is touched, what is not called or shown at all, and the length of files."""
 
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +12,31 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 IMPURE = {"socket", "os", "time", "logging", "grpc", "sqlite3", "subprocess", "pathlib"}
-GRPC = {"transport", "node", "coordinator", "member", "cli", "calls", "loopback", "service", "protocols", "partners"}
+GRPC = {
+    *("admission", "transport", "protocols", "service", "node", "coordinator"),
+    *("member", "cli", "calls", "loopback", "partners"),
+}
 """The channel, the servicers, the calling side, and what waits for daemons to answer."""
 PB2 = {"wire", "node", "coordinator", "member", "transport", "calls", "service", "partners"}
 MAX_LINES = 400
+INSECURE = {
+    *("pickle", "marshal", "shelve", "dill", "yaml", "cgitb"),
+    *("eval", "exec", "compile", "__import__"),
+    *("os.system", "os.popen", "subprocess.getoutput", "subprocess.getstatusoutput", "tempfile.mktemp"),
+    *("hashlib.md5", "hashlib.sha1", "hashlib.new", "hashes.MD5", "hashes.SHA1"),
+}
+"""Modules, all of them, and functions."""
+OF_TYPES = r"[\w.]+ is not None|isinstance\(.*\)"
+"""What may be asserted: what only mypy does not see, since `python -O` leaves asserts out."""
+CHANCE = r"(random|np\.random|numpy\.random)\b"
+TELLING = r"\b(bytes|Array|Share|Prss|Vault|\w+PrivateKey)\b"
+KEYED = r"(?!len\()[\w.(]*(seed|secret|passphrase|mac_key|tls_key|dealt|theirs|_tag\()"
+"""Begins what stands for a secret, or for a digest under a key: the length of one is none."""
+PUBLIC = {
+    *("session", "session_id", "terms", "approvals", "commitment", "contributions", "digests"),
+    *("previous", "hash", "signature", "signatures", "signing_key", "certificate", "next_certificate"),
+}
+"""Bytes that parties show each other; `signing_key` is the public one of a federation's entry."""
 
 
 def files(*folders: str) -> list[Path]:
@@ -89,16 +111,65 @@ def test_generated_messages_have_their_places() -> None:
     assert not wrong
 
 
-def test_nothing_is_unpickled_or_evaluated() -> None:
-    modules = {"pickle", "marshal", "shelve", "dill"}
-    functions = {"eval", "exec", "yaml.load", "__import__"}
-    wrong = {}
-    for path in files("mpc", "parties"):
-        found = tops(path) & modules | calls(path) & functions
-        found |= {name for name in imported(path) if name == "yaml.load"}
-        if found:
-            wrong[where(path)] = found
-    assert not wrong
+def insecure(path: Path, source: str | None = None) -> set[str]:
+    """What a file has that nothing needs to have: modules, functions, a shell, asserts that more than types rest on."""
+    text = path.read_text("utf-8") if source is None else source
+    found = imported(path, text) | calls(path, text)
+    named = {name for name in found if name in INSECURE or name.split(".")[0] in INSECURE}
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.keyword) and node.arg in ("shell", "capture_locals"):
+            named.add(node.arg)
+        if isinstance(node, ast.Assert) and not re.fullmatch(OF_TYPES, ast.unparse(node.test)):
+            named.add(ast.unparse(node))
+    return named
+
+
+def test_nothing_insecure_is_called() -> None:
+    assert not {where(path): found for path in files("mpc", "parties") if (found := insecure(path))}
+
+
+def test_chance_is_the_systems_but_for_invented_people() -> None:
+    found = {where(p) for p in files("mpc", "parties") for name in imported(p) | calls(p) if re.match(CHANCE, name)}
+    assert found == {"parties/generator.py", "parties/habits.py", "parties/trial.py"}
+
+
+def shown(path: Path, source: str | None = None) -> set[str]:
+    """Fields of dataclasses that a repr, and so an error or a log line, would show: arrays, private keys, bytes."""
+    text = path.read_text("utf-8") if source is None else source
+    classes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ClassDef)]
+    return {
+        f"{node.name}.{ast.unparse(field.target)}"
+        for node in classes
+        if (made := "".join(map(ast.unparse, node.decorator_list))).startswith("dataclass") and "repr=False" not in made
+        for field in node.body
+        if isinstance(field, ast.AnnAssign)
+        and re.search(TELLING, ast.unparse(field.annotation))
+        and not ("bytes" in ast.unparse(field.annotation) and ast.unparse(field.target) in PUBLIC)
+    }
+
+
+def test_no_secret_shows_itself() -> None:
+    assert not {where(path): found for path in files("mpc", "parties") if (found := shown(path))}
+
+
+def timed(path: Path, source: str | None = None) -> set[str]:
+    """Comparisons of secrets that take longer the longer these agree, where `bytes_eq` takes always the same time."""
+    text = path.read_text("utf-8") if source is None else source
+    found = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Eq | ast.NotEq):
+            compared = [node.left, *node.comparators]
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("array_equal"):
+            compared = node.args
+        else:
+            continue
+        if any(re.match(KEYED, ast.unparse(side)) for side in compared):
+            found.add(ast.unparse(node))
+    return found
+
+
+def test_secrets_are_compared_in_constant_time() -> None:
+    assert not {where(path): found for path in files("mpc", "parties") if (found := timed(path))}
 
 
 def test_daemons_do_without_what_lists_need() -> None:
@@ -122,3 +193,16 @@ def test_these_checks_see_what_they_look_for() -> None:
     assert imported(path, "import os.path\ndef f():\n    from grpc import aio") == {"os.path", "grpc", "grpc.aio"}
     assert imported(path, "from . import aes\nfrom .tower import M") == {"mpc", "mpc.aes", "mpc.tower", "mpc.tower.M"}
     assert calls(path, "x = yaml.load(eval('1'))") == {"yaml.load", "eval"}
+    for text in ("import yaml", "from hashlib import sha1", "hashlib.md5(x)", "hashes.SHA1()", "from os import system"):
+        assert insecure(path, text), text
+    for text in ("run(x, shell=True)", "exec(x)", "assert x > 1", "x = pickle.loads(y)", "import shelve as s"):
+        assert insecure(path, text), text
+    assert not insecure(path, "import subprocess, hashlib\nassert x is not None\nhashlib.sha256(re.compile(x))")
+    fields = "seed: tuple[bytes, bytes]\n    key: Ed25519PrivateKey\n    hash: bytes"
+    made = "@dataclass(frozen=True{})\nclass C:\n    " + fields
+    assert shown(path, made.format("")) == {"C.seed", "C.key"}
+    assert not shown(path, made.format(", repr=False"))
+    assert timed(path, "a.seeds == b\nx == y\nlen(secret) != 3\nnp.array_equal(theirs, b)") == {
+        "a.seeds == b",
+        "np.array_equal(theirs, b)",
+    }
