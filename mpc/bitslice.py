@@ -10,11 +10,12 @@ section 7-3 (the 8 × 8 bit transposition).
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from mpc.replicated import Array
+from mpc.replicated import Array, Share
 
 if sys.byteorder != "little":
     raise ImportError("Matchbit computes on little-endian machines only: shares would mean other rows elsewhere.")
@@ -80,6 +81,13 @@ def from_planes(planes: Array, layout: Layout) -> Array:
     _transpose_bits(words)
     rows = words.view(np.uint8).transpose(0, 2, 1).reshape(-1, ROW_BYTES)
     return np.ascontiguousarray(rows[: layout.rows]).view(np.uint64)
+
+
+def on_planes(rows: Share, cipher: Callable[[Share], Share]) -> Share:
+    """What becomes of shared rows (n, 2) uint64 when a cipher has gone over their planes; of the same shape."""
+    layout = Layout.of(rows.shape[0])
+    planes = rows.map(lambda c: to_planes(np.ascontiguousarray(c), layout))
+    return cipher(planes).map(lambda c: from_planes(c, layout))
 
 
 def _transpose_bits(words: Array) -> None:

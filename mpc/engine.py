@@ -4,9 +4,9 @@ Ideal functionality: each member gives a set of 128-bit keys; to it alone goes, 
 member holds it (`flag`), how many others do (`count`) or which (`members`). The committee learns each member's number
 of keys and the multiset of group sizes, exactly or through noise (`mpc.dummies`). Secure against a passive adversary
 that controls one of the three parties and any number of members' inputs. One that deviates can do more, reading every
-key included: docs/protocol.md, "In the computation".
+key included, which `mpc.verify` is against: docs/protocol.md, "In the computation".
 
-    agree → add dummies → shuffle → oblivious AES → reveal the tags → group → un-shuffle → done
+    agree → add dummies → shuffle → oblivious AES → (verify) → reveal the tags → group → un-shuffle → done
 
 Source: the components' own; tagging with an oblivious PRF after a shuffle as in IPA (private-attribution/ipa).
 """
@@ -14,28 +14,24 @@ Source: the components' own; tagging with an oblivious PRF after a shuffle as in
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from cryptography.hazmat.primitives.constant_time import bytes_eq
 
-from mpc import aes, bitslice, matching
+from mpc import aes, matching
+from mpc.bitslice import on_planes
 from mpc.committee import PartyId
 from mpc.dummies import Noise, dummy_rows, secret_digest
-from mpc.errors import DealingError, IntegrityError, MpcError, ShareError
+from mpc.errors import DealingError, IntegrityError, ShareError
+from mpc.lanes import CHUNK_ROWS, LANES, Lanes, Progress
 from mpc.matching import Reveal
 from mpc.replicated import Array, Share, concatenate
 from mpc.reveal import DIGEST_BYTES, digest, reveal
 from mpc.session import Session
 from mpc.shuffle import shuffle, unshuffle
-
-CHUNK_ROWS = 1 << 16
-LANES = 2
-
-Progress = Callable[[str, int, int], None]
-"""(phase, rows done, rows in all)."""
+from mpc.verify import verify
 
 
 @dataclass(frozen=True, repr=False)
@@ -51,6 +47,7 @@ class Inputs:
         reveal: what members learn.
         noise: the dummy groups that the terms ask for, if they do.
         secrets: with noise, `dummies.pair_secret` of components a and b; the same in every attempt of a session.
+        verified: whether the terms ask for verified tags.
         chunk_rows: rows that go through the cipher together; the same at all parties.
 
     Raises:
@@ -64,6 +61,7 @@ class Inputs:
     reveal: Reveal
     noise: Noise | None = None
     secrets: tuple[bytes, bytes] = (b"", b"")
+    verified: bool = False
     chunk_rows: int = CHUNK_ROWS
 
     def __post_init__(self) -> None:
@@ -102,6 +100,8 @@ def run(
     Returns:
         This party's outputs, once all three have said that they reached the end with the same tags.
 
+    Tags that are verified cost what `mpc.verify` costs besides.
+
     Cost: 86 rounds for one chunk; 1194 B in all for each row (`flag`), 17760 B and 96 B for each member in all besides.
     Reveals: to the committee, each member's number of keys and the group sizes; to members nothing yet.
     Raises: PeerError, IntegrityError, DealingError.
@@ -111,7 +111,7 @@ def run(
     total = rows.shape[0]
     progress("shuffle", 0, total)
     rows, order = shuffle(session.at("shuffle"), rows)
-    tags = tag(session.at("tag"), rows[:, :2], progress, lanes, inputs.chunk_rows)
+    tags = tag(session.at("tag"), rows[:, :2], Lanes(progress, lanes, inputs.chunk_rows), verified=inputs.verified)
     progress("match", 0, total)
     groups, opened = matching.group(tags), digest(tags)
     del tags
@@ -148,8 +148,8 @@ def agree(session: Session, inputs: Inputs) -> None:
     Reveals: to the parties, digests of terms, and of shares and secrets that both already hold.
     Raises: PeerError; IntegrityError for other terms or dummies; DealingError, naming the first member concerned.
     """
-    public = repr((inputs.terms, inputs.counts, inputs.reveal, inputs.noise, inputs.chunk_rows)).encode()
-    terms = np.frombuffer(hashlib.blake2b(public, digest_size=DIGEST_BYTES).digest(), np.uint8)
+    public = inputs.terms, inputs.counts, inputs.reveal, inputs.noise, inputs.verified, inputs.chunk_rows
+    terms = np.frombuffer(hashlib.blake2b(repr(public).encode(), digest_size=DIGEST_BYTES).digest(), np.uint8)
     dealt = [*inputs.digests]
     if inputs.noise is not None:
         dealt.append((secret_digest(inputs.secrets[0]), secret_digest(inputs.secrets[1])))
@@ -169,15 +169,14 @@ def agree(session: Session, inputs: Inputs) -> None:
         raise IntegrityError(session.step, "other dummies", (party.next,))
 
 
-def tag(session: Session, rows: Share, progress: Progress, lanes: int, chunk_rows: int) -> Array:
+def tag(session: Session, rows: Share, lanes: Lanes, *, verified: bool = False) -> Array:
     """Open the AES-128 encryption of every row under a random cipher key that nobody knows.
 
     Args:
         session: at a step of its own.
         rows: Share of (n, 2) uint64, in an order that nobody knows.
-        progress: told of every chunk.
-        lanes: chunks in flight, each in a thread with step labels of its own.
-        chunk_rows: rows of a chunk.
+        lanes: how rows are cut.
+        verified: open nothing before `mpc.verify` has found all tags right, at its cost besides.
 
     Returns:
         (n, 2) uint64, public: equal tags are equal keys.
@@ -189,32 +188,18 @@ def tag(session: Session, rows: Share, progress: Progress, lanes: int, chunk_row
     """
     bits = session.prss.random(f"{session.step}/key", (8, 16), np.uint8)
     cipher_key = bits.map(lambda c: np.negative((c & 1).astype(np.uint64)))  # each bit spread over a word
-    schedule = aes.key_schedule(session.at("schedule"), cipher_key)
-    n = rows.shape[0]
-    tags = np.empty((n, 2), np.uint64)
+    schedule, n = aes.key_schedule(session.at("schedule"), cipher_key), rows.shape[0]
 
-    def lane(start: int) -> int:
-        chunk = rows[start : start + chunk_rows].map(np.ascontiguousarray)
-        here = session.at(f"chunk{start // chunk_rows}")
-        layout = bitslice.Layout.of(chunk.shape[0])
-        planes = chunk.map(lambda c: bitslice.to_planes(c, layout))
-        encrypted = aes.encrypt(here, schedule, planes).map(lambda c: bitslice.from_planes(c, layout))
-        tags[start : start + chunk_rows] = reveal(here.at("reveal"), encrypted)  # padding, known to all, stays shared
-        return chunk.shape[0]
+    def encrypted(here: Session, chunk: slice) -> Share:
+        return on_planes(rows[chunk], partial(aes.encrypt, here, schedule))
 
-    progress("tag", 0, n)
-    with ThreadPoolExecutor(lanes) as pool:
-        done = 0
-        chunks = [pool.submit(lane, start) for start in range(0, n, chunk_rows)]
-        try:
-            for chunk in as_completed(chunks):
-                done += chunk.result()
-                progress("tag", done, n)
-        except BaseException as error:
-            pool.shutdown(wait=False, cancel_futures=True)
-            session.channel.abort(error if isinstance(error, MpcError) else MpcError("another lane failed"))
-            raise
-    return tags
+    if not verified:  # padding, known to all, stays shared
+        return np.concatenate(
+            lanes.map(session, n, "tag", lambda here, c: reveal(here.at("reveal"), encrypted(here, c)))
+        )
+    tags = concatenate(lanes.map(session, n, "tag", encrypted))
+    verify(session.at("verify"), schedule, rows, tags, lanes)
+    return reveal(session.at("reveal"), tags)
 
 
 def finish(session: Session, opened: Array) -> None:

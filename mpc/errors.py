@@ -16,7 +16,7 @@ class PeerError(MpcError):
     Attributes:
         peer: number of the party at fault (0, 1 or 2).
         step: label of the step at which it was noticed.
-        reason: `timeout`, `disconnected`, `malformed` or `violation`.
+        reason: `timeout`, `slow`, `disconnected`, `malformed` or `violation`.
     """
 
     def __init__(self, peer: int, step: str, reason: str, detail: str = "") -> None:

@@ -64,7 +64,7 @@ def _generator() -> int:
     raise AssertionError("GF(256) has a root of every irreducible polynomial of degree 8")
 
 
-def _inverse(square: Matrix) -> Matrix:
+def inverse(square: Matrix) -> Matrix:
     """The inverse of an invertible 8 × 8 matrix over GF(2)."""
     table = {apply(square, x): x for x in range(256)}
     return matrix(lambda y: table[y], 8, 8)
@@ -75,7 +75,7 @@ TO_TOWER: Matrix = np.stack(
     [np.array([power(_ROOT, k) >> row & 1 for row in range(8)], np.uint8) for k in range(8)], axis=1
 )
 """(8, 8): from AES's representation to the tower's."""
-FROM_TOWER: Matrix = _inverse(TO_TOWER)
+FROM_TOWER: Matrix = inverse(TO_TOWER)
 """(8, 8): from the tower's representation to AES's."""
 
 EXPAND4: Matrix = np.array([[1, 0], [0, 1], [1, 1]], np.uint8)

@@ -19,8 +19,9 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from mpc.channel import MAILBOX_BYTES, InMemoryChannel, Mailbox
 from mpc.committee import PARTIES, PartyId
 from mpc.dummies import Noise
-from mpc.engine import CHUNK_ROWS, Inputs
+from mpc.engine import Inputs
 from mpc.errors import MpcError
+from mpc.lanes import CHUNK_ROWS
 from mpc.matching import Reveal
 from mpc.replicated import Array, deal, share
 from mpc.reveal import digest
@@ -249,6 +250,7 @@ def dealt(
     *,
     noise: Noise | None = None,
     secrets: Sequence[bytes] = SECRETS,
+    verified: bool = False,
 ) -> tuple[Inputs, Inputs, Inputs]:
     """What honest members with these lists of keys, (keys, 2) uint64 each, give the three parties.
 
@@ -262,6 +264,7 @@ def dealt(
         rows = dealt_rows[party]
         a, b = ([digest(part) for part in np.split(component, cuts)] for component in (rows.a, rows.b))
         own = secrets[party], secrets[party.next]
-        return Inputs(b"t" * 32, counts, tuple(zip(a, b, strict=True)), rows, reveal, noise, own, chunk_rows)
+        digests = tuple(zip(a, b, strict=True))
+        return Inputs(b"t" * 32, counts, digests, rows, reveal, noise, own, verified, chunk_rows)
 
     return inputs(PartyId.P0), inputs(PartyId.P1), inputs(PartyId.P2)

@@ -51,6 +51,30 @@ def instead(at: str, change: Callable[[Array], Array | None], to: PartyId | None
     return lambda step, peer, due: change(due) if step == at and (to is None or peer is to) else due
 
 
+def all_of(*lies: Lie) -> Lie:
+    """One lie after the other."""
+
+    def lie(step: str, peer: PartyId, due: Array) -> Array | None:
+        for one in lies:
+            due = one(step, peer, due)  # type: ignore[assignment]
+        return due
+
+    return lie
+
+
+def adding(at: str, rows: Sequence[int]) -> Lie:
+    """Add to every byte of row k the element rows[k], as the planes (1, bits, 16 · words) at this step have it."""
+
+    def add(planes: Array) -> Array:
+        padded = np.zeros(planes.shape[2] // 16 * 64, np.uint8)
+        padded[: len(rows)] = rows
+        bits = np.packbits([padded >> bit & 1 for bit in range(planes.shape[1])], axis=1, bitorder="little")
+        planes ^= np.tile(bits.view(np.uint64), 16)
+        return planes
+
+    return instead(at, add)
+
+
 def flipped(array: Array) -> Array:
     """A copy with one bit changed."""
     other = array.copy()
@@ -70,6 +94,8 @@ def run(
     lists: Sequence[Array] = LISTS,
     inputs: Sequence[Inputs] | None = None,
     changed: Callable[[Inputs], Inputs] = lambda own: own,
+    *,
+    seed: int = SEED,
 ) -> World:
     """A session in which one party lies in what it sends, or computes on other inputs than it was given."""
     given = inputs or dealt(lists)
@@ -79,7 +105,7 @@ def run(
             return engine.run(session, given[session.party], lambda *_: None)
         return engine.run(lying(session, lie), changed(given[liar]), lambda *_: None)
 
-    return World(watched=True).run(protocol, SEED)
+    return World(watched=True).run(protocol, seed)
 
 
 def honest(liar: PartyId) -> list[PartyId]:

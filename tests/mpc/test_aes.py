@@ -33,8 +33,8 @@ def rows_of(blocks: list[bytes]) -> Array:
     return np.frombuffer(b"".join(blocks), np.uint64).reshape(-1, 2)
 
 
-def encrypted(cases: list[tuple[bytes, list[bytes]]], seed: int = 7) -> list[list[bytes]]:
-    """For each cipher key its blocks' encryptions, by three parties in one session."""
+def encrypted(cases: list[tuple[bytes, list[bytes]]], seed: int = 7, cipher=aes.encrypt) -> list[list[bytes]]:
+    """For each cipher key its blocks' encryptions, or decryptions, by three parties in one session."""
     dealt = []
     for number, (key, blocks) in enumerate(cases):
         rows = rows_of(blocks)
@@ -45,7 +45,7 @@ def encrypted(cases: list[tuple[bytes, list[bytes]]], seed: int = 7) -> list[lis
     def protocol(session):
         here = [session.at(f"case{number}") for number in range(len(dealt))]
         return [
-            aes.encrypt(h.at("blocks"), aes.key_schedule(h.at("schedule"), key[session.party]), blocks[session.party])
+            cipher(h.at("blocks"), aes.key_schedule(h.at("schedule"), key[session.party]), blocks[session.party])
             for h, (key, blocks, _) in zip(here, dealt, strict=True)
         ]
 
@@ -137,6 +137,14 @@ def test_more_than_one_block_of_planes() -> None:
     assert bitslice.Layout.of(rows).blocks == 2
     blocks = random_array(11, (rows, 16), "uint8")
     assert b"".join(encrypted([(key, [b.tobytes() for b in blocks])])[0]) == ecb(key, blocks.tobytes())
+
+
+@settings(max_examples=8)
+@given(st.binary(min_size=16, max_size=16), st.sampled_from([1, 64, 200, bitslice.BLOCK_ROWS + 1]), SEEDS)
+def test_decryption_takes_it_back(key: bytes, rows: int, seed: int) -> None:
+    blocks = random_array(seed, (rows, 16), "uint8").tobytes()
+    sent = np.frombuffer(ecb(key, blocks), np.uint8).reshape(-1, 16)
+    assert b"".join(encrypted([(key, [b.tobytes() for b in sent])], seed, aes.decrypt)[0]) == blocks
 
 
 def test_no_party_holds_the_tags_or_round_keys() -> None:

@@ -14,12 +14,14 @@ import numpy as np
 import pytest
 
 import mpc
-from mpc import aes, bitslice, engine, multiply, reveal, session, shuffle
+from mpc import aes, bitslice, engine, multiply, reveal, session, shuffle, verify
 from mpc.committee import PARTIES, PartyId
 from mpc.dummies import Dummies, Noise
+from mpc.lanes import Lanes
+from mpc.replicated import Share
 from mpc.session import Session
 from tests.mpc.arrays import random_array
-from tests.world import World, dealt, shares
+from tests.world import World, dealt, run_parties, shares
 
 ROWS = bitslice.BLOCK_ROWS
 """One full block: nothing is padding."""
@@ -99,17 +101,20 @@ def silent(phase: str, done: int, total: int) -> None:
     """Nobody looks."""
 
 
-def encrypt_with_a_given_schedule(s: Session) -> None:
-    zero = np.zeros((8, 16, 1), np.uint64)
-    aes.encrypt(s, aes.Schedule((aes.Share(zero, zero),) * (aes.ROUNDS + 1)), PLANES[s.party])
-
+LANES = Lanes(silent, 1, ROWS)
+ZERO = np.zeros((8, 16, 1), np.uint64)
+NO_KEY = aes.Schedule((Share(ZERO, ZERO),) * (aes.ROUNDS + 1))
+TAG_SHARES = run_parties(
+    lambda s: bitslice.on_planes(ROW_SHARES[s.party], lambda planes: aes.encrypt(s, NO_KEY, planes)), 1
+)
 
 RUNS: dict[Callable[..., Any], tuple[int, Callable[[Session], Any]]] = {
     aes.key_schedule: (0, lambda s: aes.key_schedule(s, KEY[s.party])),
-    aes.encrypt: (ROWS, encrypt_with_a_given_schedule),
+    aes.encrypt: (ROWS, lambda s: aes.encrypt(s, NO_KEY, PLANES[s.party])),
+    aes.decrypt: (ROWS, lambda s: aes.decrypt(s, NO_KEY, PLANES[s.party])),
     engine.agree: (0, lambda s: engine.agree(s, INPUTS[s.party])),
     engine.finish: (0, lambda s: engine.finish(s, reveal.digest(KEYS[0]))),
-    engine.tag: (ROWS, lambda s: engine.tag(s, ROW_SHARES[s.party], silent, 1, ROWS)),
+    engine.tag: (ROWS, lambda s: engine.tag(s, ROW_SHARES[s.party], LANES)),
     engine.run: (ROWS, lambda s: engine.run(s, INPUTS[s.party], silent)),
     multiply.multiply: (
         ROWS,
@@ -121,6 +126,8 @@ RUNS: dict[Callable[..., Any], tuple[int, Callable[[Session], Any]]] = {
         ROWS,
         lambda s: shuffle.unshuffle(s, shuffle.Order(RANDOM_ORDER, RANDOM_ORDER), BYTES[s.party]),
     ),
+    verify.require_zero: (0, lambda s: verify.require_zero(s, Share(ZERO[0], ZERO[0]))),
+    verify.verify: (ROWS, lambda s: verify.verify(s, NO_KEY, ROW_SHARES[s.party], TAG_SHARES[s.party], LANES)),
 }
 """For every protocol the number of rows (bytes of the result, for a multiplication) and a run of it."""
 
@@ -197,6 +204,14 @@ def test_dummies_cost_what_rows_cost() -> None:
     assert sum(counted(world).values()) == cost.each * ROWS + cost.fixed + 96
     assert world.rounds == cost.rounds
     assert {(m.sender, m.receiver, m.step) for m in world.sent} == {(m.sender, m.receiver, m.step) for m in bare.sent}
+
+
+def test_verified_tags_cost_what_verification_costs_besides() -> None:
+    inputs = dealt(KEYS, verified=True)
+    world = World().run(lambda s: engine.run(s, inputs[s.party], silent), 1)
+    once, more = Cost.of(engine.run), Cost.of(verify.verify)
+    assert sum(counted(world).values()) == (once.each + more.each) * ROWS + once.fixed + more.fixed
+    assert world.rounds == once.rounds + more.rounds
 
 
 def test_protocols_tell_what_they_cost_reveal_and_raise() -> None:

@@ -140,8 +140,8 @@ def test_tags_replaced_before_the_end(liar: PartyId, monkeypatch: pytest.MonkeyP
     """It goes on with other tags than were opened: two rows of one person are made two persons'."""
     tag = engine.tag
 
-    def other(session, *args):
-        tags = tag(session, *args)
+    def other(session, *args, **options):
+        tags = tag(session, *args, **options)
         if isinstance(session, Liar):
             tags[0] ^= np.uint64(1)
         return tags

@@ -61,10 +61,13 @@ def check(
     lanes: int = 3,
     *,
     noise: Noise | None = None,
+    verified: bool = False,
 ) -> None:
-    """Members learn the same with and without noise, which is added to the group sizes that the committee sees."""
+    """Members learn the same whether or not tags are verified; noise is added to what the committee sees alone."""
     pool = random_array(seed, (1 + max(max(keys, default=0) for keys in members), 2))
-    inputs = dealt([pool[np.array(keys, np.int64)] for keys in members], reveal, chunk_rows, seed, noise=noise)
+    inputs = dealt(
+        [pool[np.array(keys, np.int64)] for keys in members], reveal, chunk_rows, seed, noise=noise, verified=verified
+    )
     outputs = run(inputs, seed, lanes)
     values, sizes = expected(members, reveal)
     assert learned(outputs, reveal) == values
@@ -91,7 +94,7 @@ def lists(draw: st.DrawFn) -> Keys:
 @given(lists(), st.sampled_from(Reveal), SEEDS, st.sampled_from([64, 100, 128, 1 << 16]), st.integers(1, 4))
 def test_each_member_learns_its_matches(members: Keys, reveal: Reveal, seed: int, chunk: int, lanes: int) -> None:
     chunk = max(chunk, sum(map(len, members)) // 6)  # six chunks at most, for time
-    check(members, reveal, seed, chunk, lanes)
+    check(members, reveal, seed, chunk, lanes, verified=bool(seed % 2))
 
 
 @settings(max_examples=12)
@@ -184,9 +187,10 @@ def three_members() -> list[Inputs]:
         {"noise": Noise(Dummies(1.0, 1e-6), 1, 3)},
         {"noise": Noise(Dummies(0.5, 1e-6), 2, 3)},
         {"noise": None},
+        {"verified": True},
         {"counts": (4, 8), "digests": ()},
     ],
-    ids=["terms", "counts", "reveal", "chunk_rows", "keys", "epsilon", "no noise", "members"],
+    ids=["terms", "counts", "reveal", "chunk_rows", "keys", "epsilon", "no noise", "verified", "members"],
 )
 def test_other_terms_are_noticed(odd: PartyId, other: dict) -> None:
     inputs = three_members()

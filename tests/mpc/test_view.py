@@ -39,7 +39,9 @@ def quantile(freedom: int) -> float:
 LIMIT = quantile(255)
 
 
-def inputs(case: int, reveal: Reveal, noise: Noise | None = None) -> tuple[Inputs, Inputs, Inputs]:
+def inputs(
+    case: int, reveal: Reveal, noise: Noise | None = None, *, verified: bool = False
+) -> tuple[Inputs, Inputs, Inputs]:
     """Two cases of equal leakage: other keys, and each is shared by another pair, or all by the first two members.
 
     Keys are far from uniform (small numbers), so that whatever shows of them shows in the statistics.
@@ -56,13 +58,13 @@ def inputs(case: int, reveal: Reveal, noise: Noise | None = None) -> tuple[Input
         held += [next(fresh) for _ in range(KEYS - len(held))]
     keys = [rng.permutation(np.array(held, np.uint64)) for held in members]
     lists = [np.stack([k, k * np.uint64(3) % np.uint64(1000)], axis=1) for k in keys]
-    return dealt(lists, reveal, seed=50 + case, noise=noise)
+    return dealt(lists, reveal, seed=50 + case, noise=noise, verified=verified)
 
 
 def session(
-    case: int, reveal: Reveal = Reveal.FLAG, noise: Noise | None = None
+    case: int, reveal: Reveal = Reveal.FLAG, noise: Noise | None = None, *, verified: bool = False
 ) -> tuple[World, tuple[Inputs, Inputs, Inputs]]:
-    given = inputs(case, reveal, noise)
+    given = inputs(case, reveal, noise, verified=verified)
     world = World().run(lambda s: engine.run(s, given[s.party], lambda *_: None), seed=90 + case)
     assert not world.errors
     return world, given
@@ -104,9 +106,9 @@ def difference(one: Array, other: Array) -> float:
     return float(((one * scale - other / scale) ** 2 / (one + other)).sum())
 
 
-@pytest.mark.parametrize("reveal", Reveal)
-def test_views_of_equal_leakage_look_the_same(reveal: Reveal) -> None:
-    (one, given_one), (other, given_other) = session(0, reveal), session(1, reveal)
+@pytest.mark.parametrize(("reveal", "verified"), [*((reveal, False) for reveal in Reveal), (Reveal.FLAG, True)])
+def test_views_of_equal_leakage_look_the_same(reveal: Reveal, verified: bool) -> None:
+    (one, given_one), (other, given_other) = (session(case, reveal, verified=verified) for case in (0, 1))
     assert (
         one.results[PartyId.P0].group_sizes
         == other.results[PartyId.P0].group_sizes
