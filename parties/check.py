@@ -15,7 +15,10 @@ from parties.findings import FIRST_ROWS, Finding, Severity
 from parties.keys import NO_VALUE, NOTES, Keys, make_keys
 from parties.normalise.notes import Note
 from parties.rules import Rule
+from parties.shown import shown
 
+EXAMPLE_CHARS = 28
+"""Of a cell so much is shown."""
 MIN_ROWS = 20
 """A list or a part of it with fewer rows is not judged by its shares."""
 MOST = 0.5
@@ -191,13 +194,8 @@ def _columns(opened: ReadableList, filled: Sequence[int], country: str) -> Itera
             normals, codes = fields.source_of(opened, name, [column], country).read(sample)
             normal = normals[codes[row]]
             compared = "; ".join(normal.values) or f"not: it {normal.note.value if normal.note else ''}"
-        example = "" if row is None else _short(cells[row])
-        yield ColumnCheck(heading, name, column.how if column else "", filled[k], (example, _short(compared)))
-
-
-def _short(text: str) -> str:
-    line = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split()))
-    return line if len(line) <= 28 else f"{line[:27]}…"
+        example = ("" if row is None else shown(cells[row], EXAMPLE_CHARS), shown(compared, EXAMPLE_CHARS))
+        yield ColumnCheck(heading, name, column.how if column else "", filled[k], example)
 
 
 def _rule(opened: ReadableList, keys: Keys, k: int, rule: Rule, country: str) -> RuleCheck:

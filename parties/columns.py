@@ -18,6 +18,7 @@ from parties.errors import InputError
 from parties.findings import Finding, Severity
 from parties.headings import MULTIPLE, is_hxl, recognised
 from parties.normalise import Context, Normal, codes, dates, documents
+from parties.shown import NAMES, listed, shown
 
 __all__ = [
     "FIELDS",
@@ -262,8 +263,8 @@ def _from_map(headings: Sequence[str], name: str, named: Sequence[tuple[str, str
         if len(places) != 1:
             what = "has no column" if not places else "has more than one column"
             raise InputError(
-                f"{path} {what} `{heading}`, which the map file names for `{name}`. Its columns are: "
-                f"{', '.join(headings)}. Correct the name in the map file or in the list."
+                f"{path} {what} `{shown(heading)}`, which the map file names for `{name}`. Its columns are: "
+                f"{listed(headings)}. Correct the name in the map file or in the list."
             )
         columns.append(Column(places[0], headings[places[0]], MAP_FILE, kind))
     return tuple(columns)
@@ -283,7 +284,7 @@ def _read(index: int, heading: str, tag: str, findings: list[Finding]) -> _Readi
     agree = set(meaning.fields) & set(headed.fields) and headed.id_type in ("", meaning.id_type)
     if headed.fields and not agree:
         says = " ".join((*meaning.fields, meaning.id_type)).strip() or "not about the person of the row"
-        findings.append(_note(f"the tag {tag.strip()} counts, not the heading: it is {says}.", heading))
+        findings.append(_note(f"the tag {shown(tag)} counts, not the heading: it is {says}.", heading))
     how = HEADING if tagged is None else HXL
     names = any(name.startswith("admin") for name in meaning.fields) and not vocabulary.is_code(heading, tag)
     rank = (how == HEADING, names, normalise.text(heading) not in meaning.fields)
@@ -337,10 +338,10 @@ def _chosen(name: str, readings: Sequence[_Reading], findings: list[Finding]) ->
     surest = min(r.rank for r in readings)
     first, *rest = (r.column for r in readings if r.rank == surest)
     if rest:
-        several = " and ".join(f"`{c.heading}`" for c in columns)
+        several = " and ".join(f"`{shown(c.heading)}`" for c in columns[:NAMES])
         findings.append(_ask(f"{several} could each be {name}, so none is used", name))
         return ()
-    findings += [_note(f"is left aside: {name} is `{first.heading}`.", c.heading) for c in columns if c != first]
+    findings += [_note(f"is left aside: {name} is `{shown(first.heading)}`.", c.heading) for c in columns if c != first]
     return (first,)
 
 
@@ -359,7 +360,7 @@ def _warn_of_untyped(
 
 
 def _ask(what: str, name: str, heading: str = "") -> Finding:
-    example = f"{name} = {json.dumps(heading or 'the right heading', ensure_ascii=False)}"
+    example = f"{name} = {json.dumps(shown(heading) or 'the right heading', ensure_ascii=False)}"
     text = f"{what}: say which it is in a --map file, like [columns] {example}, or give it a name of your own there."
     # A field that a rule needs stops by itself; these change what is compared without being named by a rule.
     severity = Severity.STOP if name in ("id_type", "id_country", "household_id") else Severity.WARNING

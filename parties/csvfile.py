@@ -8,26 +8,22 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 from parties import columns, encodings
-from parties.encodings import Encoding
+from parties.encodings import MAX_LINE_CHARS, Encoding
 from parties.errors import InputError
 from parties.findings import Finding, Severity
-from parties.sheet import LIVE, ListOptions, SourceList, find_heading, first_rows, head_at, is_blank
+from parties.formulas import DELIMITERS, inert
+from parties.sheet import MAX_COLUMNS, ListOptions, SourceList, find_heading, first_rows, head_at, is_blank
 
 SUFFIXES = (".csv", ".tsv", ".txt")
-DELIMITERS = ",;\t|"
 MAX_CELL_CHARS = 1 << 17
-_LIVE = re.compile(rf"[{LIVE}]")
-_NUMBER = re.compile(r"[+-]\d[\d ]*(\.\d+)?")
-"""A signed number or a phone number: begins like a formula, but is none."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +120,7 @@ def write_rows(file: BinaryIO, rows: Iterable[Sequence[str]], delimiter: str = "
     """Write rows in UTF-8 with a byte order mark; no cell of theirs becomes a formula."""
     text = io.TextIOWrapper(file, "utf-8-sig", newline="")
     try:
-        csv.writer(text, delimiter=delimiter).writerows(map(_inert, row) for row in rows)
+        csv.writer(text, delimiter=delimiter).writerows(map(inert, row) for row in rows)
     finally:
         text.detach()
 
@@ -138,8 +134,12 @@ def _records(path: Path, encoding: str, delimiter: str, strict: bool = True) -> 
     csv.field_size_limit(MAX_CELL_CHARS)
     try:
         with path.open(encoding=encoding, newline="") as file:
-            reader = csv.reader(file, delimiter=delimiter, strict=strict)
+            lines = _Lines(path, file)
+            reader = csv.reader(lines, delimiter=delimiter, strict=strict)
             for number, cells in enumerate(reader, 1):
+                if len(cells) > MAX_COLUMNS:
+                    raise _too_large(path, number, f"{MAX_COLUMNS:,} cells")
+                lines.begin_row(number + 1)
                 yield number, reader.line_num, cells
     except csv.Error as error:
         raise InputError(
@@ -150,6 +150,29 @@ def _records(path: Path, encoding: str, delimiter: str, strict: bool = True) -> 
         raise InputError(f"{path} was changed while it was read, or is not {encoding} text.") from None
     except OSError as error:
         raise InputError(f"Cannot read {path}: {error.strerror}.") from None
+
+
+class _Lines:
+    """The lines of a file, as long as no row of them is too long to be held."""
+
+    def __init__(self, path: Path, file: TextIO) -> None:
+        self._path, self._file = path, file
+        self.begin_row(1)
+
+    def begin_row(self, number: int) -> None:
+        """What follows is a row of this number."""
+        self._row, self._chars = number, 0
+
+    def __iter__(self) -> Iterator[str]:
+        for line in self._file:
+            self._chars += len(line)
+            if self._chars > MAX_LINE_CHARS:
+                raise _too_large(self._path, self._row, "a million characters; look for a quote without its partner")
+            yield line
+
+
+def _too_large(path: Path, row: int, what: str) -> InputError:
+    return InputError(f"{path}, row {row}: it has more than {what}. Correct the row, or export the list again.")
 
 
 def _delimiter(path: Path, encoding: str, heading_row: int) -> str:
@@ -181,8 +204,3 @@ def _confirm(path: Path, encoding: Encoding, delimiter: str) -> list[Finding]:
         f'"{encoding.name}"; if not, save the list as CSV UTF-8'
     )
     return [Finding(Severity.STOP, text)]
-
-
-def _inert(cell: str) -> str:
-    """A cell that no spreadsheet takes for a formula: with an apostrophe before what could begin one."""
-    return f"'{cell}" if _LIVE.match(cell) and not _NUMBER.fullmatch(cell) else cell

@@ -12,7 +12,8 @@ from charset_normalizer import from_bytes
 
 from parties.errors import InputError
 
-MAX_LINE_CHARS = 1 << 24
+MAX_LINE_CHARS = 1 << 20
+"""Of a line, and of a row that goes over several."""
 SAMPLE_BYTES = 1 << 15
 """Of lines that are not ASCII, to guess from."""
 _PIECE = 1 << 20
@@ -79,7 +80,7 @@ ADVICE = (
     "In Excel choose 'Save as', then 'CSV UTF-8 (comma delimited)', or state the encoding in the --map file, for "
     'example: [list] encoding = "windows-1251"'
 )
-_TOO_LONG = "it has a line of more than 16 million characters"
+_TOO_LONG = "it has a line of more than a million characters"
 _NUL = "it has NUL bytes"
 
 

@@ -23,6 +23,7 @@ from parties.identity import utc_now
 from parties.normalise import Context, Normal, documents, names, standard
 from parties.normalise.notes import Note, unusable
 from parties.records import Batch, SourceList
+from parties.shown import listed, shown
 from parties.survey import REMEMBERED, Survey, survey
 
 NAME_PARTS = ("given_name", "middle_name", "family_name")
@@ -175,7 +176,7 @@ def _whole_name(cells: Sequence[str], context: Context) -> Normal:
 
 
 def _over(found: Sequence[Column], make: Callable[[tuple[str, ...]], Normal]) -> FieldSource:
-    return FieldSource(tuple(c.index for c in found), make, ", ".join(c.heading for c in found))
+    return FieldSource(tuple(c.index for c in found), make, listed([c.heading for c in found]))
 
 
 def _identity(mapped: Columns, found: Sequence[Column], context: Context) -> FieldSource:
@@ -191,7 +192,7 @@ def _identity(mapped: Columns, found: Sequence[Column], context: Context) -> Fie
         return merged([documents.identity(n, c.id_type or written_type, country, context) for c, n in numbers])
 
     indices = tuple(c.index for c in (*found, *type_of, *country_of))
-    return FieldSource(indices, make, ", ".join(c.heading for c in found))
+    return FieldSource(indices, make, listed([c.heading for c in found]))
 
 
 def merged(normals: Sequence[Normal]) -> Normal:
@@ -213,7 +214,7 @@ def _missing(opened: ReadableList, name: str, why: str) -> str:
 
 
 def _headings(opened: ReadableList) -> str:
-    return ", ".join(opened.source.headings)
+    return listed(opened.source.headings)
 
 
 # Rows that are new
@@ -255,7 +256,7 @@ class NewRows:
             found = opened.columns.of(self.column)
             if len(found) != 1:
                 what = "has no column" if not found else "has more than one column"
-                raise InputError(f"{opened.path} {what} `{self.column}`. Its columns are: {_headings(opened)}.")
+                raise InputError(f"{opened.path} {what} `{shown(self.column)}`. Its columns are: {_headings(opened)}.")
             return _over(found, lambda cells: _marked(cells[0]))
         registered = source(opened, "registration_date", "--new-since", "")
         make = registered.make

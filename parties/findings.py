@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any
 
+from parties.shown import shown
+
 FIRST_ROWS = 5
 """How many row numbers a finding names."""
 
@@ -45,7 +47,8 @@ class Finding:
 
     def to_text(self) -> str:
         """As one line for people."""
-        where = f"`{self.column}`: " if self.column else ""
+        where = f"`{shown(self.column)}`: " if self.column else ""
         more = ", …" if self.count > len(self.rows) else ""
-        rows = f" ({self.count:,} rows: {', '.join(map(str, self.rows))}{more})" if self.rows else ""
+        count = "1 row" if self.count == 1 else f"{self.count:,} rows"
+        rows = f" ({count}: {', '.join(map(str, self.rows))}{more})" if self.rows else ""
         return f"{self.severity.value:<8} {where}{self.text}{rows}"

@@ -14,10 +14,9 @@ from parties.check import ListCheck
 from parties.findings import Finding
 from parties.manifest import Manifest
 from parties.results import LEARNS, REVIEW, TRUST, Summary
+from parties.shown import shown
 from parties.story import Story
 
-MAX_CELL_CHARS = 120
-"""Of a cell or a heading so much is shown."""
 _NUMBERS = ("rows", "share", "repeat others")
 _UNPRINTABLE = re.compile("[\0-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _HEAD = """<!DOCTYPE html>
@@ -115,7 +114,7 @@ def check_page(check: ListCheck) -> str:
         for r in check.rules
     ]
     return _page(
-        f"A look at {_short(check.path)}",
+        f"A look at {shown(check.path)}",
         _tag("p", "Nothing has left your computer.", class_="quiet"),
         _numbers({"rows": check.rows, "can be compared": check.usable, "cannot": check.rows - check.usable}),
         _findings(check.findings),
@@ -178,7 +177,7 @@ def _plot(title: str, what: str, bars: Mapping[str, int], whole: int) -> Markup:
 def _bar(name: str, number: int, whole: int) -> tuple[Markup, int, float]:
     """A bar, its number and its share: three cells."""
     share = number / whole if whole else 0.0
-    title, more = _tag("title", _short(name)), _tag("desc", f"{number:,} of {whole:,} rows, {share:.1%}")
+    title, more = _tag("title", shown(name)), _tag("desc", f"{number:,} of {whole:,} rows, {share:.1%}")
     whole_bar = _tag("rect", class_="all", width="100", height="8")
     part = _tag("rect", class_="part", width=f"{100 * share:.2f}", height="8")
     drawing = _tag("svg", title, more, whole_bar, part, role="img", viewBox="0 0 100 8", preserveAspectRatio="none")
@@ -201,15 +200,11 @@ def _shown(cell: object) -> object:
     """What stands in a cell; text in its own direction, whatever its neighbours' is."""
     if isinstance(cell, float):
         return f"{cell:.1%}"
-    return _tag("bdi", _short(cell)) if isinstance(cell, str) and not isinstance(cell, Markup) else cell
+    return _tag("bdi", shown(cell)) if isinstance(cell, str) and not isinstance(cell, Markup) else cell
 
 
 def _rows(numbers: Sequence[int]) -> str:
     return ", ".join(map(str, numbers))
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= MAX_CELL_CHARS else f"{text[: MAX_CELL_CHARS - 1]}…"
 
 
 def _tag(name: str, *inside: object, **attributes: str) -> Markup:

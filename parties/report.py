@@ -10,8 +10,9 @@ from typing import Any
 from parties.check import ListCheck
 from parties.findings import Severity
 from parties.lifecycle import MEANING
-from parties.results import LEARNS, REVIEW, TRUST, committee_learns
+from parties.results import DEVIATES, LEARNS, REVIEW, TRUST, committee_learns
 from parties.review import Item
+from parties.shown import shown
 from parties.trial import MemberResult, Outcome
 from parties.wire import View
 
@@ -33,9 +34,9 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 def check_text(check: ListCheck) -> str:
     """What a list looks like to Matchbit, for people."""
     lines = [f"{check.path}: {check.rows:,} rows, {check.usable:,} of them can be compared.", ""]
-    columns = [(c.heading, c.stands_for or "-", c.how or "-", c.filled, *c.example) for c in check.columns]
+    columns = [(shown(c.heading), c.stands_for or "-", c.how or "-", c.filled, *c.example) for c in check.columns]
     lines += [table(("column", "stands for", "found by", "filled", "for example", "compared as"), columns), ""]
-    rules = [(r.name, r.usable, check.rows - r.usable, r.repeated, " | ".join(r.example)) for r in check.rules]
+    rules = [(r.name, r.usable, check.rows - r.usable, r.repeated, shown(" | ".join(r.example))) for r in check.rules]
     lines += [table(("rule", "usable rows", "unusable", "repeat others", "compared as, for example"), rules)]
     lines += ["", *(finding.to_text() for finding in check.findings)]
     return "\n".join(lines).rstrip()
@@ -64,6 +65,7 @@ def session_text(view: View) -> str:
         f"  each member learns {LEARNS[m.reveal]}.",
         f"  the committee learns each member's number of keys, and {committee_learns(m)}.",
         f"  {TRUST}",
+        f"  {DEVIATES[m.verify_tags]}",
         *([f"  reason       {record.reason}"] if record.reason else []),
         "",
         table(("name", "approved", "records", "new", "keys"), map(partial(_party, view), m.participants)),
@@ -121,7 +123,13 @@ def demo_text(outcome: Outcome, results: dict[str, MemberResult], out: Path | No
 def review_text(items: Sequence[Item], cells: Mapping[int, Sequence[str]], counts: Mapping[str, int]) -> str:
     """A session's queue: rows that are not judged distinct, as far as they are given, and how many are judged how."""
     rows = [
-        (i.row, "; ".join(i.matched_on), "; ".join(i.matched_with), i.decision, _plain(cells.get(i.row, ())))
+        (
+            i.row,
+            "; ".join(i.matched_on),
+            "; ".join(i.matched_with),
+            i.decision,
+            shown(" | ".join(cells.get(i.row, ())[:3]), 61),
+        )
         for i in items
     ]
     more = sum(counts.values()) - counts.get("distinct", 0) - len(rows)
@@ -131,18 +139,12 @@ def review_text(items: Sequence[Item], cells: Mapping[int, Sequence[str]], count
     return "\n".join(lines).lstrip()
 
 
-def _plain(cells: Sequence[str]) -> str:
-    """A row's first cells, without anything that a terminal obeys."""
-    text = " | ".join(cells[:3])
-    return "".join(c if c.isprintable() else " " for c in text[:60]) + "…" * (len(text) > 60)
-
-
 def _example(row: dict[str, str]) -> str:
     """A matched row in short: its first cells, and what it matched on."""
     added = ("match", "matched_on", "match_count", "matched_with", "not_compared_because", "same_as_row", "review")
     own = [value.strip() for heading, value in row.items() if not heading.startswith(added) and value.strip()]
     on = next(value for heading, value in reversed(row.items()) if heading.startswith("matched_on"))
-    return f"{', '.join(own[:4])}  (on {on})"
+    return f"{', '.join(map(shown, own[:4]))}  (on {on})"
 
 
 def bench_text(report: dict[str, Any]) -> str:

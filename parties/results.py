@@ -22,6 +22,11 @@ LEARNS = {
 }
 """What a session's terms let each member learn."""
 TRUST = "No single committee node learns anything of the lists; two that collude would."
+DEVIATES = {
+    False: "One that breaks the protocol on purpose can read every key.",
+    True: "One that breaks the protocol on purpose to read keys is noticed first, but for one chance in all keys.",
+}
+"""What is to be known besides, by whether the terms ask for verified tags."""
 REVIEW = "A match is a reason to look, never by itself a reason to exclude anyone."
 TOO_LITTLE = "too little is known for any rule"
 
@@ -233,7 +238,7 @@ class Result:
             elif compared:
                 yield ["no", "", *detail, "", *own]
             else:
-                yield ["not compared", "", *detail, "; ".join(self._reasons(row)), *own]
+                yield ["not compared", "", *detail, " | ".join(self._reasons(row)), *own]
 
     def _detail(self, row: int) -> list[str]:
         """How many others, or which, over all rules."""

@@ -24,6 +24,7 @@ from mpc.matching import Reveal
 from parties.errors import InputError, SessionRefused
 from parties.identity import utc_now
 from parties.results import Result
+from parties.shown import JOINERS
 from parties.store import Store
 from parties.vault import Vault
 
@@ -32,8 +33,6 @@ OWN_LIST = "own list"
 MAX_REVIEWER_CHARS, MAX_NOTE_CHARS = 100, 1000
 _DIGEST_BYTES = 16
 _RECORD_KEY, _RECORD_KEY_BYTES = b"record key", 32
-_JOINERS = "\u200c\u200d\u200e\u200f"
-"""Not printable by themselves, but Arabic and Persian are written with them."""
 _QUEUE = """
     SELECT m.row, m.rule, m.counterpart, m.pair, d.decision, d.note, d.reviewer, d.at, d.session
     FROM matches m LEFT JOIN decisions d USING (pair) WHERE m.session = ? ORDER BY m.row, m.rowid
@@ -211,10 +210,11 @@ class Reviews:
             How many rows are judged otherwise than before.
 
         Raises:
-            InputError: one is on a row that is not in the queue, or is none that can be kept; no decision is kept then.
+            InputError: one is on a row that is not in the queue, or is none that can be kept, or two are of different
+                decisions on one pair; no decision is kept then.
         """
         at = utc_now().isoformat(timespec="seconds")
-        changed = 0
+        changed, decided = 0, dict[bytes, tuple[int, Decision]]()
         with self._store.transaction() as db:
             rows = self._rows(session_id)
             for v in verdicts:
@@ -223,11 +223,13 @@ class Reviews:
                     raise InputError(
                         f"{v.where}Row {v.row} is not among this session's matches; see `matchbit review show`."
                     )
-                known = _item(v.row, pairs).judgement
-                if known and replace(judgement, at=known.at) == known:
+                known, raised = _item(v.row, pairs).judgement, _raised(pairs, session_id)
+                is_known = known is not None and replace(judgement, at=known.at) == known
+                _require_one(decided, v, judgement.decision, raised if not is_known else _so_judged(raised, known))
+                if is_known:
                     continue
                 j = (judgement.decision.value, judgement.note, judgement.reviewer, judgement.at)
-                values = [(pair.digest, *j, session_id) for pair in _raised(pairs, session_id)]
+                values = [(pair.digest, *j, session_id) for pair in raised]
                 db.executemany("INSERT OR REPLACE INTO decisions VALUES (?, ?, ?, ?, ?, ?)", values)
                 changed += 1
         return changed
@@ -303,6 +305,31 @@ def _raised(pairs: Sequence[_Pair], session_id: bytes) -> Sequence[_Pair]:
     return [pair for pair in pairs if not is_settled(pair)] or pairs
 
 
+def _so_judged(pairs: Sequence[_Pair], known: Judgement | None) -> Sequence[_Pair]:
+    """The pairs of a row that its judgement comes from: others of them may have been judged less grave."""
+    return [pair for pair in pairs if pair.judgement and known and pair.judgement.decision is known.decision]
+
+
+def _require_one(
+    decided: dict[bytes, tuple[int, Decision]], v: Verdict, decision: Decision, pairs: Sequence[_Pair]
+) -> None:
+    """Refuse different decisions on one pair, which rows that hold the same record have in common.
+
+    Args:
+        decided: pair → row and decision so far; this one is added.
+        v: as it was given.
+        decision: of it.
+        pairs: that it is on.
+    """
+    for pair in pairs:
+        row, first = decided.setdefault(pair.digest, (v.row, decision))
+        if first is not decision:
+            raise InputError(
+                f"{v.where}Rows {row} and {v.row} hold the same record, so a decision counts for both; here one is "
+                f"{first.value} and the other {decision.value}."
+            )
+
+
 def _judgement(v: Verdict, at: str) -> Judgement:
     """A verdict, if it can be kept."""
     words = [d.value for d in Decision]
@@ -318,7 +345,7 @@ def _judgement(v: Verdict, at: str) -> Judgement:
 def _line(v: Verdict, name: str, text: str, longest: int) -> str:
     """Text as one line."""
     line = " ".join(text.split())
-    if len(line) > longest or not all(c.isprintable() or c in _JOINERS for c in line):
+    if len(line) > longest or not all(c.isprintable() or c in JOINERS for c in line):
         raise InputError(f"{v.where}`{name}` must be at most {longest} printable characters.")
     return line
 

@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
-import os
 import re
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from mpc.replicated import Array
 from parties import columns, normalise
 from parties.errors import InputError
 from parties.findings import Finding, Severity
+from parties.formulas import plain
 from parties.normalise import Context, dates
 
 BATCH_ROWS = 1 << 14
 """Most rows of a batch."""
 HEAD_ROWS = 20
 """Among so many rows the headings are looked for."""
-MAX_HEADING_ROW = 1000
+MAX_HEADING_ROW = 100
 """Where headings may be stated to be."""
-LIVE = "=+\\-@\t\r\n＝＋－＠"
-"""How a cell begins that a spreadsheet may take for a formula; as the inside of a regular expression's brackets."""
-ESCAPED = re.compile(rf"\A'(?=[{LIVE}])")
+MAX_COLUMNS = 16_384
+"""As in Excel."""
+BATCH_CHARS = 1 << 26
+"""A batch with more is not made larger, however few rows it has."""
 _LONG_NUMBER = re.compile(r"(?:\W*[^\W\d_]{1,3})?(?:[\W_]*\d){6,}[\W_]*")
 """Of a phone, a document or a date: six digits or more, with separators, and up to three letters in front."""
 
@@ -140,13 +141,13 @@ class SourceList(ABC):
         """
 
     def batches(self, batch_rows: int = BATCH_ROWS) -> Iterator[Batch]:
-        """The same rows as columns; an apostrophe that keeps a cell from being a formula is taken off.
+        """The same rows as columns; apostrophes that keep a cell from being a formula are taken off.
 
         Raises:
             InputError: a row cannot be read.
         """
         rows = self.rows()
-        while some := list(islice(rows, batch_rows)):
+        while some := _some(rows, batch_rows):
             numbers, cells = zip(*some, strict=True)
             arrays = [_column(values) for values in zip(*cells, strict=True)]
             yield Batch(np.array(numbers, np.int64), pa.RecordBatch.from_arrays(arrays, names=list(self.headings)))
@@ -237,14 +238,20 @@ def head_at(rows: Sequence[Sequence[str]], row: int) -> Head:
 
 
 def _plain(cells: Sequence[str]) -> tuple[str, ...]:
-    return tuple(ESCAPED.sub("", cell) for cell in cells)
+    return tuple(map(plain, cells))
+
+
+def _some(rows: Iterator[tuple[int, list[str]]], most: int) -> list[tuple[int, list[str]]]:
+    """The next rows, fewer than `most` where they are long."""
+    some, chars = list[tuple[int, list[str]]](), 0
+    while len(some) < most and chars < BATCH_CHARS and (row := next(rows, None)):
+        some.append(row)
+        chars += sum(map(len, row[1]))
+    return some
 
 
 def _column(values: Sequence[str]) -> pa.StringArray:
-    column = pa.array(values, pa.string())
-    if pc.any(pc.starts_with(column, "'")).as_py():
-        column = pc.replace_substring_regex(column, rf"\A'([{LIVE}])", r"\1")
-    return column
+    return pa.array([*map(plain, values)], pa.string())
 
 
 def numbered(headings: Sequence[str], own: Sequence[str]) -> list[str]:
@@ -265,10 +272,11 @@ def appearing(path: Path) -> Iterator[BinaryIO]:
     Raises:
         InputError: it cannot be written.
     """
-    partial = path.with_name(path.name + ".part")
+    partial = None
     try:
-        partial.unlink(missing_ok=True)
-        descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+        # A name that nobody knows before: two writers of one file do not meet, and no link waits there.
+        descriptor, name = tempfile.mkstemp(".part", "matchbit-", path.parent)
+        partial = Path(name)
         with open(descriptor, "w+b") as file:
             yield file
         partial.replace(path)
@@ -276,4 +284,5 @@ def appearing(path: Path) -> Iterator[BinaryIO]:
         raise InputError(f"Cannot write {path}: {error.strerror}.") from None
     finally:
         with suppress(OSError):
-            partial.unlink(missing_ok=True)
+            if partial:
+                partial.unlink(missing_ok=True)

@@ -1,7 +1,8 @@
 """The parts of an XLSX file, which is a zip archive of XML, read without trust in what it says of itself.
 
-Every part is inflated once, piece by piece, before anything else reads the file: what is larger than it says, or than
-a list can be, or defines entities, is refused.
+Another program reads the same file after us, so there must be one way only to read it: one directory, no two parts of
+one name or in one place, well-formed XML. Every part is inflated once, piece by piece, before anything else reads the
+file: what is larger than it says, or than a list can be, or defines entities, is refused.
 """
 
 from __future__ import annotations
@@ -9,73 +10,42 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from posixpath import join, normpath
-from xml.etree import ElementTree  # entities are refused before anything is parsed
-from xml.parsers.expat import ExpatError
+from xml.parsers.expat import ExpatError, ParserCreate
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
-import numpy as np
-
 from parties.errors import InputError
+from parties.plainzip import check_plain
+from parties.shown import shown
 
 MAX_PARTS = 10_000
-MAX_BYTES = 1 << 32
+"""Of a workbook: parts, sheets, and links to them."""
+MAX_BYTES = 1 << 31
 """Of all parts together, inflated; a million rows of eight columns are 500 MB."""
 MAX_RATIO = 200
 """Of a part's bytes to its deflated bytes, above `SMALL_BYTES`; lists reach 30."""
 SMALL_BYTES = 1 << 26
-MAX_CELLS = 1 << 26
-"""Of the rectangle that a sheet fills, which is held as a whole when it is read."""
+MAX_TABLE_BYTES = 1 << 24
+"""Of a part that is held as a whole when it is read: names of sheets, links, styles."""
+MAX_TOKEN_BYTES = 1 << 24
+"""Between one `<` and the next."""
+MAX_DEPTH = 1 << 16
+"""Of elements in one another."""
 WORKBOOK = "xl/workbook.xml"
 SHARED = "xl/sharedStrings.xml"
-_NOT_READ = ("customXml/", "docProps/")
 CONTENT_TYPES = "[Content_Types].xml"
+_LINKS = "xl/_rels/workbook.xml.rels"
+_HELD = {WORKBOOK.lower(), CONTENT_TYPES.lower(), _LINKS.lower(), "xl/styles.xml"}
+_NOT_READ = ("customXml/", "docProps/")
+_OTHER_FORMATS = {"content.xml", "xl/workbook.bin"}
+"""Parts by which the program that reads workbooks takes an archive for an .ods or an .xlsb."""
+_TARGET = re.compile(r"(?:/xl/)?((?:work|chart|dialog|macro)sheets/[A-Za-z0-9_-][A-Za-z0-9_.-]*\.xml)")
+"""Where a sheet is: more ways to say it than these two are not read alike by all programs."""
 _PIECE = 1 << 20
 _ENCODING = re.compile(rb"""(?:\xef\xbb\xbf)?<\?xml[^>]*?\sencoding\s*=\s*["'](?!utf-8["']|us-ascii["'])""", re.I)
-_CELL = re.compile(rb"""<(?:[^\s<>/!?:]+:)?c(?:\s[^<>]*?\br\s*=\s*["']([A-Za-z]+)([0-9]+)["']|[\s/>])""")
-_WITHOUT_VALUE = re.compile(
-    rb"""<(?:[^\s<>/!?:]+:)?c\b(?![^<>]*\bt\s*=\s*["']str["'])([^<>]*)>\s*"""
-    rb"""<(?:[^\s<>/!?:]+:)?f\b(?:[^<>]*/>|[^<>]*>[^<]*</(?:[^\s<>/!?:]+:)?f\s*>)\s*"""
-    rb"""(?:<(?:[^\s<>/!?:]+:)?v\s*/>\s*|<(?:[^\s<>/!?:]+:)?v\s*></(?:[^\s<>/!?:]+:)?v\s*>\s*)?</(?:[^\s<>/!?:]+:)?c\s*>"""
-)
-_ERROR = re.compile(rb"""<(?:[^\s<>/!?:]+:)?c\b(?=[^<>]*\st\s*=\s*["']e["'])([^<>]*)>""")
-_HIDDEN = re.compile(
-    rb"""<(?:[^\s<>/!?:]+:)?row\b(?=[^<>]*\shidden\s*=\s*["'](?:1|true)["'])[^<>]*\sr\s*=\s*["']([0-9]+)["']"""
-)
-_ROW = re.compile(rb"""<(?:[^\s<>/!?:]+:)?row\s[^<>]*?\br\s*=\s*["']([0-9]+)["']""")
-_REFERENCE = re.compile(rb"""\br\s*=\s*["']([A-Za-z]+)([0-9]+)["']""")
-_DAMAGE = (
-    BadZipFile, EOFError, ExpatError, ElementTree.ParseError, KeyError, NotImplementedError, struct.error, zlib.error
-)  # fmt: skip
-_ROW_END = re.compile(rb"</(?:[^\s<>/!?:]+:)?row\s*>")
-_TEXT_END = re.compile(rb"</(?:[^\s<>/!?:]+:)?si\s*>")
-_SHARED = re.compile(
-    rb"""<(?:[^\s<>/!?:]+:)?c\s(?:[^<>]*?\s)?t\s*=\s*["']s["'][^<>]*>(?:\s*<(?:[^\s<>/!?:]+:)?v[^<>]*>\s*([0-9]{1,9})\s*<)?"""
-)
-
-
-@dataclass
-class Extent:
-    """How far a sheet goes.
-
-    Attributes:
-        columns: at least as many as its cells fill, styled blank ones included.
-        rows: the same for rows.
-        without_value: column, counted from 1 → numbers of rows where a formula's result is not in the file.
-        errors: the same for errors such as #N/A.
-        hidden: numbers of rows that are hidden, by a filter or by hand.
-    """
-
-    columns: int = 0
-    rows: int = 0
-    without_value: dict[int, array[int]] = field(default_factory=dict)
-    errors: dict[int, array[int]] = field(default_factory=dict)
-    hidden: array[int] = field(default_factory=lambda: array("q"))
+_DAMAGE = (BadZipFile, EOFError, ExpatError, KeyError, NotImplementedError, UnicodeError, struct.error, zlib.error)
 
 
 @contextmanager
@@ -97,31 +67,100 @@ def check(archive: ZipFile) -> None:
 
     Raises:
         InputError: a part is larger than any list needs, or defines entities, or is not UTF-8.
-        BadZipFile: the archive is not what it says.
+        BadZipFile: the archive is not what it says, or can be read in two ways.
+        ExpatError: a part is no XML.
     """
     parts = archive.infolist()
-    if len({part.filename.lower() for part in parts}) < len(parts):
-        raise BadZipFile("two parts of one name")
+    names = {part.filename.lower() for part in parts}
+    if len(names) < len(parts) or names & _OTHER_FORMATS:
+        raise BadZipFile("two parts of one name, or a file of two formats")
     huge = any(part.file_size > max(SMALL_BYTES, MAX_RATIO * part.compress_size) for part in parts)
     if huge or len(parts) > MAX_PARTS or sum(part.file_size for part in parts) > MAX_BYTES:
-        raise InputError(
-            f"{archive.filename} would fill the memory when opened: its parts are too many, or far larger than a list "
-            "needs. Copy the list's rows into a new workbook, or save the sheet as CSV UTF-8."
-        )
+        raise too_large(archive, "its parts are too many, or far larger than a list needs")
+    held = next((part for part in parts if part.filename.lower() in _HELD and part.file_size > MAX_TABLE_BYTES), None)
+    if held:
+        raise too_large(archive, f"its part {shown(held.filename)} is larger than {MAX_TABLE_BYTES >> 20} MB")
+    check_plain(archive)
     for part in parts:
-        is_read = part.filename.endswith((".xml", ".rels")) and not part.filename.startswith(_NOT_READ)
-        start, end = b"", b""
-        for piece in pieces(archive, part):
-            if is_read and (_is_other_encoding(start or piece) or b"<!DOCTYPE" in end + piece):
-                raise InputError(
-                    f"{archive.filename} is not written as Excel writes workbooks (part {part.filename}). Open it in "
-                    "Excel, save it again and use that file."
-                )
-            start, end = start or piece, piece[-9:]
+        _check_part(archive, part)
+
+
+def too_large(archive: ZipFile, why: str) -> InputError:
+    """The refusal of a workbook that is larger than a list needs."""
+    return InputError(
+        f"{archive.filename} would fill the memory when opened: {why}. Copy the list's rows into a new workbook, or "
+        "save the sheet as CSV UTF-8."
+    )
+
+
+def _check_part(archive: ZipFile, part: ZipInfo) -> None:
+    """Inflate a part, and see that it is XML if it is named so."""
+    is_xml = part.filename.lower().endswith((".xml", ".rels")) and not part.filename.startswith(_NOT_READ)
+    xml = _Xml() if is_xml else None
+    for piece in pieces(archive, part):
+        if xml and not xml.feed(piece):
+            raise InputError(
+                f"{archive.filename} is not written as Excel writes workbooks (part {shown(part.filename)}). Open it "
+                "in Excel, save it again and use that file."
+            )
+    if xml:
+        xml.end()
+
+
+class _Xml:
+    """Sees that a part is well-formed XML, which all programs read alike, and neither too deep nor of endless texts."""
+
+    def __init__(self) -> None:
+        self._parser = ParserCreate()
+        self._ends: list[str] = []
+        self._parser.EndElementHandler = self._ends.append
+        self._parser.StartDoctypeDeclHandler = self._doctype
+        self._has_doctype = False
+        self._begun = False
+        self._depth = 0  # or more
+        self._bytes = 0
+        self._since = 0  # the last `<`
+
+    def feed(self, piece: bytes) -> bool:
+        """Parse a piece; returns whether it is of the XML that Excel writes.
+
+        Raises:
+            BadZipFile: elements are too deep in one another, or a text or a comment is too long.
+            ExpatError: it is not well-formed.
+        """
+        if not self._begun and _is_other_encoding(piece):
+            return False
+        self._begun = True
+        self._parser.Parse(piece, False)
+        self._bytes += len(piece)
+        # Every element begins with a `<` that is followed by none of these; comments can only add to what is counted.
+        self._depth += piece.count(b"<") - sum(piece.count(other) for other in (b"</", b"<!", b"<?")) - len(self._ends)
+        self._ends.clear()
+        last = piece.rfind(b"<")
+        self._since = self._since + len(piece) if last < 0 else len(piece) - last
+        if self._depth > MAX_DEPTH or max(self._since, self._bytes - self._parser.CurrentByteIndex) > MAX_TOKEN_BYTES:
+            raise BadZipFile("elements or texts of a size that Excel does not write")
+        return not self._has_doctype
+
+    def end(self) -> None:
+        """See that nothing is missing.
+
+        Raises:
+            ExpatError: it ends too early.
+        """
+        self._parser.Parse(b"", True)
+
+    def _doctype(self, *_: object) -> None:
+        self._has_doctype = True
 
 
 def _is_other_encoding(start: bytes) -> bool:
     return b"\0" in start[:4] or start[:2] in (b"\xff\xfe", b"\xfe\xff") or bool(_ENCODING.match(start))
+
+
+def part_named(archive: ZipFile, name: str) -> ZipInfo | None:
+    """A part by its name; capitals do not count, as they do not for the program that reads the sheets."""
+    return next((part for part in archive.infolist() if part.filename.lower() == name.lower()), None)
 
 
 def pieces(archive: ZipFile, part: ZipInfo) -> Iterator[bytes]:
@@ -176,129 +215,56 @@ def _deflated(archive: ZipFile, part: ZipInfo) -> Iterator[bytes]:
         at, left = at + len(piece), left - len(piece)
 
 
-def sheet_parts(archive: ZipFile) -> list[str]:
-    """Name of the part of every sheet, in the workbook's order."""
-    workbook = ElementTree.fromstring(_whole(archive, WORKBOOK))  # noqa: S314 (checked before)
-    links = ElementTree.fromstring(_whole(archive, "xl/_rels/workbook.xml.rels"))  # noqa: S314
-    targets = {link.get("Id"): link.get("Target", "") for link in links}
-    ids = [_attribute(sheet, "id") for sheet in workbook.iter() if _local(sheet.tag) == "sheet"]
-    return [normpath(join("/xl", targets[sheet_id])).lstrip("/") for sheet_id in ids]
+def sheet_parts(archive: ZipFile) -> list[tuple[str, str]]:
+    """Name of every sheet, and of its part, in the workbook's order.
+
+    Raises:
+        InputError: there are too many.
+        BadZipFile: it could be said otherwise which part is which sheet.
+    """
+    links = _elements(archive, _LINKS, "Relationship")
+    targets = {link["Id"]: link.get("Target", "") for link in links}
+    sheets = [(sheet["name"], _part(targets[_link(sheet)])) for sheet in _elements(archive, WORKBOOK, "sheet")]
+    names, parts = {name.casefold() for name, _ in sheets}, {part.lower() for _, part in sheets}
+    if len(targets) < len(links) or len(names) < len(sheets) or len(parts) < len(sheets):
+        raise BadZipFile("two sheets, or two links, of one name")
+    return sheets
+
+
+def _link(sheet: dict[str, str]) -> str:
+    """Which link leads to a sheet."""
+    found = [value for key, value in sheet.items() if key.endswith(":id")]
+    if len(found) != 1:
+        raise BadZipFile("a sheet with no link, or two")
+    return found[0]
+
+
+def _part(target: str) -> str:
+    plain = _TARGET.fullmatch(target)
+    if not plain:
+        raise BadZipFile("a sheet in a place that programs could read differently")
+    return f"xl/{plain[1]}"
 
 
 def has_macros(archive: ZipFile) -> bool:
     """Whether it is a workbook that only opens under a name in `.xlsm`."""
-    return b"application/vnd.ms-excel.sheet.macroEnabled" in _whole(archive, CONTENT_TYPES)
+    content = b"".join(pieces(archive, archive.getinfo(CONTENT_TYPES)))
+    return b"application/vnd.ms-excel.sheet.macroEnabled" in content
 
 
-def _whole(archive: ZipFile, name: str) -> bytes:
-    return b"".join(pieces(archive, archive.getinfo(name)))
+def _elements(archive: ZipFile, name: str, local: str) -> list[dict[str, str]]:
+    """The attributes of all elements of a part with this name, whatever its prefix."""
+    found: list[dict[str, str]] = []
 
+    def start(element: str, attributes: dict[str, str]) -> None:
+        if element.rpartition(":")[2] == local:
+            found.append(attributes)
+            if len(found) > MAX_PARTS:
+                raise too_large(archive, f"it has more than {MAX_PARTS:,} sheets or links")
 
-def _local(name: str) -> str:
-    return name.rpartition("}")[2]
-
-
-def _attribute(element: ElementTree.Element, name: str) -> str:
-    """An attribute of another namespace, whichever of the standard's two it is."""
-    return next((value for key, value in element.attrib.items() if "}" in key and _local(key) == name), "")
-
-
-def measure(archive: ZipFile, name: str) -> Extent:
-    """How far a sheet goes, styled blank cells included.
-
-    Raises:
-        InputError: its cells are so far apart, or share such long texts, that it could not be held in memory.
-    """
-    extent = Extent()
-    for rows in _cut(archive, name, b"row"):
-        _count(extent, rows)
-    if extent.columns * extent.rows > MAX_CELLS:
-        raise InputError(
-            f"{archive.filename} has a sheet with cells as far as row {extent.rows} and column {extent.columns}. "
-            "Delete the rows and columns that do not belong to the list, or copy the list into a new workbook."
-        )
-    if SHARED in archive.namelist():
-        _check_shared(archive, name, extent)
-    return extent
-
-
-def _check_shared(archive: ZipFile, name: str, extent: Extent) -> None:
-    """Refuse a sheet whose cells repeat a few long texts until they would fill the memory."""
-    texts = (_TEXT_END.split(some) for some in _cut(archive, SHARED, b"si"))
-    lengths = np.array([len(text) for some in texts for text in some], np.int64)
-    if lengths.max() * extent.columns * extent.rows <= MAX_BYTES:
-        return
-    longest, total = int(lengths.argmax()), 0
-    for rows in _cut(archive, name, b"row"):
-        used = [int(index or longest) for index in _SHARED.findall(rows)]
-        total += int(lengths.take(used, mode="clip").sum())
-    if total > MAX_BYTES:
-        raise InputError(f"{archive.filename} would fill the memory when opened: its cells hold too much text.")
-
-
-def _cut(archive: ZipFile, name: str, element: bytes) -> Iterator[bytes]:
-    """A part's bytes, cut only before ends of an element."""
-    rest = b""
+    parser = ParserCreate()
+    parser.StartElementHandler = start
     for piece in pieces(archive, archive.getinfo(name)):
-        ends = max(piece.rfind(b"</%s" % element), piece.rfind(b":%s>" % element))
-        if ends < 0:
-            rest += piece
-            if len(rest) > SMALL_BYTES:
-                raise BadZipFile("a row or text of a size that Excel does not have")
-            continue
-        yield rest + piece[:ends]
-        rest = piece[ends:]
-    yield rest
-
-
-def _count(extent: Extent, rows: bytes) -> None:
-    """Add some rows to what is known of a sheet."""
-    found = _CELL.findall(rows)
-    columns, numbers = {column for column, _ in found}, {number for _, number in found}
-    if b"" in columns:  # cells that say nothing of their place follow one another
-        some = _ROW_END.split(rows)
-        extent.columns += max(len(_CELL.findall(row)) for row in some)
-        extent.rows += len(some)
-    extent.columns = max([extent.columns, *(_column(c) for c in columns if c)])
-    extent.rows = max([extent.rows, *(_row(n) for n in numbers | set(_ROW.findall(rows)) if n)])
-    if b"<f" in rows or b":f" in rows:
-        _add(extent.without_value, _WITHOUT_VALUE.findall(rows))
-    if b'"e"' in rows or b"'e'" in rows:
-        _add(extent.errors, _ERROR.findall(rows))
-    if b"hidden" in rows:
-        extent.hidden.extend(_row(number) for number in _HIDDEN.findall(rows))
-
-
-def _add(places: dict[int, array[int]], cells: list[bytes]) -> None:
-    """Add cells, by their attributes, to column → rows."""
-    for cell in cells:
-        found = _REFERENCE.search(cell)
-        column, number = found.groups() if found else (b"", b"0")
-        places.setdefault(_column(column), array("q")).append(_row(number))
-
-
-def _column(letters: bytes) -> int:
-    """Number of a column; of any that no sheet has, one that is too large."""
-    return column_number(letters[:9].decode())
-
-
-def _row(digits: bytes) -> int:
-    """The same for a row."""
-    return int(digits.lstrip(b"0")[:9] or b"0")
-
-
-def column_number(letters: str) -> int:
-    """A, B, …, Z, AA → 1, 2, …, 26, 27; of no letters 0."""
-    number = 0
-    for letter in letters.upper():
-        number = number * 26 + ord(letter) - 64
-    return number
-
-
-def column_letters(number: int) -> str:
-    """The way back."""
-    letters = ""
-    while number:
-        number, digit = divmod(number - 1, 26)
-        letters = chr(65 + digit) + letters
-    return letters
+        parser.Parse(piece, False)
+    parser.Parse(b"", True)
+    return found

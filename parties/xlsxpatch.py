@@ -12,9 +12,8 @@ from xml.parsers.expat import ParserCreate
 from xml.sax.saxutils import escape
 
 from parties.errors import InputError
-from parties.xlsxparts import column_letters, column_number
+from parties.xlsxextent import column_letters, column_number
 
-MAX_COLUMNS = 16_384
 _TAG = re.compile(rb"""<(?:[^>"']|"[^"]*"|'[^']*')*>""")
 _SPANS = re.compile(rb"""\sspans\s*=\s*(?:"[^"]*"|'[^']*')""")
 _REF = re.compile(rb"""(\sref\s*=\s*)(?:"[^"]*"|'[^']*')""")

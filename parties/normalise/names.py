@@ -81,10 +81,16 @@ def name(cell: str, context: Context) -> Normal:
     folded = text(cell.translate(UNSEEN))
     if is_placeholder(folded):
         return unusable(Note.PLACEHOLDER if folded else Note.EMPTY)
-    value = _canonical(_WORD.findall(latin(folded, context.country)))
+    value = _spelt(folded, context)
+    if not value.isascii() and _spelt(value, context) != value:  # a word of several scripts, some without a table
+        return unusable(Note.UNSUPPORTED)
     if not value or len(value) > MAX_CHARS:  # a letter can become four
         return unusable(Note.TOO_LONG if value else Note.NO_LETTERS)
     return unusable(Note.PLACEHOLDER) if value != folded and is_placeholder(value) else Normal((value,))
+
+
+def _spelt(folded: str, context: Context) -> str:
+    return _canonical(_WORD.findall(latin(folded, context.country)))
 
 
 def _canonical(words: list[str]) -> str:

@@ -91,7 +91,7 @@ def test_a_heading_of_the_map_file_that_is_not_there_once(headings: tuple[str, .
         mapped(*headings, toml="columns = {sex = 'C'}")
     text = str(error.value)
     assert text.startswith(f"{LIST} {says} `C`, which the map file names for `sex`.")
-    assert ", ".join(headings) in text
+    assert ", ".join(map(str.strip, headings)) in text
 
 
 # Tags and headings

@@ -1,6 +1,8 @@
 """CSV as programs export it: delimiters, quotes, line ends, encodings; and what is written back."""
 
 import csv
+import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,9 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parties.csvfile import DELIMITERS, MAX_CELL_CHARS, CsvList
+from parties.csvfile import MAX_CELL_CHARS, CsvList, write_rows
+from parties.encodings import MAX_LINE_CHARS
 from parties.errors import InputError
+from parties.formulas import DELIMITERS
 from parties.records import ListOptions, open_list
+from parties.sheet import MAX_COLUMNS
 from tests.parties.samples import examples, files, write
 from tests.parties.test_records import ADDED, cells, refused, with_more
 
@@ -150,6 +155,34 @@ def test_broken_csv_is_told_by_line(path: Path, content: str) -> None:
     assert "line " in text
 
 
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("id,name\nA,B\n" + "," * MAX_COLUMNS, "row 3: it has more than 16,384 cells"),
+        ("," * 50_000 + "\nA\n", "row 1: it has more than 16,384 cells"),
+        ('id,name\nA,"' + 'x\n","' * 300_000, "row 2: it has more than a million characters"),
+        ("id,name\n" + '"' * 1_000_000 + ",B\n", "not proper CSV"),
+        ("id,name\nA," + '"' * 1_000_001 + "\n", "not proper CSV"),
+        ("id" + ",x" * (MAX_LINE_CHARS - 2) + "\n", "more than a million characters"),
+    ],
+    ids=["cells", "headings", "quoted lines", "quotes", "odd quotes", "a line"],
+)
+def test_rows_larger_than_any_sheets_are_refused_before_they_are_held(path: Path, content: str, told: str) -> None:
+    assert told in refused(write(path, content))
+
+
+def test_as_many_columns_as_a_sheet_can_have(path: Path) -> None:
+    source = opened(write(path, "x" + "," * (MAX_COLUMNS - 1) + "\n1\n"))
+    assert len(source.headings) == MAX_COLUMNS
+
+
+@pytest.mark.parametrize("text", ["a\ud800", "\udfff"])
+def test_halves_of_characters(path: Path, text: str) -> None:
+    for encoding, mark in (("utf-8", ""), ("utf-16-le", ""), ("utf-16-le", "\ufeff")):
+        write(path, f"{mark}id,name\nA,{text}\n".encode(encoding, "surrogatepass"))
+        assert "it has bytes that mean nothing there" in refused(path, ListOptions(encoding=encoding))
+
+
 def test_a_list_that_changes_while_it_is_read(path: Path) -> None:
     source = opened(write(path, "id,name\nA,B\n"))
     write(path, b"id,name\nA,\xe9\n")
@@ -243,9 +276,7 @@ FORMULAS = [
     "+38(067)",
     "-x",
     "@SUM(A1)",
-    "\t=1",
-    "\r=1",
-    "\n=1",
+    "\tx",
     "＝1",
     "＋1+x",
     "－1",
@@ -254,22 +285,47 @@ FORMULAS = [
     "+",
     "-",
 ]
-PLAIN = ["+380 67 123 45 67", "-12.50", "+1", "", " =1", "a=1", "'=1", "067"]
+PLAIN = ["+380 67 123 45 67", "-12.50", "+1", "", "a=1", "'=1", "067", "067, +380 67", "a\r\nb\n\nc;\td"]
+INSIDE = {
+    "x;=1+41": "x;'=1+41",
+    "x,@A1|-x": "x,'@A1|'-x",
+    " =1": " '=1",
+    'x; "=1': "x; \"'=1",
+    "x;+1,y": "x;'+1,y",
+    "a\n- b\r\n=c": "a\n'- b\r\n'=c",
+    "\t=1": "'\t'=1",
+    "\r=1": "'\r'=1",
+    "\n=1": "'\n'=1",
+}
+"""Formulas to a spreadsheet that takes another delimiter."""
 
 
-@pytest.mark.parametrize(("cell", "guarded"), [*((c, True) for c in FORMULAS), *((c, False) for c in PLAIN)])
-def test_no_cell_becomes_a_live_formula(path: Path, tmp_path: Path, cell: str, guarded: bool) -> None:
+@pytest.mark.parametrize(
+    ("cell", "written"), [*((c, f"'{c}") for c in FORMULAS), *zip(PLAIN, PLAIN, strict=True), *INSIDE.items()]
+)
+def test_no_cell_becomes_a_live_formula(path: Path, tmp_path: Path, cell: str, written: str) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([["id", cell], ["A", cell]])
-    stated = ListOptions(heading_row=1)  # a number is no heading otherwise
+    stated = ListOptions(delimiter=",", heading_row=1)  # a number is no heading otherwise
     found = opened(path, stated)
     found.write(tmp_path / "out.csv", [f"{cell}!"], iter([[cell]]))
     headings, row = parse(tmp_path / "out.csv")
-    written = f"'{cell}" if guarded else cell
     assert (headings[:2], row) == (["id", written], ["A", written, written])
     again = opened(tmp_path / "out.csv", stated)
     assert again.headings[:2] == found.headings
     assert cells(again)[2] == [*cells(found)[2], cell.removeprefix("'")]
+
+
+@given(st.sampled_from(DELIMITERS), st.lists(st.lists(st.text("=+-@;,|\t\r\n\"' 1a", max_size=8), min_size=2)))
+@examples(200)
+def test_no_cell_becomes_a_formula_under_another_delimiter(delimiter: str, rows: list[list[str]]) -> None:
+    file = io.BytesIO()
+    write_rows(file, rows, delimiter)
+    for other in DELIMITERS:
+        seen = csv.reader(io.StringIO(file.getvalue().decode("utf-8-sig"), newline=""), delimiter=other)
+        for cell in (cell for row in seen for cell in row):
+            begin = re.match(r'[\s"]*[=+\-@][^,;\t|\r\n]*', cell)
+            assert begin is None or is_inert(begin[0].strip(' "')), (other, cell)
 
 
 def test_a_list_that_breaks_while_it_is_written(path: Path, tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def test_bytes_that_are_no_text(path: Path) -> None:
 
 
 def test_a_line_without_end(path: Path) -> None:
-    assert "more than 16 million characters" in refused(write(path, b"x," * (MAX_LINE_CHARS // 2 + (1 << 20))))
+    assert "more than a million characters" in refused(write(path, b"x," * (MAX_LINE_CHARS // 2 + (1 << 20))))
 
 
 @pytest.mark.parametrize("content", [b"id,na\0me\nA,B\n", b"id,name\nA,B\0\n", b"id,name\n" + b"A,B\n" * 5000 + b"\0"])

@@ -7,8 +7,9 @@ import pytest
 
 from parties.check import ColumnCheck, ListCheck, RuleCheck
 from parties.findings import Finding, Severity
-from parties.page import MAX_CELL_CHARS, check_page, result_page, story_page
+from parties.page import check_page, result_page, story_page
 from parties.results import LEARNS, REVIEW, Summary
+from parties.shown import NAME_CHARS
 from parties.story import Section, Story
 from tests.parties.samples import manifest
 
@@ -64,7 +65,7 @@ def pages(text: str = "id") -> Iterator[str]:
     findings = tuple(Finding(severity, text, text, 3, (4, 5, 6)) for severity in Severity)
     by_text = {"matched_by_rule": {text: 5}, "unusable_by_rule": {text: 6}, "unusable_by_reason": {text: 7}}
     yield check_page(check(text, findings))
-    yield result_page(summary(session=text, **by_text), manifest())
+    yield result_page(summary(session=text, member=text, **by_text), manifest())
     yield story_page(Story(text, text, (Section(text, ("term", "agreed"), [(text, text), (text, text)]),)))
 
 
@@ -92,8 +93,8 @@ def test_no_text_of_people_becomes_markup(text: str) -> None:
 
 def test_a_long_heading_is_cut_in_tables() -> None:
     cells = [cell for table in tables(check_page(check("x" * 10_000))) for row in table for cell in row]
-    assert max(map(len, cells)) == MAX_CELL_CHARS
-    assert "x" * (MAX_CELL_CHARS - 1) + "…" in cells
+    assert max(map(len, cells)) == NAME_CHARS
+    assert "x" * (NAME_CHARS - 1) + "…" in cells
 
 
 def test_pages_need_nothing_and_do_nothing() -> None:

@@ -113,6 +113,14 @@ def test_a_sessions_page_tells_of_dummy_groups() -> None:
     assert wanted in squeezed(session_text(view(hidden)))
 
 
+@pytest.mark.parametrize("verified", [False, True])
+def test_a_sessions_page_tells_what_a_node_that_deviates_can_do(verified: bool) -> None:
+    lines = squeezed(session_text(view(replace(RECORD, manifest=manifest(verify_tags=verified)))))
+    (told,) = (line for line in lines if line.startswith("One that breaks the protocol on purpose"))
+    assert told.endswith("but for one chance in all keys.") is verified
+    assert told.endswith("can read every key.") is not verified
+
+
 @pytest.mark.parametrize("state", State)
 def test_every_state_reads_as_what_it_means(state: State) -> None:
     record = replace(RECORD, state=state, reason="agency-b: the purpose is too wide")

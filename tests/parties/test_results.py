@@ -139,7 +139,7 @@ PLACES = [[0, 2, 0, -1, 5, -1, 7, -1, 8], [1, 3, 4, -1, 1, 6, -1, -1, 9]]
 MATCHED_KEYS = (2, 1, 6)
 BOTH = "phone and birth date"
 EMPTY = 1 + NOTES.index(Note.EMPTY) | NO_VALUE
-MISSING = "id_number is empty; birth_date is empty"
+MISSING = "id_number is empty | birth_date is empty"
 
 
 def keys_of(places: Sequence[Sequence[int]], count: int, rules: Sequence[Rule] = RULES, **more: Any) -> Keys:

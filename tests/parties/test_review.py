@@ -98,6 +98,38 @@ def test_fetching_again_keeps_decisions_and_makes_the_queue_anew(reviews: Review
     assert [(item.row, item.decision) for item in reviews.items(ID)] == [(2, "duplicate"), (4, "open")]
 
 
+@pytest.mark.parametrize("order", [(2, 3), (3, 2)])
+def test_rows_with_one_record_are_not_decided_differently(reviews: Reviews, order: tuple[int, int]) -> None:
+    reviews.raise_matches(result([ANNA, ANNA, BOB], {"id-1": 1, "id-2": 1}))
+    words = dict(zip(order, ("distinct", "duplicate"), strict=True))
+    verdicts = [Verdict(4, "unsure", "", "Olena"), *(Verdict(r, w, "", "Olena", "f.csv: ") for r, w in words.items())]
+    told = f"f.csv: Rows {order[0]} and {order[1]} hold the same record, .* is distinct and the other duplicate"
+    with pytest.raises(InputError, match=told):
+        reviews.decide(ID, verdicts)
+    assert {item.decision for item in reviews.items(ID)} == {"open"}
+    reviews.decide(ID, [Verdict(row, "unsure", note, "Olena") for row, note in ((2, "a"), (3, "b"))])
+
+
+def test_a_decision_is_not_changed_on_one_of_two_rows_with_one_record(reviews: Reviews) -> None:
+    """The other row's line in the file still says what was decided before."""
+    first = result([ANNA, ANNA], {"id-1": 1})
+    judged(reviews, first, "duplicate", "duplicate")
+    with pytest.raises(InputError, match="Rows 2 and 3 hold the same record"):
+        judged(reviews, first, "distinct", "duplicate")
+    judged(reviews, first, "distinct", "distinct")
+    assert [item.decision for item in reviews.items(ID)] == ["distinct", "distinct"]
+
+
+def test_a_row_that_is_graver_by_another_pair_is_no_contradiction(reviews: Reviews) -> None:
+    """Row 3 repeats row 2, which is a pair that row 2 is not in."""
+    reviews.raise_matches(result([ANNA, ANNA], {"id-1": 1}))
+    for row, decision in ((3, "duplicate"), (2, "unsure")):
+        reviews.decide(ID, [Verdict(row, decision, "", "Olena")])
+    exported = [(item.row, item.decision) for item in reviews.items(ID)]
+    assert exported == [(2, "unsure"), (3, "duplicate")]
+    assert reviews.decide(ID, [Verdict(*line, "", "Olena") for line in exported]) == 0, "it can be imported again"
+
+
 def test_the_result_shows_decisions(reviews: Reviews) -> None:
     first = result([ANNA, BOB, CLEO], {"id-1": 1, "id-2": 1, "id-3": 1})
     judged(reviews, first, "distinct", "unsure")

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parties import xlsxparts
+from parties import xlsxextent, xlsxparts
 from parties.errors import InputError
 from parties.records import open_list
-from parties.xlsxparts import column_letters, column_number
+from parties.xlsxextent import column_letters, column_number
 from tests.parties.samples import examples, files
 from tests.parties.test_records import cells, refused
 from tests.parties.workbooks import MAIN, SHEET, repacked, row, sheet, unpacked, workbook
@@ -144,7 +144,7 @@ def test_cells_far_apart_are_refused_before_they_fill_the_memory(path: Path, ref
 
 def test_cells_without_places_count_too(path: Path) -> None:
     wide = "<row>" + "<c/>" * 20_000 + "</row>"
-    assert "cells as far as row 20" in refused(
+    assert "cells as far as row 40005 and column 20000" in refused(
         workbook(path, sheet(wide * 5 + "<row/>" * 20_000 + "<row></row>" * 20_000))
     )
 
@@ -157,7 +157,7 @@ def test_a_bomb_of_zeros(path: Path) -> None:
 def test_a_bomb_of_parts(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save(path, a=KNOWN)
     size = sum(map(len, unpacked(path).values()))
-    for name, limit in (("MAX_BYTES", size - 1), ("MAX_PARTS", 3)):
+    for name, limit in (("MAX_BYTES", size - 1), ("MAX_PARTS", 3), ("MAX_TABLE_BYTES", 50)):
         with monkeypatch.context() as patch:
             patch.setattr(xlsxparts, name, limit)
             assert "would fill the memory when opened" in refused(path)
@@ -198,8 +198,8 @@ def test_shared_texts(path: Path) -> None:
 )
 def test_a_bomb_of_shared_texts(path: Path, monkeypatch: pytest.MonkeyPatch, cell: str) -> None:
     shared(path, "x" * 1000, 100, cell)
-    monkeypatch.setattr(xlsxparts, "MAX_BYTES", 50_000)
-    assert "its cells hold too much text" in refused(path)
+    monkeypatch.setattr(xlsxextent, "MAX_MEMORY_BYTES", 70_000)
+    assert "hold too much text" in refused(path)
     shared(path, "x" * 1000, 20, cell)
     assert len(cells(open_list(path))) == 20
 

@@ -133,3 +133,9 @@ def test_too_long() -> None:
     assert name("ab" * (MAX_CHARS // 2), Context()).values
     assert name("a" * (MAX_CHARS + 1), Context()).note is Note.TOO_LONG
     assert name("щ" * MAX_CHARS, Context()).note is Note.TOO_LONG
+
+
+def test_a_word_of_scripts_of_which_one_has_no_table() -> None:
+    """Read once and read again it would be two names: Arabic h, as Latin h, beside a letter that looks Cyrillic."""
+    assert name("ه\u052d", Context()) == ((), Note.UNSUPPORTED)
+    assert name("張 ه", Context()).values == ("張 h",)
