@@ -15,16 +15,15 @@ import os
 import sqlite3
 import tarfile
 import tempfile
-import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from parties import config as configs
-from parties import identity, protocols, vault
+from parties import identity, protocols, toml, vault
 from parties.audit import Log
 from parties.config import ENTRY, Config
 from parties.errors import ConfigError, InputError, StorageError
@@ -213,7 +212,7 @@ def _unpack(archive: Path, scratch: Path) -> About:
             found[name] = _write_part(file, size_bytes, scratch / name, damaged)
     if next(iter(found), "") != ABOUT:
         raise damaged
-    about = _about((scratch / ABOUT).read_bytes(), damaged)
+    about = _about(scratch / ABOUT, damaged)
     del found[ABOUT]
     if found != about.digests or not set(NEEDED) <= set(found):
         raise damaged
@@ -251,12 +250,12 @@ def _write_part(file: BinaryIO, size_bytes: int, path: Path, damaged: InputError
     return digest.hexdigest()
 
 
-def _about(text: bytes, damaged: InputError) -> About:
+def _about(path: Path, damaged: InputError) -> About:
     try:
-        said: dict[str, Any] = tomllib.loads(text.decode())
+        said = toml.read(path)
         newer = said["format"] > FORMAT
         about = About(said["name"], datetime.fromisoformat(said["made"]), dict(said["sha256"]))
-    except (KeyError, TypeError, ValueError):
+    except (ConfigError, KeyError, TypeError, ValueError):
         raise damaged from None
     if newer:
         raise InputError("The backup was made by a newer Matchbit; restore it with that one.")

@@ -26,6 +26,8 @@ from parties.identity import Identity, certificate_digest, certificate_pem, cert
 from parties.manifest import NAME, Manifest, verify
 from parties.secrecy import write_private
 
+ADDRESS = re.compile(r'[^\s"\\]+:\d{1,5}')
+"""HOST:PORT, such as can stand in a TOML string as it is."""
 _QUOTES = '"""'
 
 
@@ -233,7 +235,7 @@ def _node(table: Any, where: str) -> Node:
         raise ConfigError(f"{where}: {wanted} must be as in the node's newest entry.toml.") from None
     if not (isinstance(name, str) and NAME.fullmatch(name)) or len(signing_key) != 32:
         raise ConfigError(f"{where}: the name or the signing key is malformed.")
-    if not isinstance(address, str) or not isinstance(coordinator, bool):
+    if not (isinstance(address, str) and ADDRESS.fullmatch(address or "none:0")) or not isinstance(coordinator, bool):
         raise ConfigError(f'{where}: `address` must be like "HOST:PORT" and `coordinator` true or false.')
     try:
         certificates = certificate_pem(certificate), certificate_pem(following) if following else b""

@@ -197,8 +197,9 @@ def utc_now() -> datetime:
 def _certificate(pem: bytes) -> x509.Certificate:
     try:
         (certificate,) = x509.load_pem_x509_certificates(pem)
+        _ = certificate.subject, certificate.not_valid_after_utc  # which are read when they are looked at
         return certificate
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         raise ConfigError(
             "A certificate is damaged: it must be one, as PEM text, as `matchbit node init` writes it."
         ) from None

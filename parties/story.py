@@ -8,8 +8,9 @@ from textwrap import wrap
 
 from parties.audit import NODE, Entry, Event
 from parties.auditfile import Export
+from parties.errors import line
 from parties.manifest import Manifest
-from parties.results import LEARNS, TRUST
+from parties.results import DEVIATES, LEARNS, TRUST
 from parties.verdict import Verdict
 
 WIDTH = 100
@@ -93,7 +94,7 @@ def _terms(m: Manifest, export: Export) -> list[tuple[str, str]]:
         ("purpose", m.purpose),
         ("legal basis", m.legal_basis or "not stated"),
         ("members", ", ".join(m.members)),
-        ("committee", f"{', '.join(m.committee)}. {TRUST}"),
+        ("committee", f"{', '.join(m.committee)}. {TRUST} {DEVIATES[m.verify_tags]}"),
         ("coordinator", m.coordinator),
         *((f"rule {rule.name}", rule.shown) for rule in m.rules),
         ("each member learns", LEARNS[m.reveal]),
@@ -166,7 +167,7 @@ def _until(m: Manifest) -> str:
 
 
 def _minute(at: str) -> str:
-    return at[:16].replace("T", " ")
+    return line(at, 16).replace("T", " ")
 
 
 def _lines(section: Section) -> Iterator[str]:

@@ -9,6 +9,9 @@ from typing import Any
 
 from parties.errors import ConfigError
 
+MAX_CHARS = 1 << 22
+MAX_DOTS = 500
+"""In a line: what reading a key with dots takes grows with the square of their number."""
 _UNQUOTED = re.compile(r"[\u2018-\u201f\u00ab\u00bb]|=\s*\[?\s*(?!(?:true|false)\b)\w*[^\W\d]", re.IGNORECASE)
 """Quotes of a word processor, or a word where a value begins."""
 
@@ -24,15 +27,22 @@ def read(path: Path, hint: str = "") -> dict[str, Any]:
         ConfigError: it cannot be read; names the file, and the line where it is wrong.
     """
     try:
-        text = path.read_text("utf-8-sig")
+        with path.open(encoding="utf-8-sig") as file:
+            text = file.read(MAX_CHARS + 1)
     except OSError as error:
         raise ConfigError(f"Cannot read {path}: {error.strerror}. {hint}".strip()) from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path} is not UTF-8 text: in Notepad choose Save as, encoding UTF-8.") from None
+    if len(text) > MAX_CHARS or any(line.count(".") > MAX_DOTS for line in text.split("\n")):
+        raise ConfigError(
+            f"{path} has more than {MAX_CHARS:,} characters, or {MAX_DOTS} dots in a line: it is no file of Matchbit's."
+        )
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not valid TOML: {error}.{_remedy(text, str(error))}") from None
+    except (RecursionError, ValueError):
+        raise ConfigError(f"{path} cannot be used: a value is nested too deeply, or a number is too long.") from None
 
 
 def _remedy(text: str, error: str) -> str:

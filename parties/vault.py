@@ -166,7 +166,12 @@ def _read(path: Path) -> tuple[str, tuple[int, int, int], bytes, bytes]:
         raise ConfigError(f"{path} is damaged; restore it from a backup.") from None
     if found.get("version") != VERSION or kind not in (KeyFile.kind, Passphrase.kind):
         raise ConfigError(f"{path} was written by another version of Matchbit; use that one.")
-    if not in_bounds or n & (n - 1) or n == 1 or lengths != (SALT_BYTES, NONCE_BYTES + KEY_BYTES + TAG_BYTES):
+    if (
+        not in_bounds
+        or n & (n - 1)
+        or not 1 < n < 1 << 16 * r
+        or lengths != (SALT_BYTES, NONCE_BYTES + KEY_BYTES + TAG_BYTES)
+    ):
         raise ConfigError(f"{path} is damaged; restore it from a backup.")
     return kind, (n, r, p), salt, wrapped
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from parties.audit import Head
-from parties.errors import InputError
+from parties.errors import InputError, line
 from parties.lifecycle import State
 from parties.manifest import MAX_MANIFEST_BYTES, MAX_MEMBERS, MAX_RECORDS, MAX_RULES, NAME, Manifest, from_bytes
 from parties.statements import Commitment, Completion, Receipt
@@ -47,7 +47,7 @@ def name_of(value: str) -> str:
 
 def reason_of(value: str) -> str:
     """A reason for people: one line, bounded, printable."""
-    return "".join(c if c.isprintable() else " " for c in value[:MAX_REASON_CHARS]).strip()
+    return line(value, MAX_REASON_CHARS).strip()
 
 
 def manifest_of(value: bytes) -> Manifest:

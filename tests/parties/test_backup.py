@@ -267,6 +267,13 @@ def test_parts_that_are_longer_than_they_can_be(archive: Path, tmp_path: Path) -
     refused(repacked(archive, {"node.toml": bytes(backup.TEXT_BYTES + 1)}), tmp_path / "again")
 
 
+@pytest.mark.parametrize(
+    "said", [b"a = " + b"[" * 5000, b"a." * 20_000 + b"a = 1", b"\xff"], ids=["deep", "dots", "no text"]
+)
+def test_what_a_backup_says_of_itself_cannot_be_read(archive: Path, tmp_path: Path, said: bytes) -> None:
+    refused(packed(tmp_path / "hostile.tar", parts(archive) | {backup.ABOUT: said}), tmp_path / "again")
+
+
 def test_a_length_that_is_a_lie(archive: Path, tmp_path: Path) -> None:
     content = bytearray(archive.read_bytes())
     start = content.index(b"matchbit.db\0")

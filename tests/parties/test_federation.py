@@ -133,6 +133,8 @@ def test_an_unknown_name(known: Federation) -> None:
         ("BEGIN CERTIFICATE", "BEGIN NOTHING", "certificate is damaged"),
         ("MII", "AAA", "certificate is damaged"),
         ('address = "a.example:7700"', "address = 7700", "node 1"),
+        ('address = "a.example:7700"', 'address = "a.example"', "node 1"),
+        ('address = "a.example:7700"', 'address = "a\\n:7700"', "node 1"),
         ('address = "a.example:7700"', 'coordinator = "false"', "node 1"),
         ('address = "a.example:7700"', "coordinator = 1", "node 1"),
     ],

@@ -1,3 +1,4 @@
+import base64
 import hashlib
 import os
 import re
@@ -125,6 +126,16 @@ def test_a_damaged_certificate(pem: bytes) -> None:
     for use in (certificate_digest, certificate_subject, certificate_pem, identity.valid_until):
         with pytest.raises(ConfigError, match="certificate is damaged"):
             use(pem)
+
+
+def test_what_is_read_of_a_certificate_when_it_is_looked_at(made: Identity) -> None:
+    """A version that does not exist, and a subject that is no text."""
+    der = parsed(made.certificate).public_bytes(serialization.Encoding.DER)
+    subject = certificate_subject(made.certificate)[3:].encode()
+    for old, new in ((b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x07"), (subject, b"\xff" * 16)):
+        assert old in der
+        text = base64.encodebytes(der.replace(old, new)).decode()
+        test_a_damaged_certificate(f"-----BEGIN CERTIFICATE-----\n{text}-----END CERTIFICATE-----\n".encode())
 
 
 def test_nothing_but_one_certificate_of_ours_can_be_pinned(made: Identity) -> None:

@@ -85,9 +85,12 @@ def test_terms_in_short(node: Node) -> None:
             max_sessions=4,
             period_days=30,
             dummies=Dummies(epsilon=0.5, delta=1e-6),
+            verify_tags=True,
         ),
         "What was agreed",
     )
+    assert "on purpose to read keys is noticed first" in terms["committee"]
+    assert rows(told(node), "What was agreed")["committee"].endswith("on purpose can read every key.")
     assert terms["legal basis"] == "agreement of 3 May"
     assert terms["limits"] == (
         "50 to 2,000 records of each member; at most 300 of them new; at least 2 members; "
@@ -205,6 +208,12 @@ def test_a_story_of_another_version_is_told_as_far_as_it_is_known(node: Node) ->
         row for section in story.sections for row in section.rows
     ]
     assert rows(story, "Who contributed") == {}
+
+
+def test_a_story_obeys_no_terminal(node: Node) -> None:
+    node.live()
+    node.tamper("UPDATE entries SET at = ? WHERE number = 5", "\x1b[2J\n2026")
+    assert tell(node.export(), TERMS, INTACT).to_text().replace("\n", "").isprintable()
 
 
 def test_empty_cells_and_long_words() -> None:

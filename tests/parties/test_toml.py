@@ -70,3 +70,17 @@ def test_a_fault_at_the_end_is_looked_for_in_the_whole_text(tmp_path: Path) -> N
     path = tmp_path / "columns.toml"
     path.write_text("full_name = 'Name\u2019", "utf-8")
     assert refused(path).endswith(f"(at end of document). {REMEDY}")
+
+
+@pytest.mark.parametrize("wrong", ["a = " + "[" * 5000, "a = " + "{a=" * 5000, "a = " + "9" * 5000])
+def test_what_cannot_be_read_although_it_may_be_toml(tmp_path: Path, wrong: str) -> None:
+    path = tmp_path / "columns.toml"
+    path.write_text(wrong, "utf-8")
+    assert "nested too deeply, or a number is too long" in refused(path)
+
+
+@pytest.mark.parametrize("large", ["#" * toml.MAX_CHARS + "\n", "a." * 50_000 + "a = 1"], ids=["long", "dots"])
+def test_what_would_take_memory_or_hours(tmp_path: Path, large: str) -> None:
+    path = tmp_path / "columns.toml"
+    path.write_text(large, "utf-8")
+    assert "it is no file of Matchbit's" in refused(path)

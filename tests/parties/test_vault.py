@@ -197,6 +197,7 @@ def test_a_missing_file_tells_what_makes_it(tmp_path: Path) -> None:
         ("[32768, 8, 1]", "[32768, 1024, 1]", "damaged"),
         ("[32768, 8, 1]", "[32768, 8, 1000000]", "damaged"),
         ("[32768, 8, 1]", "[32767, 8, 1]", "damaged"),
+        ("[32768, 8, 1]", "[65536, 1, 1]", "damaged"),  # scrypt has no such parameters
         ("[32768, 8, 1]", "[1, 8, 1]", "damaged"),
         ("[32768, 8, 1]", "[0, 8, 1]", "damaged"),
         ("[32768, 8, 1]", "[-2, 8, 1]", "damaged"),

@@ -1,0 +1,1 @@
+"""Every decoder of hostile bytes, fuzzed: some examples in `make test`, coverage-guided by `make fuzz`."""
