@@ -196,17 +196,17 @@ def fetch_result(
     """A committee node's part of this member's result, at most so long.
 
     Raises:
-        ResultError: the node sends more.
+        ResultError: the node sends more, or other pieces than nodes keep, which could go on for ever.
     """
-    parts: list[bytes] = []
+    part = bytearray()
     shown = [completion_to_pb(c) for c in completions]
     with connected(config, node) as connection:
         request = committee_pb2.FetchResultRequest(session_id=session_id, completions=shown)
         for response in ContributionServiceStub(connection).FetchResult(request, timeout=UPLOAD_TIMEOUT_S):
-            parts.append(response.chunk)
-            if not response.chunk or sum(map(len, parts)) > limit_bytes:
-                raise ResultError(f"{node.name} sends a longer result than is due; ask its operator.")
-    return b"".join(parts)
+            if len(response.chunk) != min(MAX_MESSAGE_BYTES, limit_bytes - len(part)) or not response.chunk:
+                raise ResultError(f"{node.name} sends another result than is due; ask its operator.")
+            part += response.chunk
+    return bytes(part)
 
 
 def get_run(config: Config, node: Node, session_id: bytes) -> committee_pb2.GetRunResponse:

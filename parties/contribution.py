@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,12 +11,13 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from mpc.committee import PARTIES, PartyId
-from mpc.prss import derive, expand
+from mpc.prss import Keystream, derive, expand
 from mpc.replicated import Array, Share, share
 from mpc.reveal import DIGEST_BYTES
 
 SEED_BYTES = 16
 SECRET_BYTES = 32
+PIECE_ROWS = 1 << 16
 WHOLE = 2
 """The component that travels whole; the others are expanded from seeds."""
 
@@ -79,8 +81,37 @@ def dealt_digest(seed: bytes, component: Array) -> bytes:
     The digest is seen by others: in receipts, and by the party that lacks the component. Without the key that party
     could check a guess of a short list against it.
     """
-    data = np.ascontiguousarray(component).view(np.uint8).data
-    return hashlib.blake2b(data, digest_size=DIGEST_BYTES, key=derive(seed, "digest", DIGEST_BYTES)).digest()
+    return _digest(seed, [np.ascontiguousarray(component).view(np.uint8).data])
+
+
+def held_digests(party: PartyId, rows: int, seeds: tuple[bytes, bytes], whole: Iterable[bytes]) -> tuple[bytes, bytes]:
+    """The digests of the components that a committee node was sent, however long they are in little memory.
+
+    Args:
+        party: the node.
+        rows: number of keys.
+        seeds: of its components a and b.
+        whole: component 2 in pieces; not read at P0.
+    """
+    a, b = (
+        _digest(seed, whole if c == WHOLE else _expanded(seed, rows))
+        for c, seed in zip(held_by(party), seeds, strict=True)
+    )
+    return a, b
+
+
+def _digest(seed: bytes, pieces: Iterable[bytes | memoryview]) -> bytes:
+    digest = hashlib.blake2b(digest_size=DIGEST_BYTES, key=derive(seed, "digest", DIGEST_BYTES))
+    for piece in pieces:
+        digest.update(piece)
+    return digest.digest()
+
+
+def _expanded(seed: bytes, rows: int) -> Iterator[memoryview]:
+    """What `_expand` makes, in pieces."""
+    stream = Keystream(derive(seed, "component"))
+    for start in range(0, rows, PIECE_ROWS):
+        yield stream.random((min(PIECE_ROWS, rows - start), 2)).reshape(-1).view(np.uint8).data
 
 
 def expand_share(party: PartyId, rows: int, seeds: tuple[bytes, bytes], whole: Array | None) -> Share:

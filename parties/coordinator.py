@@ -12,6 +12,7 @@ import grpc
 from mpc.channel import MAX_MESSAGE_BYTES
 from mpc.committee import PARTIES
 from parties import audit, calls, metrics, protocols
+from parties.admission import who_calls
 from parties.config import Config
 from parties.errors import InputError, ServiceError, SessionRefused
 from parties.lifecycle import State
@@ -19,7 +20,6 @@ from parties.registry import Registry
 from parties.runner import Runner
 from parties.service import NodeServicer, Service, alone
 from parties.store import SessionRecord
-from parties.transport import Caller, guarded
 from parties.wire import (
     SESSION_ID_BYTES,
     SIGNATURE_BYTES,
@@ -47,44 +47,39 @@ class SessionServicer(services.SessionServiceServicer):
         self._config, self._registry, self._runner, self._committee = config, registry, runner, committee
         self._store = registry.store
 
-    def _caller(self, context: grpc.ServicerContext) -> str:
-        return Caller(self._config.federation(), context).name
-
     def _view(self, record: SessionRecord) -> View:
         store = self._store
         progress = self._runner.progress.get(record.id, ("", 0, 0))
         return View(record, store.commitments(record.id), tuple(store.completions(record.id)), progress)
 
-    def _whole_id(self, prefix: bytes) -> bytes:
-        """The session that begins so."""
+    def _whole_id(self, prefix: bytes, caller: str) -> bytes:
+        """The session of the caller's that begins so."""
         if len(prefix) == SESSION_ID_BYTES:
             return prefix
         if not MIN_PREFIX_BYTES <= len(prefix) <= SESSION_ID_BYTES:
             raise InputError(f"A session id has {2 * SESSION_ID_BYTES} hex digits, or its first 8 or more.")
-        found = self._store.session_ids(prefix)
+        found = [i for i in self._store.session_ids(prefix) if caller in self._store.get(i).manifest.nodes]
         if len(found) > 1:
             raise InputError("More than one session begins with these digits; give more of them.")
         return found[0] if found else prefix
 
-    @guarded
     def ProposeSession(  # noqa: N802 - named by the contract
-        self, request: pb.ProposeSessionRequest, context: grpc.ServicerContext
+        self, request: pb.ProposeSessionRequest, _context: grpc.ServicerContext
     ) -> pb.ProposeSessionResponse:
         """Publish a manifest."""
-        caller = self._caller(context)
+        caller = who_calls()
         self._registry.operator_only(caller)
         manifest = manifest_of(request.manifest)
         self._registry.propose(caller, manifest)
         return pb.ProposeSessionResponse(session_id=manifest.session_id)
 
-    @guarded
     def ListSessions(  # noqa: N802
-        self, request: pb.ListSessionsRequest, context: grpc.ServicerContext
+        self, request: pb.ListSessionsRequest, _context: grpc.ServicerContext
     ) -> pb.ListSessionsResponse:
         """The caller's sessions."""
         del request
         response = pb.ListSessionsResponse()
-        for record in self._registry.sessions(self._caller(context)):
+        for record in self._registry.sessions(who_calls()):
             view = view_to_pb(View(record, {}, (), self._runner.progress.get(record.id, ("", 0, 0))))
             del view.signatures[:]
             if response.ByteSize() + view.ByteSize() > MAX_MESSAGE_BYTES:
@@ -92,53 +87,51 @@ class SessionServicer(services.SessionServiceServicer):
             response.sessions.append(view)
         return response
 
-    @guarded
-    def GetSession(self, request: pb.GetSessionRequest, context: grpc.ServicerContext) -> pb.GetSessionResponse:  # noqa: N802
+    def GetSession(self, request: pb.GetSessionRequest, _context: grpc.ServicerContext) -> pb.GetSessionResponse:  # noqa: N802
         """One session."""
-        caller = self._caller(context)
-        record = self._registry.session(self._whole_id(request.session_id), caller)
+        caller = who_calls()
+        record = self._registry.session(self._whole_id(request.session_id, caller), caller)
         return pb.GetSessionResponse(session=view_to_pb(self._view(record)))
 
-    @guarded
     def ApproveSession(  # noqa: N802
-        self, request: pb.ApproveSessionRequest, context: grpc.ServicerContext
+        self, request: pb.ApproveSessionRequest, _context: grpc.ServicerContext
     ) -> pb.ApproveSessionResponse:
         """Keep the caller's signature."""
-        caller, session_id = self._caller(context), self._whole_id(request.session_id)
+        caller = who_calls()
+        session_id = self._whole_id(request.session_id, caller)
         signature = sized(request.signature, SIGNATURE_BYTES, "signature")
         return pb.ApproveSessionResponse(state=state_to_pb(self._registry.approve(caller, session_id, signature)))
 
-    @guarded
     def RefuseSession(  # noqa: N802
-        self, request: pb.RefuseSessionRequest, context: grpc.ServicerContext
+        self, request: pb.RefuseSessionRequest, _context: grpc.ServicerContext
     ) -> pb.RefuseSessionResponse:
         """End the session with the caller's reason."""
-        caller, session_id = self._caller(context), self._whole_id(request.session_id)
+        caller = who_calls()
+        session_id = self._whole_id(request.session_id, caller)
         state = self._registry.refuse(caller, session_id, reason_of(request.reason))
         return pb.RefuseSessionResponse(state=state_to_pb(state))
 
-    @guarded
     def ReportContribution(  # noqa: N802
-        self, request: pb.ReportContributionRequest, context: grpc.ServicerContext
+        self, request: pb.ReportContributionRequest, _context: grpc.ServicerContext
     ) -> pb.ReportContributionResponse:
         """Keep the caller's commitment, and the receipts for it."""
-        caller, commitment = self._caller(context), commitment_of(request.commitment)
+        caller, commitment = who_calls(), commitment_of(request.commitment)
         receipts = [receipt_of(r) for r in request.receipts[: len(PARTIES) + 1]]
         state = self._registry.report(caller, commitment, receipts)
         return pb.ReportContributionResponse(state=state_to_pb(state))
 
-    @guarded
-    def RunSession(self, request: pb.RunSessionRequest, context: grpc.ServicerContext) -> pb.RunSessionResponse:  # noqa: N802
+    def RunSession(self, request: pb.RunSessionRequest, _context: grpc.ServicerContext) -> pb.RunSessionResponse:  # noqa: N802
         """Queue a session for computing."""
-        caller, session_id = self._caller(context), self._whole_id(request.session_id)
+        caller = who_calls()
+        session_id = self._whole_id(request.session_id, caller)
         self._registry.run(caller, session_id)
         self._runner.drive(session_id)
         return pb.RunSessionResponse(state=state_to_pb(self._store.get(session_id).state))
 
-    @guarded
-    def CloseSession(self, request: pb.CloseSessionRequest, context: grpc.ServicerContext) -> pb.CloseSessionResponse:  # noqa: N802
+    def CloseSession(self, request: pb.CloseSessionRequest, _context: grpc.ServicerContext) -> pb.CloseSessionResponse:  # noqa: N802
         """Have shares and results deleted by all committee nodes, then close."""
-        caller, session_id = self._caller(context), self._whole_id(request.session_id)
+        caller = who_calls()
+        session_id = self._whole_id(request.session_id, caller)
 
         def delete(name: str) -> None:
             record = self._store.get(session_id)

@@ -41,7 +41,8 @@ class Database:
     def _connection(self) -> sqlite3.Connection:
         if not hasattr(self._local, "connection"):
             connection = sqlite3.connect(self.path, timeout=60, isolation_level=None)
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+            _keep_log(connection)
+            for pragma in ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
                 connection.execute(f"PRAGMA {pragma}")
             self._local.connection = connection
         connection = self._local.connection
@@ -90,3 +91,20 @@ class Database:
             return not self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         except sqlite3.OperationalError:  # the file cannot grow by what is in the log
             return False
+
+
+def _keep_log(connection: sqlite3.Connection) -> None:
+    """Switch to write-ahead logging, which a file keeps.
+
+    Where another connection makes the database just now, SQLite gives up at once instead of waiting: see
+    https://sqlite.org/c3ref/busy_handler.html. So this waits for its turn to write, and tries again.
+    """
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("COMMIT")

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from mpc.errors import DealingError, IntegrityError, MpcError, PeerError
 
+LONGEST = 4000
+"""Characters of an error's text: gRPC carries no longer one."""
+
+
+def line(text: str, longest: int) -> str:
+    """A text as one printable line, cut to so many characters: others may have written it, or parts of it."""
+    return "".join(c if c.isprintable() else " " for c in text[:longest])
+
 
 class ServiceError(Exception):
     """Base of every error whose text is one plain sentence for people; it never carries record values or secrets."""
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(line(text, LONGEST))
 
 
 class ConfigError(ServiceError):
@@ -33,6 +44,10 @@ class PeerUnavailable(ServiceError):
     """A peer cannot be reached or did not answer in time: its operator must act."""
 
 
+class TooManyCalls(PeerUnavailable):
+    """A peer answers no more calls of ours at present: whoever makes them must wait."""
+
+
 class StorageError(ServiceError):
     """A node cannot keep what it is given: its operator must act."""
 
@@ -50,6 +65,7 @@ TABLE: dict[type[Exception], tuple[str, int]] = {
     InputError: ("INVALID_ARGUMENT", 2),
     SessionRefused: ("FAILED_PRECONDITION", 3),
     PeerIdentityError: ("UNAUTHENTICATED", 4),
+    TooManyCalls: ("RESOURCE_EXHAUSTED", 4),
     PeerUnavailable: ("UNAVAILABLE", 4),
     StorageError: ("UNAVAILABLE", 4),
     SessionAborted: ("ABORTED", 4),
@@ -66,10 +82,8 @@ FROM_STATUS: dict[str, type[ServiceError]] = {
     "FAILED_PRECONDITION": SessionRefused,
     "UNAUTHENTICATED": PeerIdentityError,
     "UNAVAILABLE": PeerUnavailable,
-    "DEADLINE_EXCEEDED": PeerUnavailable,
-    "RESOURCE_EXHAUSTED": PeerUnavailable,
+    "RESOURCE_EXHAUSTED": TooManyCalls,
     "ABORTED": SessionAborted,
-    "CANCELLED": SessionAborted,
     "DATA_LOSS": ResultError,
 }
 """The way back, at the calling side."""
@@ -95,15 +109,18 @@ def sentence(error: Exception, names: tuple[str, ...] = (), members: tuple[str, 
     """
     match error:
         case DealingError():
+            peer = _name(names, error.peer, "party")
             return (
-                f"{_name(members, error.member, 'member')} gave the committee nodes shares that do not fit together; "
-                "propose another session."
+                f"{_name(members, error.member, 'member')} gave {peer} other shares than this node, or {peer} is wrong "
+                "about them; compare logs with its operator, then propose another session."
             )
         case PeerError():
             return _peer_sentence(error, _name(names, error.peer, "party"))
         case IntegrityError():
+            differing = [_name(names, peer, "party") for peer in error.peers]
+            who = " and ".join(differing + ["this node"] * (len(differing) == 1)) or "the committee nodes"
             return (
-                f"At step {error.step} the committee nodes hold contradicting values ({error.detail}); the result is "
+                f"At step {error.step} {who} hold contradicting values ({error.detail}); the result is "
                 "discarded. The operators of all three nodes must compare versions and logs before another run."
             )
         case ServiceError():
@@ -121,6 +138,7 @@ def _name(names: tuple[str, ...], index: int, kind: str) -> str:
 def _peer_sentence(error: PeerError, name: str) -> str:
     what = {
         "timeout": "did not answer in time; its operator should check that it runs and can be reached",
+        "slow": "was still waited for when the attempt's time was up; its operator should check its machine and line",
         "disconnected": "went away; its operator should check that it runs and can be reached",
         "malformed": "sent a message that is damaged or not its own; compare versions with its operator",
         "violation": "broke the protocol; compare versions with its operator",

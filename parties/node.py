@@ -13,6 +13,7 @@ import grpc
 from mpc.committee import PARTIES
 from mpc.errors import MpcError, PeerError
 from parties import audit, calls, metrics, policy, protocols
+from parties.admission import who_calls
 from parties.approvals import Approvals
 from parties.compute import Figures, Runs
 from parties.config import Config
@@ -24,7 +25,7 @@ from parties.policy import Policy
 from parties.service import NodeServicer, Service, alone
 from parties.shares import Shares
 from parties.store import Store
-from parties.transport import Caller, Mailboxes, guarded, refuse
+from parties.transport import Mailboxes
 from parties.wire import (
     DIGEST_BYTES,
     SESSION_ID_BYTES,
@@ -43,6 +44,8 @@ from protos.matchbit.v1.session_pb2 import Progress
 
 log = logging.getLogger("matchbit")
 HOUSEKEEPING_S = 30.0
+LAST_S = 3.0
+"""So long before its call ends, a session that waits for its turn is told so: its coordinator would find us silent."""
 
 
 class ContributionServicer(services.ContributionServiceServicer):
@@ -51,26 +54,21 @@ class ContributionServicer(services.ContributionServiceServicer):
     def __init__(self, config: Config, guard: Guard, service: Service) -> None:
         self._config, self._guard, self._service = config, guard, service
 
-    def _caller(self, context: grpc.ServicerContext) -> str:
-        return Caller(self._config.federation(), context).name
-
-    @guarded
-    def GetUpload(self, request: pb.GetUploadRequest, context: grpc.ServicerContext) -> pb.GetUploadResponse:  # noqa: N802 - named by the contract
+    def GetUpload(self, request: pb.GetUploadRequest, _context: grpc.ServicerContext) -> pb.GetUploadResponse:  # noqa: N802 - named by the contract
         """Tell how much of an upload is here."""
         session_id = sized(request.session_id, SESSION_ID_BYTES, "session_id")
         commitment = sized(request.commitment, DIGEST_BYTES, "commitment")
-        received = self._guard.received_bytes(self._caller(context), session_id, commitment)
+        received = self._guard.received_bytes(who_calls(), session_id, commitment)
         return pb.GetUploadResponse(received_bytes=received)
 
-    @guarded
     def Contribute(  # noqa: N802
-        self, request_iterator: Iterator[pb.ContributeRequest], context: grpc.ServicerContext
+        self, request_iterator: Iterator[pb.ContributeRequest], _context: grpc.ServicerContext
     ) -> pb.ContributeResponse:
         """Store an upload, or the rest of it, and confirm what is stored with a signature."""
         header = next(request_iterator, pb.ContributeRequest()).header
         commitment = commitment_of(header.commitment)
         seeds = sized(header.seed_a, SEED_BYTES, "seed"), sized(header.seed_b, SEED_BYTES, "seed")
-        member = self._caller(context)
+        member = who_calls()
         with self._service.working():
             receipt = self._guard.receive(member, commitment, seeds, header.offset, _chunks(request_iterator))
         told = {"session": commitment.session_id[:8].hex(), "member": member}
@@ -78,17 +76,14 @@ class ContributionServicer(services.ContributionServiceServicer):
         return pb.ContributeResponse(receipt=receipt_to_pb(receipt))
 
     def FetchResult(  # noqa: N802
-        self, request: pb.FetchResultRequest, context: grpc.ServicerContext
+        self, request: pb.FetchResultRequest, _context: grpc.ServicerContext
     ) -> Iterator[pb.FetchResultResponse]:
         """Send this node's part of the caller's result."""
-        try:
-            session_id = sized(request.session_id, SESSION_ID_BYTES, "session_id")
-            completions = [completion_of(c) for c in request.completions[: len(PARTIES) + 1]]
-            for chunk in self._guard.result(self._caller(context), session_id, completions):
-                metrics.sent(len(chunk))
-                yield pb.FetchResultResponse(chunk=chunk)
-        except Exception as error:
-            refuse(context, error)
+        session_id = sized(request.session_id, SESSION_ID_BYTES, "session_id")
+        completions = [completion_of(c) for c in request.completions[: len(PARTIES) + 1]]
+        for chunk in self._guard.result(who_calls(), session_id, completions):
+            metrics.sent(len(chunk))
+            yield pb.FetchResultResponse(chunk=chunk)
 
 
 def _chunks(requests: Iterator[pb.ContributeRequest]) -> Iterator[bytes]:
@@ -103,24 +98,24 @@ class RunServicer(services.RunServiceServicer):
     def __init__(self, config: Config, guard: Guard, runs: Runs) -> None:
         self._config, self._guard, self._runs = config, guard, runs
 
-    def _caller(self, context: grpc.ServicerContext) -> str:
-        return Caller(self._config.federation(), context).name
-
-    @guarded
     def StartRun(self, request: pb.StartRunRequest, context: grpc.ServicerContext) -> pb.StartRunResponse:  # noqa: N802
         """Begin an attempt when it is this session's turn."""
         session_id = sized(request.session_id, SESSION_ID_BYTES, "session_id")
         commitments = [commitment_of(c) for c in request.commitments]
-        self._runs.start(self._caller(context), session_id, request.attempt, commitments, context.is_active)
+
+        def is_waited_for() -> bool:
+            left_s = context.time_remaining()
+            return context.is_active() and (left_s is None or left_s > LAST_S)
+
+        self._runs.start(who_calls(), session_id, request.attempt, commitments, is_waited_for)
         return pb.StartRunResponse()
 
-    @guarded
-    def GetRun(self, request: pb.GetRunRequest, context: grpc.ServicerContext) -> pb.GetRunResponse:  # noqa: N802
+    def GetRun(self, request: pb.GetRunRequest, _context: grpc.ServicerContext) -> pb.GetRunResponse:  # noqa: N802
         """Tell how the newest attempt goes; a session that is not known yet is one without attempts."""
         session_id = sized(request.session_id, SESSION_ID_BYTES, "session_id")
+        self._guard.by_coordinator(session_id, who_calls())
         self._runs.settle(session_id)
-        record = self._guard.store.session(session_id) or self._guard.served(session_id)
-        self._guard.by_coordinator(record, self._caller(context))
+        record = self._guard.store.get(session_id)
         run = self._runs.get(record.id)
         failed = run is not None and run.failure and record.state is State.RUNNING  # and the disk is full
         state, reason = (State.ABORTED, run.failure) if run and failed else (record.state, record.reason)
@@ -136,13 +131,11 @@ class RunServicer(services.RunServiceServicer):
             completion=completion[0] if completion else None,
         )
 
-    @guarded
-    def EndRun(self, request: pb.EndRunRequest, context: grpc.ServicerContext) -> pb.EndRunResponse:  # noqa: N802
+    def EndRun(self, request: pb.EndRunRequest, _context: grpc.ServicerContext) -> pb.EndRunResponse:  # noqa: N802
         """Release results, or give the session up."""
-        session_id, caller = sized(request.session_id, SESSION_ID_BYTES, "session_id"), self._caller(context)
+        session_id, caller = sized(request.session_id, SESSION_ID_BYTES, "session_id"), who_calls()
         if request.WhichOneof("outcome") == "completions":
-            record = self._guard.store.get(session_id)
-            self._guard.by_coordinator(record, caller)
+            record = self._guard.by_coordinator(session_id, caller)
             completions = [completion_of(c) for c in request.completions.completions[: len(PARTIES) + 1]]
             state = self._guard.release(record, completions)
         else:
@@ -151,23 +144,23 @@ class RunServicer(services.RunServiceServicer):
             self._runs.abort(session_id, request.attempt, reason)
         return pb.EndRunResponse(state=state_to_pb(state))
 
-    @guarded
     def DeleteSession(  # noqa: N802
-        self, request: pb.DeleteSessionRequest, context: grpc.ServicerContext
+        self, request: pb.DeleteSessionRequest, _context: grpc.ServicerContext
     ) -> pb.DeleteSessionResponse:
         """Delete shares and results."""
         session_id = sized(request.session_id, SESSION_ID_BYTES, "session_id")
-        self._guard.delete(self._caller(context), session_id)
+        self._guard.delete(who_calls(), session_id)
         return pb.DeleteSessionResponse()
 
 
 def _figures_to_pb(figures: Figures) -> pb.RunFigures:
+    """Seconds to hundredths: finer ones would tell the coordinator of the group sizes."""
     return pb.RunFigures(
-        cpu_s=figures.cpu_s,
+        cpu_s=round(figures.cpu_s, 2),
         sent_bytes=figures.sent_bytes,
         idle_rss_bytes=figures.idle_rss_bytes,
         peak_rss_bytes=figures.peak_rss_bytes,
-        phases=[pb.Phase(name=name, seconds=s) for name, s in figures.phases],
+        phases=[pb.Phase(name=name, seconds=round(s, 2)) for name, s in figures.phases],
     )
 
 
@@ -177,21 +170,21 @@ class ExchangeServicer(services.ExchangeServiceServicer):
     def __init__(self, config: Config, guard: Guard, mailboxes: Mailboxes) -> None:
         self._config, self._guard, self._mailboxes = config, guard, mailboxes
 
-    @guarded
     def Exchange(  # noqa: N802
         self, request_iterator: Iterator[pb.ExchangeRequest], context: grpc.ServicerContext
     ) -> pb.ExchangeResponse:
         """Read the peer's stream to its end."""
         header = next(request_iterator, pb.ExchangeRequest()).header
         session_id = sized(header.session_id, SESSION_ID_BYTES, "session_id")
-        committee = self._guard.served(session_id).manifest.committee
-        caller = Caller(self._config.federation(), context).name
+        caller = who_calls()
+        committee = self._guard.served(session_id, caller).manifest.committee
         if caller not in committee or caller == self._config.name:
             raise SessionRefused(f"{caller} is not a peer of this node in this session.")
         peer = PARTIES[committee.index(caller)]
         mailbox = self._mailboxes.find(session_id, header.attempt, self._config.start_timeout_s, context.is_active)
         try:
             for request in request_iterator:
+                metrics.received(len(request.frame.payload))
                 mailbox.put(peer, request.frame.step, request.frame.payload)
             mailbox.end(peer)
         except MpcError:

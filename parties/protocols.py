@@ -14,8 +14,8 @@ from typing import Any
 
 import grpc
 
-from parties import metrics
-from parties.errors import SessionRefused, status
+from parties.admission import refuse
+from parties.errors import SessionRefused
 
 SUPPORTED = (1,)
 """The versions that this program speaks."""
@@ -121,9 +121,4 @@ class Gate(grpc.ServerInterceptor):
 
 def _refusal(error: SessionRefused) -> Any:
     """A method of any kind that reads nothing and answers with the error."""
-
-    def refuse(_requests: Any, context: grpc.ServicerContext) -> Any:
-        metrics.refused(status(error))
-        context.abort(grpc.StatusCode[status(error)], str(error))
-
-    return grpc.stream_stream_rpc_method_handler(refuse)
+    return grpc.stream_stream_rpc_method_handler(lambda _requests, context: refuse(context, error))

@@ -13,23 +13,31 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import grpc
+from grpc_health.v1.health import SERVICE_NAME as HEALTH
 from grpc_health.v1.health import HealthServicer
-from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from parties import heads, metrics, protocols
+from parties.admission import Admission, who_calls
 from parties.config import Config
-from parties.errors import ConfigError, PeerUnavailable, ServiceError, SessionRefused
+from parties.errors import ConfigError, PeerUnavailable, ServiceError
 from parties.identity import valid_until
 from parties.store import Store
-from parties.transport import Caller, guarded, listen
+from parties.transport import listen
 from parties.wire import SESSION_ID_BYTES, head_of, head_to_pb, sized
 from protos.matchbit.v1 import node_pb2 as pb
 from protos.matchbit.v1.node_pb2_grpc import NodeServiceServicer
 
 if sys.platform != "win32":
     import fcntl
+    import resource
 
 log = logging.getLogger("matchbit")
+FILES = 1 << 14
+"""Open at the same time: a connection is one, a thread that has used the database three. Connections get three
+quarters, so that ten thousand of a stranger's leave room for others'."""
+SILENCE_S = 10.0
+"""How long an upload may be silent when the daemon is to stop; what is here of it is kept for when it is back."""
 GRACE_S = 1.0
 """How long the last calls may take when nothing is waited for any more."""
 
@@ -54,6 +62,7 @@ class Service:
         self._working = 0
         self._draining = False
         self._health = HealthServicer()
+        self._admission = Admission(config.name, config.federation)
         self._signals: tuple[signal.Signals, ...] = ()
 
     @classmethod
@@ -122,12 +131,13 @@ class Service:
         """
 
         def add(server: grpc.Server) -> None:
-            add_HealthServicer_to_server(self._health, server)
+            server.add_generic_rpc_handlers([_asked(self._health)])
             add_services(server)
 
+        connections = allow_files() * 3 // 4
         metrics.ask_certificate(lambda: valid_until(self._config.identity().certificate))
         with metrics.served(self._config.metrics, protocols.program()):
-            server = listen(self._config, add)
+            server = listen(self._config, add, self._admission, connections)
             log.info("%s %s listens on %s", self.role, self._config.name, self._config.listen)
             try:
                 self._keep_house(housekeeping, every_s)
@@ -141,6 +151,7 @@ class Service:
     def _keep_house(self, housekeeping: Callable[[], None], every_s: float) -> None:
         """Until asked to stop."""
         while True:
+            self._admission.end_silent()  # where all threads wait, no call comes in that would do it
             try:
                 housekeeping()
             except ServiceError:
@@ -158,7 +169,11 @@ class Service:
             return
         patience_s = self._config.drain_timeout_s
         log.info("asked to stop; uploads and runs under way: %d; waiting for them up to %g s", working, patience_s)
-        if self._woken(patience_s) != _REST:
+        until, told = time.monotonic() + patience_s, None
+        while told is None and (left_s := until - time.monotonic()) > 0:
+            self._admission.end_silent(SILENCE_S)
+            told = self._woken(min(left_s, 1.0))
+        if told != _REST:
             log.warning("stopping before all that had begun is done")
 
     def _woken(self, timeout_s: float) -> int | None:
@@ -195,17 +210,41 @@ def alone(folder: Path) -> Iterator[None]:
         yield
 
 
+def _asked(health: HealthServicer) -> grpc.GenericRpcHandler:
+    """Health for those who ask; to watch it would hold a thread without end."""
+    check = grpc.unary_unary_rpc_method_handler(
+        health.Check,
+        request_deserializer=HealthCheckRequest.FromString,
+        response_serializer=HealthCheckResponse.SerializeToString,
+    )
+    return grpc.method_handlers_generic_handler(HEALTH, {"Check": check})
+
+
+def allow_files() -> int:
+    """Let this process have as many files open as connections and threads at their limits need, or as many as it may.
+
+    Returns:
+        How many of FILES that is.
+    """
+    if sys.platform == "win32":
+        return FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= soft < FILES:  # below 0 stands for any number
+        more = FILES if hard < 0 else min(FILES, hard)
+        with suppress(OSError, ValueError):  # forbidden, by a sandbox for one
+            resource.setrlimit(resource.RLIMIT_NOFILE, (more, hard))
+            soft = more
+    return FILES if soft < 0 else min(FILES, soft)
+
+
 class NodeServicer(NodeServiceServicer):
     """Who answers here, in which version, and how its audit log stands."""
 
     def __init__(self, config: Config, role: str, store: Store) -> None:
         self._config, self._role, self._store = config, role, store
 
-    @guarded
-    def GetNode(self, request: pb.GetNodeRequest, context: grpc.ServicerContext) -> pb.GetNodeResponse:  # noqa: N802
+    def GetNode(self, _request: pb.GetNodeRequest, _context: grpc.ServicerContext) -> pb.GetNodeResponse:  # noqa: N802
         """Tell version and time to a node of the federation."""
-        del request
-        Caller(self._config.federation(), context)
         return pb.GetNodeResponse(
             name=self._config.name,
             version=protocols.program(),
@@ -214,15 +253,12 @@ class NodeServicer(NodeServiceServicer):
             role=self._role,
         )
 
-    @guarded
     def ExchangeHeads(  # noqa: N802
-        self, request: pb.ExchangeHeadsRequest, context: grpc.ServicerContext
+        self, request: pb.ExchangeHeadsRequest, _context: grpc.ServicerContext
     ) -> pb.ExchangeHeadsResponse:
         """Hear how the logs of a session stand at others, and tell what is known here; among its parties only."""
         federation, session_id = self._config.federation(), sized(request.session_id, SESSION_ID_BYTES, "session_id")
-        manifest = self._store.get(session_id).manifest
-        caller = Caller(federation, context).name
-        if caller not in manifest.nodes:
-            raise SessionRefused("Only the parties of a session exchange how its logs stand.")
+        caller = who_calls()
+        manifest = self._store.of_party(session_id, caller).manifest
         heads.receive(self._store, federation, manifest, [head_of(head) for head in request.heads[: heads.MAX_HEADS]])
         return pb.ExchangeHeadsResponse(heads=map(head_to_pb, heads.told(self._store, manifest, caller)))

@@ -7,20 +7,26 @@ kept until one is computed on: a second one that reaches this node but not the o
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from cryptography.hazmat.primitives.constant_time import bytes_eq
+
 from mpc.channel import MAX_MESSAGE_BYTES
 from parties import audit
 from parties.contribution import SEED_BYTES
-from parties.errors import SessionRefused
+from parties.errors import SessionRefused, StorageError
 from parties.lifecycle import Event
+from parties.rules import KEY_BYTES
 from parties.statements import Commitment, Completion
 from parties.store import Store
 from parties.vault import NONCE_BYTES, TAG_BYTES, Vault
 
 KEPT_UPLOADS = 2
+RESERVE_BYTES = 512 << 20
+"""Of the node's disk, which uploads do not fill: for results, logs, and everything else on it."""
 REPLACED = "This upload has been replaced or ended by another one."
 
 
@@ -59,10 +65,11 @@ class Shares:
         session_id, member = commitment.session_id, commitment.name
         with self._store.transaction() as db:
             found = self.upload(session_id, member, commitment.digest)
-            if found is not None and (found.complete or found.seeds == seeds):
+            if found is not None and (found.complete or bytes_eq(b"".join(found.seeds), b"".join(seeds))):
                 return found
             if found is not None:
                 self._drop(db, found.id)
+            self._check_room(commitment.keys * KEY_BYTES)
             upload = Upload(os.urandom(16), commitment, seeds, complete=False)
             sealed = self._vault.seal(b"".join(seeds), upload.id)
             row = (upload.id, session_id, member, commitment.digest, commitment.to_text(), sealed)
@@ -90,6 +97,7 @@ class Shares:
 
     def add_chunk(self, upload: Upload, part: int, body: bytes) -> None:
         """Keep the next piece of an upload."""
+        self._check_room(len(body))
         with self._store.transaction() as db:
             if not db.execute("SELECT 1 FROM uploads WHERE id = ? AND NOT complete", (upload.id,)).fetchone():
                 raise SessionRefused(REPLACED)
@@ -97,6 +105,13 @@ class Shares:
                 self._add(db, upload.id, part, body)
             except sqlite3.IntegrityError:  # this chunk is there: somebody else goes on with the upload
                 raise SessionRefused(REPLACED) from None
+
+    def _check_room(self, more_bytes: int) -> None:
+        """Leave room on the disk for results and logs, whatever members upload."""
+        if shutil.disk_usage(self._store.path.parent).free < more_bytes + RESERVE_BYTES:
+            raise StorageError(
+                "There is no room for this upload on the disk of the node that was called; its operator must make some."
+            )
 
     def finish_upload(self, upload: Upload) -> None:
         """All has arrived, and fits."""

@@ -13,31 +13,48 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from functools import partial, wraps
-from typing import Any, TypeVar, cast
+from functools import partial
+from typing import Any, cast
 
 # gRPC for Python has no option for the lowest TLS version. Of TLS 1.2 this allows one suite only, which needs an RSA
 # certificate, and ours are ECDSA: so nothing below TLS 1.3 can be agreed (TLS 1.3's suites are not affected).
 os.environ.setdefault("GRPC_SSL_CIPHER_SUITES", "ECDHE-RSA-AES256-GCM-SHA384")
+# gRPC's own lines on every handshake that fails would let anyone who has the port fill the disk.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 import grpc
 
-from mpc.channel import MAX_MESSAGE_BYTES, Mailbox
+from mpc.channel import MAILBOX_BYTES, MAX_MESSAGE_BYTES, Mailbox
 from mpc.committee import PartyId
 from mpc.errors import MpcError, PeerError
-from parties import errors, metrics, protocols
+from parties import errors, protocols
+from parties.admission import SAID, Admission
 from parties.config import Config
-from parties.errors import ConfigError, PeerIdentityError, PeerUnavailable, ServiceError, SessionAborted
-from parties.federation import Federation, Node
+from parties.errors import (
+    ConfigError,
+    PeerIdentityError,
+    PeerUnavailable,
+    ServiceError,
+    SessionAborted,
+    TooManyCalls,
+)
+from parties.federation import Node
 from parties.identity import Identity, tls_name
+from parties.wire import reason_of
 from protos.matchbit.v1 import committee_pb2 as pb
 from protos.matchbit.v1.committee_pb2_grpc import ExchangeServiceStub
 
 CALL_TIMEOUT_S = 30.0
 UPLOAD_TIMEOUT_S = 6 * 3600.0
 RUN_TIMEOUT_S = 24 * 3600.0
-THREADS = 64
-"""Calls served at the same time: two streams of the running session, uploads, and short calls."""
+THREADS = 256
+"""Calls answered at the same time: those of the coordinator and of six other callers at their limits, and 4 besides."""
+WAITING = 2048
+"""Calls that are answered or wait for a thread, which takes short ones less than a second."""
+PENDING = 64
+"""Calls that gRPC holds before it hands them over: headers that name one long field again and again have 17 MB each."""
+CONNECTIONS = 1024
+"""At the same time, unless more is said; above, a new one is closed before its handshake."""
 
 _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES + (1 << 16)),
@@ -50,46 +67,14 @@ _CALLER_OPTIONS = [*_OPTIONS, ("grpc.keepalive_permit_without_calls", 0), ("grpc
 _LISTENER_OPTIONS = [
     *_OPTIONS,
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 20_000),
-    ("grpc.max_connection_idle_ms", 600_000),
+    ("grpc.http2.max_ping_strikes", 2),
+    ("grpc.server_handshake_timeout_ms", 5_000),
+    ("grpc.max_concurrent_streams", 64),
+    ("grpc.server.max_pending_requests", PENDING),
+    ("grpc.server.max_pending_requests_hard_limit", 2 * PENDING),
+    ("grpc.max_connection_idle_ms", 15_000),
     ("grpc.so_reuseport", 0),
 ]
-
-Servicer = TypeVar("Servicer", bound=Callable[..., Any])
-
-
-class Caller:
-    """Who is calling, as a servicer sees it."""
-
-    def __init__(self, federation: Federation, context: grpc.ServicerContext) -> None:
-        certificates = context.auth_context().get("x509_pem_cert", [b""])
-        self.node: Node = federation.by_certificate(bytes(certificates[0]))
-        self.name = self.node.name
-
-
-def guarded(method: Servicer) -> Servicer:
-    """Turn what a unary servicer method raises into a gRPC status with one sentence; our own bugs tell nothing."""
-
-    @wraps(method)
-    def call(self: Any, request: Any, context: grpc.ServicerContext) -> Any:
-        try:
-            return method(self, request, context)
-        except Exception as error:
-            refuse(context, error)
-
-    return cast("Servicer", call)
-
-
-def refuse(context: grpc.ServicerContext, error: Exception) -> None:
-    """End a call with the error's status and sentence."""
-    if isinstance(error, grpc.RpcError) or not context.is_active():
-        raise error
-    name = errors.status(error)
-    metrics.refused(name)
-    if name == "INTERNAL":
-        context.set_code(grpc.StatusCode.INTERNAL)
-        context.set_details("An unexpected error; see the log of the node that was called.")
-        raise error
-    context.abort(grpc.StatusCode[name], errors.sentence(error))
 
 
 @contextmanager
@@ -105,35 +90,46 @@ def calling(node: str) -> Iterator[None]:
         raise from_rpc(node, error) from None
 
 
+_UNEXPECTED = SessionAborted, "had an unexpected error; its operator should look at its log."
+_UNSAID: dict[grpc.StatusCode, tuple[type[ServiceError], str]] = {
+    grpc.StatusCode.DEADLINE_EXCEEDED: (
+        PeerUnavailable, "did not answer in time; its operator should look at its log.",
+    ),
+    grpc.StatusCode.CANCELLED: (
+        PeerUnavailable, "ended the call: it waited for us too long, or is being stopped; try again.",
+    ),
+    grpc.StatusCode.RESOURCE_EXHAUSTED: (TooManyCalls, "is busy with other calls; try again in a while."),
+    grpc.StatusCode.INTERNAL: _UNEXPECTED,
+    grpc.StatusCode.UNKNOWN: _UNEXPECTED,
+}  # fmt: skip
+"""What a status means of a node that did not say it in its own words."""
+
+
 def from_rpc(node: str, error: grpc.RpcError) -> ServiceError:
     """Our own error for a failed call."""
-    status, details = error.code(), error.details() or ""
-    if details.endswith(".") and status.name in errors.FROM_STATUS:
-        said = (
-            details if status is not grpc.StatusCode.UNAVAILABLE or details.startswith(node) else f"{node}: {details}"
-        )
-        return errors.FROM_STATUS[status.name](said)  # the called node's own words
-    match status:
-        case grpc.StatusCode.UNAVAILABLE:
-            return _unavailable(node, details)
-        case grpc.StatusCode.DEADLINE_EXCEEDED:
-            return PeerUnavailable(f"{node} did not answer in time; its operator should look at its log.")
-        case grpc.StatusCode.INTERNAL | grpc.StatusCode.UNKNOWN:
-            return SessionAborted(f"{node} had an unexpected error; its operator should look at its log.")
-        case _:
-            return PeerUnavailable(f"{node} failed: {status.name.lower()} {details}".strip())
+    status, details = error.code(), reason_of(error.details() or "")
+    if any(datum.key == SAID for datum in error.trailing_metadata() or ()) and status.name in errors.FROM_STATUS:
+        named = status is not grpc.StatusCode.UNAVAILABLE or details.startswith(node)
+        return errors.FROM_STATUS[status.name](details if named else f"{node}: {details}")
+    if status is grpc.StatusCode.UNAVAILABLE:
+        return _unavailable(node, details)
+    kind, words = _UNSAID.get(status, (PeerUnavailable, f"failed: {status.name.lower()} {details}"))
+    return kind(f"{node} {words}".strip())
 
 
 def _unavailable(node: str, details: str) -> ServiceError:
     """Why there was no connection, as far as gRPC tells."""
-    if "certificate" in details.lower():  # other failures of a handshake: who is killed in its midst, for one
+    if (
+        "certificate" in details.lower() or "Hostname Verification" in details
+    ):  # other failures of a handshake: who is killed in its midst, for one
         return PeerIdentityError(
             f"{node} does not show the certificate that federation.toml pins, or does not accept ours; compare "
             "federation.toml with its operator."
         )
     if "Socket closed" in details:
         return PeerUnavailable(
-            f"{node} hung up: it has just been stopped, or its federation.toml does not hold our certificate."
+            f"{node} hung up: it has just been stopped, has too many connections, or its federation.toml does not hold "
+            "our certificate."
         )
     return PeerUnavailable(f"{node} cannot be reached; check its address, and that its operator has started it.")
 
@@ -149,11 +145,42 @@ def dial(identity: Identity, node: Node) -> grpc.Channel:
     pinned = b"".join(node.certificates)
     credentials = grpc.ssl_channel_credentials(pinned, identity.tls_key, identity.certificate)
     options = [*_CALLER_OPTIONS, ("grpc.ssl_target_name_override", tls_name(node.name))]
-    return protocols.announced(grpc.secure_channel(node.address, credentials, options))
+    connection = grpc.secure_channel(node.address, credentials, options)
+    return protocols.announced(grpc.intercept_channel(connection, _Answered(node.name)))
 
 
-def listen(config: Config, add_services: Callable[[grpc.Server], None]) -> grpc.Server:
+class _Answered(grpc.UnaryUnaryClientInterceptor, grpc.StreamUnaryClientInterceptor):
+    """Refuses calls that end well without an answer, for which gRPC returns None.
+
+    Args:
+        node: name of who is called.
+    """
+
+    def __init__(self, node: str) -> None:
+        self._node = node
+
+    def _call(self, continuation: Callable[[Any, Any], Any], details: Any, request: Any) -> Any:
+        call = continuation(details, request)
+        if call.done() and call.code() is grpc.StatusCode.OK and call.result() is None:
+            raise SessionAborted(f"{self._node} ended a call without an answer; compare versions with its operator.")
+        return call
+
+    intercept_unary_unary = intercept_stream_unary = _call  # type: ignore[assignment]  # stubs tell the kinds apart
+
+
+def listen(
+    config: Config,
+    add_services: Callable[[grpc.Server], None],
+    admission: Admission | None = None,
+    connections: int = CONNECTIONS,
+) -> grpc.Server:
     """Start serving on the node's port; what the node shows and whom it accepts follows its files without a restart.
+
+    Args:
+        config: of the node.
+        add_services: adds the daemon's own.
+        admission: lets callers in; a new one if left out.
+        connections: at most so many at the same time.
 
     Raises:
         ConfigError: no address, or it cannot be used.
@@ -164,8 +191,9 @@ def listen(config: Config, add_services: Callable[[grpc.Server], None]) -> grpc.
     changed = cast("Callable[[], grpc.ServerCertificateConfiguration]", shown.changed)  # the stubs forget None
     credentials = grpc.dynamic_ssl_server_credentials(shown.now(), changed, require_client_authentication=True)
     pool = ThreadPoolExecutor(THREADS)
-    gate = protocols.Gate(config.name)
-    server = grpc.server(pool, interceptors=[gate], options=_LISTENER_OPTIONS, maximum_concurrent_rpcs=2 * THREADS)
+    interceptors = [protocols.Gate(config.name), admission or Admission(config.name, config.federation)]
+    options = [*_LISTENER_OPTIONS, ("grpc.max_allowed_incoming_connections", connections)]
+    server = grpc.server(pool, interceptors=interceptors, options=options, maximum_concurrent_rpcs=WAITING)
     add_services(server)
     try:
         server.add_secure_port(config.listen, credentials)
@@ -178,7 +206,7 @@ def listen(config: Config, add_services: Callable[[grpc.Server], None]) -> grpc.
 class _Shown:
     """What a listener shows and the certificates that it accepts.
 
-    gRPC asks at every new connection. Connections that were there before are held to it at every call: see `Caller`.
+    gRPC asks at every new connection. Connections that were there before are held to it at every call: see `Admission`.
     """
 
     def __init__(self, config: Config) -> None:
@@ -203,8 +231,8 @@ class _Shown:
 class ExchangeChannel:
     """The computation's channel of one attempt: a mailbox that others fill, and a stream to each peer.
 
-    Sending never waits: what is queued is bounded by the protocol, since a party sends only so much before it must
-    receive. What peers send is bounded by the mailbox, which stops reading their streams when it is full.
+    Sending never waits: a party sends only so much before it must receive, and a peer that leaves more than that unread
+    ends the attempt. What peers send is bounded by the mailbox, which stops reading their streams when it is full.
 
     Args:
         mailbox: where the peers' frames arrive.
@@ -212,12 +240,20 @@ class ExchangeChannel:
         attempt: its number.
         peers: the two others, by party.
         identity: of this node.
+        most_unread_bytes: that a peer may leave unread, besides what its own mailbox holds.
     """
 
     def __init__(
-        self, mailbox: Mailbox, session_id: bytes, attempt: int, peers: dict[PartyId, Node], identity: Identity
+        self,
+        mailbox: Mailbox,
+        session_id: bytes,
+        attempt: int,
+        peers: dict[PartyId, Node],
+        identity: Identity,
+        *,
+        most_unread_bytes: int = MAILBOX_BYTES,
     ) -> None:
-        self._mailbox = mailbox
+        self._mailbox, self._most_unread_bytes = mailbox, most_unread_bytes
         self._streams = {p: _Outgoing(identity, node, session_id, attempt) for p, node in peers.items()}
         for peer, stream in self._streams.items():
             stream.start(partial(self._lost, peer))
@@ -227,9 +263,21 @@ class ExchangeChannel:
         """Bytes of the frames that were sent so far, as serialised."""
         return sum(stream.sent_bytes for stream in self._streams.values())
 
+    def unread_bytes(self, peer: PartyId) -> int:
+        """Bytes for a peer that are not on their way yet."""
+        return self._streams[peer].unread_bytes
+
     def send(self, peer: PartyId, step: str, message: bytes) -> None:
-        """Queue a message."""
+        """Queue a message.
+
+        Raises:
+            PeerError: the peer does not read.
+        """
         self._streams[peer].put(pb.ExchangeRequest(frame=pb.ExchangeFrame(step=step, payload=message)))
+        if self.unread_bytes(peer) > self._most_unread_bytes:
+            error = PeerError(peer, step, "timeout", "it does not read what it is sent")
+            self.abort(error)
+            raise error
 
     def receive(self, peer: PartyId, step: str) -> bytes:
         """Wait for a message."""
@@ -256,17 +304,25 @@ class _Outgoing:
         self._queue: queue.SimpleQueue[pb.ExchangeRequest | None] = queue.SimpleQueue()
         self._connection = dial(identity, node)
         self._lock = threading.Lock()
-        self.sent_bytes = 0
+        self.sent_bytes = self.unread_bytes = 0
         self.put(pb.ExchangeRequest(header=pb.ExchangeHeader(session_id=session_id, attempt=attempt)))
 
     def put(self, request: pb.ExchangeRequest) -> None:
         with self._lock:
             self.sent_bytes += request.ByteSize()
+            self.unread_bytes += request.ByteSize()
         self._queue.put(request)
+
+    def _requests(self) -> Iterator[pb.ExchangeRequest]:
+        """For gRPC, which takes one when those before it are on their way."""
+        while (request := self._queue.get()) is not None:
+            with self._lock:
+                self.unread_bytes -= request.ByteSize()
+            yield request
 
     def start(self, on_failure: Callable[[str], None]) -> None:
         stub = ExchangeServiceStub(self._connection)
-        self._call = stub.Exchange.future(iter(self._queue.get, None), timeout=RUN_TIMEOUT_S, wait_for_ready=False)
+        self._call = stub.Exchange.future(self._requests(), timeout=RUN_TIMEOUT_S, wait_for_ready=False)
         self._call.add_done_callback(lambda call: None if call.code() is grpc.StatusCode.OK else on_failure(_why(call)))
 
     def close(self, *, done: bool) -> None:
@@ -279,6 +335,7 @@ class _Outgoing:
             raise PeerUnavailable("A peer does not end its stream, although all has been sent.") from None
         finally:
             self._call.cancel()
+            self._queue.put(None)  # gRPC's thread waits for it, and would keep what was not sent
             self._connection.close()
 
 

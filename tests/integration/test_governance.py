@@ -148,6 +148,14 @@ def test_dummies_change_nobodys_result(federation: Federation, tmp_path: Path, r
     assert padded == keys + Noise(Dummies(**dummies), 1, 3).rows
 
 
+def test_verified_tags_change_nobodys_result(federation: Federation, tmp_path: Path) -> None:
+    lists = overlapping(MEMBERS, 30)
+    record = federation.ready(tmp_path, lists, verify_tags=True)
+    federation.check(tmp_path, federation.operator.run(record.id), lists)
+    figures = federation.operator.figures(federation.operator.coordinator.get(record.id).record)
+    assert all("verify" in figures[node]["phases"] for node in COMMITTEE)
+
+
 # Budgets
 
 

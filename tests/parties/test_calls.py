@@ -24,6 +24,7 @@ from parties.lifecycle import State
 from parties.statements import Commitment, Completion, Receipt
 from parties.store import SessionRecord
 from parties.wire import (
+    MAX_REASON_CHARS,
     View,
     commitment_of,
     completion_of,
@@ -174,7 +175,7 @@ def fetch(nodes: Nodes, limit_bytes: int) -> bytes:
     return calls.fetch_result(nodes.own, nodes.known["neutral"], ID, [COMPLETION], limit_bytes)
 
 
-@pytest.mark.parametrize("chunks", [[], [b"abc"], [b"ab", b"c"], [b"a" * MAX_MESSAGE_BYTES, b"tail"]])
+@pytest.mark.parametrize("chunks", [[], [b"abc"], [b"a" * MAX_MESSAGE_BYTES], [b"a" * MAX_MESSAGE_BYTES, b"tail"]])
 def test_a_result_is_put_together(nodes: Nodes, chunks: list[bytes]) -> None:
     nodes.neutral.chunks = chunks
     whole = b"".join(chunks)
@@ -183,19 +184,39 @@ def test_a_result_is_put_together(nodes: Nodes, chunks: list[bytes]) -> None:
     assert (asked.session_id, list(map(completion_of, asked.completions))) == (ID, [COMPLETION])
 
 
-@pytest.mark.parametrize("chunks", [[b"abcd"], [b"ab", b"c", b"d"], itertools.repeat(b"x" * 1000)])
+ENDLESS = [itertools.repeat(b"x" * size) for size in (1, 3, 1000)]
+
+
+@pytest.mark.parametrize("chunks", [[b"abcd"], [b"abc", b"d"], *ENDLESS])
 def test_a_longer_result_is_not_read_to_its_end(nodes: Nodes, chunks: Any) -> None:
     nodes.neutral.chunks = chunks
-    with pytest.raises(ResultError, match="neutral sends a longer result than is due; ask its operator"):
+    with pytest.raises(ResultError, match="neutral sends another result than is due; ask its operator"):
         fetch(nodes, 3)
+
+
+def test_a_result_in_small_pieces_is_not_read(nodes: Nodes) -> None:
+    """Millions of them would take a member's processor for hours, and nobody keeps a result so."""
+    nodes.neutral.chunks = itertools.repeat(b"x", 4 * MAX_MESSAGE_BYTES)
+    with pytest.raises(ResultError, match="neutral sends another result than is due; ask its operator"):
+        fetch(nodes, 4 * MAX_MESSAGE_BYTES)
 
 
 @pytest.mark.parametrize("chunks", [[b""], [b"ab", b"", b"c"]])
 def test_empty_chunks_are_not_read(nodes: Nodes, chunks: list[bytes]) -> None:
     """They could go on without end."""
     nodes.neutral.chunks = chunks
-    with pytest.raises(ResultError, match="neutral sends a longer result than is due; ask its operator"):
+    with pytest.raises(ResultError, match="neutral sends another result than is due; ask its operator"):
         fetch(nodes, 3)
+
+
+@pytest.mark.parametrize("words", ["No \x1b[2J\x1b]0;pwned\x07\nmatchbit: all is well.", "No " * 5000 + "end."])
+def test_a_nodes_words_are_one_line_for_people(nodes: Nodes, words: str) -> None:
+    """Whatever it says: a terminal obeys what is printed on it."""
+    nodes.neutral.refusal = SessionRefused(words)
+    with pytest.raises(SessionRefused, match=r"^No ") as refused:
+        contribute(nodes)
+    assert str(refused.value).isprintable()
+    assert len(str(refused.value)) <= MAX_REASON_CHARS
 
 
 # The coordinator

@@ -1,6 +1,7 @@
 import hashlib
 import itertools
 import os
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from mpc.committee import PARTIES, PartyId
 from mpc.errors import ShareError
 from mpc.replicated import Array, Share, reconstruct
 from parties.contribution import (
+    PIECE_ROWS,
     SEED_BYTES,
     WHOLE,
     Dealing,
@@ -17,6 +19,7 @@ from parties.contribution import (
     dealt_digest,
     expand_share,
     held_by,
+    held_digests,
 )
 
 SECRET = bytes(range(32))
@@ -61,6 +64,25 @@ def test_digests_are_of_what_each_node_holds_and_agree_along_the_ring(count: int
         assert dealing.digests == (dealt_digest(dealing.seeds[0], share.a), dealt_digest(dealing.seeds[1], share.b))
         assert dealing.digests[1] == dealings[party.next].digests[0]
     assert len({d.digests[0] for d in dealings}) == 3
+
+
+@pytest.mark.parametrize("party", PARTIES)
+@pytest.mark.parametrize("count", [1, PIECE_ROWS - 1, PIECE_ROWS, 2 * PIECE_ROWS + 1])
+def test_digests_of_what_is_held_are_the_same_in_pieces(party: PartyId, count: int) -> None:
+    dealing = deal_keys(keys_of(count), SECRET)[party]
+    whole = b"" if dealing.whole is None else dealing.whole.tobytes()
+    for size in (len(whole) or 1, 1000):
+        pieces = (whole[start : start + size] for start in range(0, len(whole), size))
+        assert held_digests(party, count, dealing.seeds, pieces) == dealing.digests
+
+
+def test_digests_of_what_is_held_take_little_memory() -> None:
+    tracemalloc.start()
+    try:
+        held_digests(PartyId.P0, 16 * PIECE_ROWS, (bytes(16), bytes(range(16))), ())
+        assert tracemalloc.get_traced_memory()[1] < 3 * 16 * PIECE_ROWS
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_digest_tells_nothing_to_whoever_lacks_the_component() -> None:

@@ -7,7 +7,9 @@ import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -259,6 +261,32 @@ def test_who_reads_what_it_changes_is_alone_meanwhile(database: Database) -> Non
 
     assert in_threads(*[count] * 6) == []
     assert database.read("SELECT length(value) FROM secrets") == [(len(b"value") + 30,)]
+
+
+class Told(sqlite3.Connection):
+    """Tells when it has asked for the log file."""
+
+    asked = threading.Event()
+
+    def execute(self, *statement: Any) -> sqlite3.Cursor:
+        try:
+            return super().execute(*statement)
+        finally:
+            if "journal_mode" in statement[0]:
+                self.asked.set()
+
+
+def test_of_several_that_make_a_database_at_once_the_second_waits(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = list[Database]()
+    monkeypatch.setattr("parties.database.sqlite3.connect", partial(sqlite3.connect, factory=Told))
+    with by_hand(path) as first:
+        first.execute("BEGIN IMMEDIATE")
+        second = threading.Thread(target=lambda: opened.append(Database(path)))
+        second.start()
+        assert Told.asked.wait(60)
+        first.execute("COMMIT")
+    second.join()
+    assert len(opened) == 1
 
 
 def test_of_many_that_open_an_old_database_one_updates_it(path: Path) -> None:

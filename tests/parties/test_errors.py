@@ -21,6 +21,7 @@ from parties.errors import (
     SessionAborted,
     SessionRefused,
     StorageError,
+    TooManyCalls,
     exit_code,
     sentence,
     status,
@@ -35,8 +36,9 @@ EXPECTED = {
     SessionRefused("x"): ("FAILED_PRECONDITION", 3),
     PeerIdentityError("x"): ("UNAUTHENTICATED", 4),
     PeerUnavailable("x"): ("UNAVAILABLE", 4),
+    TooManyCalls("x"): ("RESOURCE_EXHAUSTED", 4),
     SessionAborted("x"): ("ABORTED", 4),
-    DealingError(0): ("ABORTED", 4),
+    DealingError(0, 1): ("ABORTED", 4),
     PeerError(0, "s", "timeout"): ("ABORTED", 4),
     IntegrityError("s"): ("DATA_LOSS", 5),
     ResultError("x"): ("DATA_LOSS", 5),
@@ -47,7 +49,7 @@ EXPECTED = {
     ValueError("x"): ("INTERNAL", 1),
 }
 ERRORS = pytest.mark.parametrize("error", EXPECTED, ids=lambda e: type(e).__name__)
-REASONS = ("timeout", "disconnected", "malformed", "violation")
+REASONS = ("timeout", "disconnected", "slow", "malformed", "violation")
 
 
 @ERRORS
@@ -56,7 +58,7 @@ def test_every_kind_has_its_status_and_exit_code(error: Exception) -> None:
 
 
 def test_no_kind_is_forgotten() -> None:
-    ours = set(ServiceError.__subclasses__()) | {PeerError, DealingError, IntegrityError}
+    ours = {*ServiceError.__subclasses__(), *PeerUnavailable.__subclasses__(), PeerError, DealingError, IntegrityError}
     assert set(TABLE) == ours
     assert {type(e) for e in EXPECTED} >= ours
 
@@ -100,20 +102,20 @@ def test_a_peers_failure_names_the_node_the_step_and_who_must_act(reason: str, p
     assert text.endswith(".")
 
 
-def test_the_four_reasons_read_differently() -> None:
-    assert len({sentence(PeerError(1, "s", reason), NAMES) for reason in REASONS}) == 4
+def test_the_reasons_read_differently() -> None:
+    assert len({sentence(PeerError(1, "s", reason), NAMES) for reason in REASONS}) == len(REASONS)
 
 
 def test_silence_asks_whether_the_node_runs_and_damage_asks_for_versions() -> None:
     for reason in REASONS[:2]:
         assert "check that it runs and can be reached" in sentence(PeerError(1, "s", reason), NAMES)
-    for reason in REASONS[2:]:
+    for reason in REASONS[3:]:
         assert "compare versions" in sentence(PeerError(1, "s", reason), NAMES)
 
 
 def test_without_names_a_party_is_told_by_number() -> None:
     assert sentence(PeerError(2, "s", "timeout")).startswith("party 2 did not answer")
-    assert sentence(DealingError(7), NAMES, MEMBERS).startswith("member 7 gave")
+    assert sentence(DealingError(7, 1), NAMES, MEMBERS).startswith("member 7 gave")
 
 
 def reasons_in_the_sources() -> set[str]:
@@ -134,10 +136,18 @@ def test_every_reason_that_the_computation_gives_has_a_sentence() -> None:
 
 
 @pytest.mark.parametrize("member", range(4))
-def test_bad_dealing_names_the_member_and_asks_it_to_contribute_again(member: int) -> None:
-    text = sentence(DealingError(member), NAMES, MEMBERS)
-    assert text.startswith(f"{MEMBERS[member]} gave")
+def test_bad_dealing_names_the_member_and_the_node_that_says_so(member: int) -> None:
+    """Which of them lies cannot be told."""
+    text = sentence(DealingError(member, 1), NAMES, MEMBERS)
+    assert text.startswith(f"{MEMBERS[member]} gave {NAMES[1]} other shares than this node, or {NAMES[1]} is wrong")
     assert "propose another session" in text
+
+
+def test_an_integrity_failure_names_who_differs() -> None:
+    said = [sentence(IntegrityError("agree", "other terms", peers), NAMES) for peers in ((), (1,), (2, 0))]
+    who = ["the committee nodes", f"{NAMES[1]} and this node", f"{NAMES[2]} and {NAMES[0]}"]
+    for text, names in zip(said, who, strict=True):
+        assert text.startswith(f"At step agree {names} hold contradicting values (other terms);")
 
 
 def test_an_integrity_failure_discards_the_result_and_calls_all_operators() -> None:
@@ -168,3 +178,10 @@ def test_an_unknown_error_tells_only_its_kind() -> None:
 def test_the_base_itself_is_a_bug_of_ours() -> None:
     assert errors.status(ServiceError("x")) == "INTERNAL"
     assert errors.exit_code(ServiceError("x")) == 1
+
+
+def test_what_others_wrote_neither_obeys_a_terminal_nor_grows() -> None:
+    told = str(InputError(f"`a\n\x1b[2J\u202e\ud800` {'x' * 100_000}"))
+    assert told.startswith("`a  [2J  ` xxx")
+    assert len(told) == errors.LONGEST
+    assert told.isprintable()

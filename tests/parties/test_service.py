@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import signal
 import subprocess
 import sys
@@ -9,7 +10,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import grpc
@@ -27,6 +27,7 @@ from protos.matchbit.v1 import node_pb2 as pb
 from protos.matchbit.v1.node_pb2_grpc import NodeServiceStub, add_NodeServiceServicer_to_server
 from tests.parties.samples import approvals, federate, terms_of
 
+UPLOAD = "/test/upload"
 SENTENCE = r"^neutral is being stopped; try again when it is back\.$"
 
 
@@ -41,19 +42,27 @@ def configs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Config]:
 class Daemon:
     """The neutral node's service in a thread, and work that it does until it is told that it is done, or cut off."""
 
-    def __init__(self, config: Config) -> None:
-        self.service = Service(config, "node")
+    def __init__(self, config: Config, every_s: float = 3600.0) -> None:
+        self.service, self._every_s = Service(config, "node"), every_s
         self.housekept, self.done, self.was_cut = threading.Event(), threading.Event(), threading.Event()
         self._config = config
         self._thread = threading.Thread(target=self._serve)
 
     def _serve(self) -> None:
         try:
-            servicer = NodeServicer(self._config, "node", self._config.store())
-            add = partial(add_NodeServiceServicer_to_server, servicer)
-            self.service.run(add, self.housekept.set, 3600.0, self._cut)
+            self.service.run(self._add, self.housekept.set, self._every_s, self._cut)
         finally:
             self.housekept.set()  # a failure must not leave the test waiting
+
+    def _add(self, server: grpc.Server) -> None:
+        servicer = NodeServicer(self._config, "node", self._config.store())
+        add_NodeServiceServicer_to_server(servicer, server)
+        upload = grpc.stream_stream_rpc_method_handler(self._upload)
+        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("test", {"upload": upload})])
+
+    def _upload(self, requests: Iterator[bytes], _context: grpc.ServicerContext) -> Iterator[bytes]:
+        with self.service.working():
+            yield from requests
 
     def _cut(self) -> None:
         self.was_cut.set()
@@ -102,20 +111,28 @@ def refusals(status: str) -> float:
     return metrics.REGISTRY.get_sample_value("matchbit_refusals_total", {"status": status}) or 0.0
 
 
-def watched(connection: grpc.Channel) -> Iterator[int]:
-    """The node's health, each time that it changes."""
-    for answer in HealthStub(connection).Watch(HealthCheckRequest(), timeout=60):
-        yield answer.status
+def health_of(connection: grpc.Channel) -> int:
+    """The node's, when asked."""
+    return int(HealthStub(connection).Check(HealthCheckRequest(), timeout=10).status)
 
 
 def test_it_serves_and_says_who_it_is(configs: dict[str, Config]) -> None:
     with Daemon(configs["neutral"]), asking(configs) as connection:
-        health = HealthStub(connection).Check(HealthCheckRequest(), timeout=10)
-        assert health.status == HealthCheckResponse.SERVING
+        assert health_of(connection) == HealthCheckResponse.SERVING
         node = NodeServiceStub(connection).GetNode(pb.GetNodeRequest(), timeout=10)
         assert (node.name, node.role, tuple(node.protocols)) == ("neutral", "node", protocols.SUPPORTED)
         assert node.version == protocols.program()
         assert node.unix_ms > 1_700_000_000_000
+
+
+def test_health_is_not_watched(configs: dict[str, Config]) -> None:
+    """Whoever watches would hold a thread for as long as it likes."""
+    with (
+        Daemon(configs["neutral"]),
+        pytest.raises(PeerUnavailable, match="unimplemented"),
+        asking(configs) as connection,
+    ):
+        next(HealthStub(connection).Watch(HealthCheckRequest(), timeout=10))
 
 
 def test_logs_heads_are_exchanged_among_a_sessions_parties_only(configs: dict[str, Config]) -> None:
@@ -129,7 +146,7 @@ def test_logs_heads_are_exchanged_among_a_sessions_parties_only(configs: dict[st
         assert {head.node for head in told} == {"agency-a", "neutral"}
         assert {head.node for head in its.latest_heads(terms.session_id)} == {"agency-a", "neutral"}
         before = refusals("FAILED_PRECONDITION")
-        with pytest.raises(SessionRefused, match="Only the parties of a session"):
+        with pytest.raises(SessionRefused, match=r"^No session [0-9a-f]{16} is known here"):
             calls.exchange_heads(configs["stranger"], node, terms.session_id, [])
         assert refusals("FAILED_PRECONDITION") == before + 1
         with pytest.raises(SessionRefused, match="No session"):
@@ -139,12 +156,11 @@ def test_logs_heads_are_exchanged_among_a_sessions_parties_only(configs: dict[st
 def test_what_has_begun_comes_to_its_end_and_nothing_new_begins(configs: dict[str, Config]) -> None:
     daemon = Daemon(configs["neutral"])
     with daemon, asking(configs) as connection:
-        health = watched(connection)
-        assert next(health) == HealthCheckResponse.SERVING
+        assert health_of(connection) == HealthCheckResponse.SERVING
         with daemon.working() as upload:
             daemon.service.stop()
-            assert next(health) == HealthCheckResponse.NOT_SERVING
-            assert daemon.service.draining
+            while health_of(connection) == HealthCheckResponse.SERVING:
+                pass
             with pytest.raises(PeerUnavailable, match=SENTENCE), daemon.service.working():
                 pass
             node = NodeServiceStub(connection).GetNode(pb.GetNodeRequest(), timeout=10)
@@ -169,6 +185,33 @@ def test_patience_ends(configs: dict[str, Config]) -> None:
         daemon.service.stop()
         daemon.join()
         assert daemon.was_cut.is_set()
+
+
+def test_housekeeping_ends_calls_that_are_silent(configs: dict[str, Config]) -> None:
+    """Where all threads wait for their callers, no other call comes in that would do it."""
+    daemon = Daemon(configs["neutral"], every_s=0.01)
+    daemon.service._admission._patience_s = 0.0
+    silence: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    with daemon, pytest.raises(PeerUnavailable, match="it waited for us too long"), asking(configs) as connection:
+        list(connection.stream_stream(UPLOAD)(iter(silence.get, b""), timeout=60))
+    silence.put(b"")
+
+
+def test_it_does_not_wait_for_an_upload_that_is_silent(
+    configs: dict[str, Config], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(service, "SILENCE_S", 0.0)
+    silence: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    silence.put(b"a")
+    with Daemon(replace(configs["neutral"], drain_timeout_s=15.0)) as daemon, asking(configs) as connection:
+        upload = connection.stream_stream(UPLOAD)(iter(silence.get, b""), timeout=60)
+        assert next(upload) == b"a"
+        daemon.service.stop()
+        daemon.join()
+        silence.put(b"")
+    told = [record.getMessage() for record in caplog.records]
+    assert "agency-a kept a call waiting for 0 s, which was ended" in told
+    assert "stopping before all that had begun is done" not in told
 
 
 def test_asked_once_more_it_ends_what_is_being_done(configs: dict[str, Config]) -> None:
@@ -207,6 +250,22 @@ def test_a_node_that_cannot_listen_leaves_nothing_behind(configs: dict[str, Conf
         second.run(lambda _: None, lambda: None, 3600.0, lambda: None)
     with Daemon(replace(configs["neutral"], metrics=metrics_at)):
         pass  # its port for metrics is free
+
+
+FILES = """
+import resource, sys
+from parties.service import FILES, allow_files
+soft, hard = map(int, sys.argv[1:])
+resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+assert allow_files() == min(FILES, hard)
+assert resource.getrlimit(resource.RLIMIT_NOFILE) == (max(soft, min(FILES, hard)), hard)
+"""
+
+
+@pytest.mark.parametrize(("soft", "hard"), [(256, 1024), (1024, 8192), (8192, 8192), (1024, 20000), (18000, 20000)])
+def test_a_daemon_may_open_what_it_needs_where_the_system_lets_it(soft: int, hard: int) -> None:
+    limits = map(str, (soft, hard))
+    subprocess.run([sys.executable, "-c", FILES, *limits], check=True, timeout=60)
 
 
 def test_a_folder_is_served_by_one_daemon(tmp_path: Path) -> None:

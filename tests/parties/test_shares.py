@@ -1,8 +1,10 @@
 """What a committee node keeps for members: sealed, whole or not at all, and each thing in its own place."""
 
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -183,6 +185,25 @@ def test_an_upload_goes_on_after_a_restart(shares: Shares, path: Path) -> None:
     again.finish_upload(found)
     assert again.received_bytes(found) == 16 * c.commitment.keys
     assert body(again, found) == b"".join(c.chunks(PARTY))
+
+
+def test_uploads_leave_room_on_the_disk(shares: Shares, monkeypatch: pytest.MonkeyPatch) -> None:
+    c = Contribution(OTHER, "agency-a", 3)
+    says = r"^There is no room for this upload on the disk of the node that was called; its operator must make some\.$"
+    free = shutil.disk_usage("/").free
+    for reserve in (free + 1, free - 16 * 2):
+        monkeypatch.setattr("parties.shares.RESERVE_BYTES", reserve)
+        monkeypatch.setattr("parties.shares.shutil.disk_usage", lambda _: SimpleNamespace(free=free))
+        with pytest.raises(StorageError, match=says):
+            shares.open_upload(c.commitment, c.seeds(PARTY))
+        assert held(shares, c) is None
+    monkeypatch.setattr("parties.shares.RESERVE_BYTES", free - 16 * 3)
+    upload(shares, c)
+    monkeypatch.setattr("parties.shares.RESERVE_BYTES", free)
+    upload_again = shares.open_upload(c.commitment, c.seeds(PARTY))  # what is here takes no more
+    assert upload_again.complete
+    with pytest.raises(StorageError, match=says):
+        shares.add_chunk(upload_again, 1, b"more")
 
 
 def test_a_piece_is_taken_once(shares: Shares) -> None:
