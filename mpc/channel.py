@@ -6,9 +6,7 @@ session's business, confidentiality the transport's.
 
 from __future__ import annotations
 
-import math
 import threading
-import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
@@ -53,18 +51,19 @@ class Mailbox:
 
     def __init__(self, timeout_s: float, capacity_bytes: int = MAILBOX_BYTES) -> None:
         self.timeout_s, self.capacity_bytes = timeout_s, capacity_bytes
-        self._until, self._limit_s = math.inf, math.inf
         self._changed = threading.Condition()
         self._messages: dict[tuple[PartyId, str], bytes] = {}
         self._seen: set[tuple[PartyId, str]] = set()
         self._unread = dict.fromkeys(PARTIES, 0)
         self._ended: set[PartyId] = set()
+        self._expired = False
         self._error: MpcError | None = None
 
-    def limit(self, seconds: float) -> None:
-        """From now on, wait no longer than this in all: a peer may be slow at every step, and silent at none."""
+    def expire(self) -> None:
+        """From now on wait for nobody: a peer may be slow at every step, and silent at none."""
         with self._changed:
-            self._until, self._limit_s = time.monotonic() + seconds, seconds
+            self._expired = True
+            self._changed.notify_all()
 
     def put(self, peer: PartyId, step: str, message: bytes) -> None:
         """Deliver a message; waits while the peer's unread messages fill the mailbox.
@@ -95,17 +94,16 @@ class Mailbox:
             MpcError: the mailbox was aborted.
         """
         with self._changed:
-            left_s = self._until - time.monotonic()
             self._changed.wait_for(
-                lambda: self._error or (peer, step) in self._messages or peer in self._ended,
-                min(self.timeout_s, max(left_s, 0.0)),
+                lambda: self._error or (peer, step) in self._messages or peer in self._ended or self._expired,
+                self.timeout_s,
             )
             self._check()
             if (peer, step) not in self._messages:
                 if peer in self._ended:
                     raise PeerError(peer, step, "disconnected", "it ended its stream")
-                if left_s < self.timeout_s:
-                    raise PeerError(peer, step, "slow", f"no end after {self._limit_s:g} s")
+                if self._expired:
+                    raise PeerError(peer, step, "slow", "the attempt's time is up")
                 raise PeerError(peer, step, "timeout", f"nothing came for {self.timeout_s:g} s")
             message = self._messages.pop((peer, step))
             self._unread[peer] -= len(message) + MESSAGE_COST_BYTES

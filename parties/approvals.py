@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from parties.audit import NODE, Event
 from parties.config import Config
-from parties.errors import InputError, PeerUnavailable, ServiceError, SessionRefused
+from parties.errors import ConfigError, InputError, PeerUnavailable, ServiceError, SessionRefused
 from parties.lifecycle import MEANING, OVER, State
-from parties.manifest import MAX_PERIOD_DAYS, Manifest, from_bytes
+from parties.manifest import MAX_PERIOD_DAYS, Manifest, from_bytes, verify
 from parties.participant import Participant
 from parties.policy import MAX_PERSON_CHARS, Decision, Past, Policy, Ruling
 from parties.store import SessionRecord, Store
@@ -81,6 +82,7 @@ class Approvals:
         participant = Participant(self._config)
         rules, records = participant.policy(), self._records(participant)
         self._note_policy()
+        self._recall(participant, records)
         history, proposals = self._history(records), []
         for record in filter(self._is_pending, records):
             proposal = self._judged(record, rules, history)
@@ -177,6 +179,8 @@ class Approvals:
             raise SessionRefused(f"{self._config.name} takes no part in this session; its approval is not asked for.")
         if record.state is not State.PROPOSED:
             raise SessionRefused(f"The session {MEANING[record.state]}; approvals are closed.")
+        if self._has_refused(record.id):
+            raise SessionRefused(f"{self._config.name} has refused this session, and a refusal is for good.")
 
     def _is_pending(self, record: SessionRecord) -> bool:
         signed = self._config.name in record.signatures
@@ -201,6 +205,18 @@ class Approvals:
             log.warning("session %s cannot be answered: %s", proposal.record.id[:8].hex(), proposal.failure)
 
     # All of them
+
+    def _recall(self, participant: Participant, records: Sequence[SessionRecord]) -> None:
+        """Sessions that this node has signed and forgotten, since it died then or was restored from a backup."""
+        name, key = self._config.name, self._config.identity().signing_key.public_key()
+        for record in records:
+            if record.state in OVER or self._store.session(record.id):
+                continue
+            told = record if record.state is State.PROPOSED else participant.coordinator.get(record.id).record
+            with suppress(ConfigError):  # the coordinator lies
+                if signature := told.signatures.get(name):
+                    verify(key, record.id, name, signature)
+                    self._store.add_session(record.manifest, State.PROPOSED, {name: signature})
 
     def _note_policy(self) -> None:
         """Log that the policy is another one than when it last decided: no file is as good as an empty one."""

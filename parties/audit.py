@@ -28,7 +28,7 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from parties.errors import AuditError, StorageError
+from parties.errors import AuditError, StorageError, line
 from parties.manifest import NAME
 
 NOTHING = bytes(32)
@@ -154,7 +154,7 @@ def _line(text: Any) -> Any:
     """A text, or several, without line breaks and whatever else a terminal obeys; reasons may come from a peer."""
     match text:
         case str():
-            return "".join(c if c.isprintable() else " " for c in text[:MAX_TEXT_CHARS])
+            return line(text, MAX_TEXT_CHARS)
         case list():
             return [_line(t) for t in text]
         case _:
@@ -348,16 +348,22 @@ class Log:
         A second statement on the same entry contradicts the first: both are kept, as evidence.
         """
         for head in heads:
-            query = "SELECT number, hash FROM heads WHERE session = ? AND node = ?"
-            held = set(db.execute(query, (head.session, head.node)))
-            if head.node == self._name or (head.number, head.hash) in held or len(held) >= MAX_HEADS:
+            if not self.lacks(db, head):
                 continue
+            place: dict[str, Fact] = {"node": head.node, "number": head.number}
+            query = "SELECT 1 FROM heads WHERE session = ? AND node = ? AND number = ?"
+            other = db.execute(query, (head.session, head.node, head.number)).fetchone()
             row = (head.session, head.node, head.number, head.hash, head.signature)
             db.execute("INSERT INTO heads VALUES (?, ?, ?, ?, ?)", row)
-            place: dict[str, Fact] = {"node": head.node, "number": head.number}
             self.append(db, head.session, Event.HEAD, place | {"hash": head.hash.hex()})
-            if head.number in dict(held):
+            if other:
                 self.append(db, head.session, Event.CONTRADICTION, place)
+
+    def lacks(self, db: sqlite3.Connection, head: Head) -> bool:
+        """Whether a head is another node's, is not here yet, and is still to be kept."""
+        query = "SELECT count(*), total(number = ? AND hash = ?) FROM heads WHERE session = ? AND node = ?"
+        held, known = db.execute(query, (head.number, head.hash, head.session, head.node)).fetchone()
+        return head.node != self._name and not known and held < MAX_HEADS
 
     def restored(self, db: sqlite3.Connection, made: str) -> None:
         """Say in the log of every session, and in the node's own, that it begins anew from a backup of that time."""

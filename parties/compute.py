@@ -8,8 +8,8 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from mpc import engine
-from mpc.channel import Mailbox
+from mpc.channel import MAILBOX_BYTES, Mailbox
 from mpc.committee import PARTIES, PartyId
 from mpc.dummies import Noise, pair_secret
 from mpc.engine import Inputs, Outputs
@@ -29,7 +29,7 @@ from mpc.session import open_session
 from parties import errors, metrics
 from parties.config import Config
 from parties.contribution import expand_share, held_by
-from parties.errors import PeerUnavailable, ServiceError, StorageError
+from parties.errors import PeerUnavailable, ServiceError, StorageError, TooManyCalls
 from parties.guard import Guard
 from parties.lifecycle import State
 from parties.service import Service
@@ -38,6 +38,8 @@ from parties.store import SessionRecord
 from parties.transport import ExchangeChannel, Mailboxes
 
 log = logging.getLogger("matchbit")
+ROW_S = 0.005
+"""What an attempt may take for each row, besides a time for itself: on a line of 1 Mbit/s it takes as long."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,13 @@ class Run:
         if not self.marks or self.marks[-1][0] != phase:
             self.marks.append((phase, time.monotonic()))
         self.progress = (phase, done, total)
+
+    def end(self) -> None:
+        """Free who still delivers, and keep nothing: the traceback of an error in the mailbox would hold shares."""
+        ended = MpcError("the attempt has ended")
+        self.mailbox.abort(ended)
+        self.mailbox = Mailbox(0.0)
+        self.mailbox.abort(ended)
 
     def phases(self) -> tuple[tuple[str, float], ...]:
         """Seconds of each phase."""
@@ -115,7 +124,8 @@ class Runs:
 
         Raises:
             SessionRefused: the attempt cannot begin.
-            PeerUnavailable: the coordinator gave up waiting, or the node is being stopped.
+            TooManyCalls: other sessions had their turn for as long as the coordinator waits.
+            PeerUnavailable: the node is being stopped.
         """
         self._guard.check(caller, session_id, commitments)
         if attempt == 0:
@@ -130,7 +140,7 @@ class Runs:
                 run = Run(self._guard.party(record.manifest), attempt, Mailbox(self._config.start_timeout_s))
                 self._runs[session_id] = run
                 self._mailboxes.open(session_id, attempt, run.mailbox)
-                at_its_end.callback(run.mailbox.abort, MpcError("the attempt has ended"))  # frees who still delivers
+                at_its_end.callback(run.end)
                 at_its_end.callback(self._mailboxes.close, session_id, attempt)
                 until_its_end = at_its_end.pop_all()
                 try:
@@ -151,7 +161,7 @@ class Runs:
                 self._turn.wait(1.0)
             if self._queue[0] is not ticket:
                 self._queue.remove(ticket)
-                raise PeerUnavailable("The coordinator stopped waiting for its turn.")
+                raise TooManyCalls(f"{self._config.name} computes other sessions; this one waits for its turn.")
 
     def _next(self) -> None:
         with self._turn:
@@ -214,14 +224,17 @@ class Runs:
         started, idle = time.process_time(), memory()[0]
         run.mark("load", 0, 0)
         inputs = load_inputs(self._guard, record, commitments)
-        channel = ExchangeChannel(run.mailbox, record.id, run.attempt, nodes, identity)
+        most = longest_queue(inputs)
+        channel = ExchangeChannel(run.mailbox, record.id, run.attempt, nodes, identity, most_unread_bytes=most)
         done = False
         try:
             context = record.id + run.attempt.to_bytes(4, "big")
             run.mark("waiting for the others", 0, len(inputs.rows.a))
             session = open_session(party, channel, X25519PrivateKey.generate(), context)
             run.mailbox.timeout_s = self._config.step_timeout_s
-            outputs = engine.run(session, inputs, run.mark, self._config.lanes)
+            rows = sum(inputs.counts) + (inputs.noise.rows if inputs.noise else 0)
+            with _expiring(run.mailbox, self._config.attempt_timeout_s + ROW_S * rows):
+                outputs = engine.run(session, inputs, run.mark, self._config.lanes)
             done = True
         finally:
             try:
@@ -231,6 +244,18 @@ class Runs:
             cpu_s = time.process_time() - started
             run.figures = Figures(cpu_s, channel.sent_bytes, idle, memory()[1], run.phases())
         return outputs
+
+
+@contextmanager
+def _expiring(mailbox: Mailbox, seconds: float) -> Iterator[None]:
+    """Wait no longer than this in all."""
+    timer = threading.Timer(seconds, mailbox.expire)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _measure(outcome: State, figures: Figures) -> None:
@@ -262,13 +287,22 @@ def load_inputs(guard: Guard, record: SessionRecord, commitments: Sequence[Commi
     of_a, of_b = (pair_secret(dealt, terms) for dealt in seeds)
     noise = None if manifest.dummies is None else Noise(manifest.dummies, len(manifest.rules), len(manifest.members))
     digests = tuple(_digests(committed.get(m), held_by(party)) for m in manifest.members)
-    return Inputs(terms, counts, digests, Share(a, b), Reveal(manifest.reveal), noise, (of_a, of_b))
+    return Inputs(
+        terms, counts, digests, Share(a, b), Reveal(manifest.reveal), noise, (of_a, of_b), manifest.verify_tags
+    )
 
 
 def _digests(commitment: Commitment | None, components: tuple[int, int]) -> tuple[Array, Array]:
     """(32,) uint8 each: what a member committed to of two components; zeros for one that is absent."""
     of_a, of_b = (commitment.digests[c] if commitment else bytes(DIGEST_BYTES) for c in components)
     return np.frombuffer(of_a, np.uint8), np.frombuffer(of_b, np.uint8)
+
+
+def longest_queue(inputs: Inputs) -> int:
+    """Bytes that an honest peer may leave unread: two passes of the shuffle, and a mailbox for what lanes send."""
+    rows = inputs.rows.shape[0] + (inputs.noise.rows if inputs.noise else 0)
+    words = 2 + (-(-len(inputs.counts) // 64) if inputs.reveal is Reveal.MEMBERS else 0)
+    return MAILBOX_BYTES + 2 * 8 * words * rows
 
 
 def memory() -> tuple[int, int]:

@@ -10,18 +10,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from mpc.engine import LANES
+from mpc.lanes import LANES
 from parties import federation, identity, secrecy, toml, vault
 from parties.audit import Log
 from parties.errors import ConfigError
-from parties.federation import Federation
+from parties.federation import ADDRESS, Federation
 from parties.identity import Identity, utc_now
 from parties.latest import Latest
 from parties.manifest import NAME
 from parties.store import Store
 from parties.vault import KeyFile, Passphrase, Protection, Vault
 
-ADDRESS = re.compile(r'[^\s"\\]+:\d{1,5}')
 DAY_S = 86_400.0
 NODE_TOML = """\
 # Matchbit node. Everything here can be edited; restart the node afterwards.
@@ -35,6 +34,8 @@ lanes = {lanes}
 # How long to wait for a silent peer within a computation, and for it to begin, in seconds.
 step_timeout_s = 120
 start_timeout_s = 600
+# How long an attempt may take in all once every node has begun, in seconds, besides 5 ms for each row.
+attempt_timeout_s = 600
 # How long a node that is being stopped lets computations and uploads go on before it ends them, in seconds.
 drain_timeout_s = 60
 # The key that opens this node's storage: a file, best kept on another disk or handed to the service by systemd, as
@@ -59,7 +60,7 @@ _NODE_FILES = (
 
 _KINDS: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("name", "listen", "federation", "policy", "metrics", "log", "key_file", "passphrase_file"), str),
-    **dict.fromkeys(("step_timeout_s", "start_timeout_s", "drain_timeout_s"), (int, float)),
+    **dict.fromkeys(("step_timeout_s", "start_timeout_s", "attempt_timeout_s", "drain_timeout_s"), (int, float)),
     "lanes": int,
 }
 
@@ -77,6 +78,7 @@ class Config:
         lanes: chunks of rows in flight.
         step_timeout_s: longest silence of a peer in a computation.
         start_timeout_s: longest wait for a peer to begin.
+        attempt_timeout_s: longest time that an attempt takes, besides what its rows take.
         drain_timeout_s: how long running work may go on when the node is being stopped.
         metrics: HOST:PORT where figures are served, or empty.
         log: text or json.
@@ -92,6 +94,7 @@ class Config:
     lanes: int = LANES
     step_timeout_s: float = 120.0
     start_timeout_s: float = 600.0
+    attempt_timeout_s: float = 600.0
     drain_timeout_s: float = 60.0
     metrics: str = ""
     log: str = "text"
@@ -200,10 +203,12 @@ def load(path: Path) -> Config:
             raise ConfigError(f"{path}: `{key}` is unknown or of the wrong kind.")
     if not NAME.fullmatch(settings.get("name", "")):
         raise ConfigError(f"{path}: `name` must be small letters, digits and hyphens.")
+    if not all(str(value).isprintable() for value in settings.values()):  # no path can have a NUL in it
+        raise ConfigError(f"{path}: a text has characters that cannot be printed.")
     federation_path = folder / settings.pop("federation", "federation.toml")
     policy_path = folder / settings.pop("policy", "policy.toml")
     config = Config(folder, settings.pop("name"), settings.pop("listen", ""), federation_path, policy_path, **settings)
-    timeouts_s = config.step_timeout_s, config.start_timeout_s, config.drain_timeout_s
+    timeouts_s = config.step_timeout_s, config.start_timeout_s, config.attempt_timeout_s, config.drain_timeout_s
     if not (1 <= config.lanes <= 64 and all(0 < s <= DAY_S for s in timeouts_s)):
         raise ConfigError(f"{path}: `lanes` must be 1 to 64, and time-outs above 0 and at most a day.")
     if config.metrics and not ADDRESS.fullmatch(config.metrics):

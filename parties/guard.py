@@ -7,6 +7,7 @@ transaction with the entry of the audit log that tells of it.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from cryptography.hazmat.primitives.constant_time import bytes_eq
 from mpc.channel import MAX_MESSAGE_BYTES
 from mpc.committee import PartyId
 from parties import audit
-from parties.contribution import WHOLE, dealt_digest, expand_share, held_by
+from parties.contribution import WHOLE, held_by, held_digests
 from parties.errors import InputError, ServiceError, SessionRefused
 from parties.federation import Federation
 from parties.lifecycle import MEANING, OVER, Event, State
@@ -66,19 +67,23 @@ class Guard:
 
     def __init__(self, store: Store, shares: Shares, around: Surroundings) -> None:
         self.store, self.shares, self._around = store, shares, around
+        self._digesting = threading.Lock()
 
     # Terms
 
-    def served(self, session_id: bytes) -> SessionRecord:
+    def served(self, session_id: bytes, caller: str) -> SessionRecord:
         """A session on whose committee this node is, with every signature and this node's policy checked.
 
-        Fetched from the coordinator when it is not known here yet.
+        Fetched from the coordinator until everyone has signed: for a party of what this node has signed itself, and
+        for the coordinator. Nobody else has anything looked up, whichever sessions they know or make up.
 
         Raises:
             SessionRefused: unknown, expired, over, not signed by all, against the policy, or not this node's.
             ConfigError: terms that this version does not take.
         """
         known, name = self.store.session(session_id), self._around.name
+        if known is not None or not self._is_coordinator(caller):
+            known = self.store.of_party(session_id, caller)
         approved = known is not None and known.state is not State.PROPOSED
         record = known if known and approved else self._around.fetch(session_id)
         if name not in record.manifest.committee:
@@ -96,10 +101,17 @@ class Guard:
         """Which party this node is."""
         return PartyId(manifest.committee.index(self._around.name))
 
-    def by_coordinator(self, record: SessionRecord, caller: str) -> None:
-        """Let only the session's coordinator go on."""
+    def _is_coordinator(self, caller: str) -> bool:
+        return caller == self._around.federation().coordinator.name
+
+    def by_coordinator(self, session_id: bytes, caller: str) -> SessionRecord:
+        """A session as this node has it, whatever has become of it, for its coordinator alone."""
+        if self.store.session(session_id) is None:
+            self.served(session_id, caller)
+        record = self.store.of_party(session_id, caller)
         if caller != record.manifest.coordinator:
             raise SessionRefused("Only the session's coordinator may do this.")
+        return record
 
     # Contributions
 
@@ -127,11 +139,11 @@ class Guard:
             SessionRefused: outside the terms, or contributions are closed.
             InputError: the upload is not what was announced; it is deleted if it was whole.
         """
-        record = self.served(commitment.session_id)
+        record = self.served(commitment.session_id, member)
         if commitment.name != member:
             raise SessionRefused(f"{member} cannot contribute in the name of {commitment.name}.")
         self._check(record.manifest, commitment)
-        if self._times_received(commitment) >= MAX_CONTRIBUTIONS:
+        if self.store.times(record.id, audit.Event.RECEIVED, member) >= MAX_CONTRIBUTIONS:
             raise SessionRefused(f"{member} has contributed {MAX_CONTRIBUTIONS} times to this session already.")
         with self._contributions_open(commitment):
             upload = self.shares.open_upload(commitment, seeds)
@@ -139,11 +151,6 @@ class Guard:
             self._take(record, upload, offset, chunks)
         receipt = Receipt(record.id, self._around.name, member=member, commitment=commitment.digest)
         return receipt.signed(self._around.key)
-
-    def _times_received(self, c: Commitment) -> int:
-        """How many contributions of a member to a session have arrived here."""
-        received = self.store.logged(c.session_id, audit.Event.RECEIVED)
-        return sum(entry.facts["member"] == c.name for entry in received)
 
     def _check(self, manifest: Manifest, commitment: Commitment) -> None:
         """Hold what a member commits to against the terms, and against the results that it has had."""
@@ -163,14 +170,13 @@ class Guard:
             offset += len(chunk)
         if offset < due:
             raise InputError(f"The upload ended {due - offset} bytes early; contribute again.")
-        whole = self.whole(upload)
-        if due and (whole is None or whole.nbytes != due):  # an attempt has begun meanwhile, and dropped it
+        with self._digesting:  # one at a time, since it takes a core
+            held = held_digests(party, c.keys, upload.seeds, self.shares.chunks(upload.id))
+        if self.shares.received_bytes(upload) != due:  # an attempt has begun meanwhile, and dropped it
             raise SessionRefused(REPLACED)
-        share = expand_share(party, c.keys, upload.seeds, whole)
-        for component, seed, held in zip(held_by(party), upload.seeds, (share.a, share.b), strict=True):
-            if not bytes_eq(dealt_digest(seed, held), c.digests[component]):
-                self.shares.drop_upload(upload)
-                raise InputError("The upload does not fit the commitment to it; contribute again.")
+        if not bytes_eq(b"".join(held), b"".join(c.digests[component] for component in held_by(party))):
+            self.shares.drop_upload(upload)
+            raise InputError("The upload does not fit the commitment to it; contribute again.")
         with self._contributions_open(c):
             self.shares.finish_upload(upload)
 
@@ -199,8 +205,8 @@ class Guard:
         Raises:
             SessionRefused: outside the terms, or not on what members have uploaded.
         """
-        record = self.served(session_id)
-        self.by_coordinator(record, caller)
+        record = self.served(session_id, caller)
+        self.by_coordinator(session_id, caller)
         self._check_commitments(record, commitments)
 
     def begin(self, caller: str, session_id: bytes, attempt: int, commitments: Sequence[Commitment]) -> bool:
@@ -212,8 +218,8 @@ class Guard:
         Raises:
             SessionRefused: outside the terms; not on what members have uploaded; or over.
         """
-        record = self.served(session_id)
-        self.by_coordinator(record, caller)
+        record = self.served(session_id, caller)
+        self.by_coordinator(session_id, caller)
         chosen = contributions(commitments)
         under_way = record.state in (State.RUNNING, State.COMPUTED, State.DONE)
         if under_way and (record.attempt, record.contributions) == (attempt, chosen):
@@ -278,14 +284,14 @@ class Guard:
         Raises:
             SessionRefused: results have been released, or a later attempt has begun.
         """
-        if self.store.session(session_id) is None:
-            self.served(session_id)
+        self.by_coordinator(session_id, caller)
         with self.store.transaction():
             record = self.store.get(session_id)
-            self.by_coordinator(record, caller)
             if record.attempt > attempt:
                 raise SessionRefused(f"Attempt {attempt} has been replaced by attempt {record.attempt}.")
-            known = (record.state, record.reason) == (State.ABORTED, reason)
+            begun, ended = (len(self.store.logged(session_id, e)) for e in (audit.Event.ATTEMPT, audit.Event.ABORTED))
+            # For each attempt the node's own reason and the coordinator's: each is an entry of the log.
+            known = record.state is State.ABORTED and (record.reason == reason or ended >= 2 * (begun + 1))
             if known or record.state in (State.CLOSED, State.EXPIRED):
                 return record.state
             self.shares.drop_results(session_id)
@@ -318,6 +324,7 @@ class Guard:
         Raises:
             SessionRefused: there is none for the caller, or it is not released.
         """
+        self.store.of_party(session_id, member)  # a stranger is not to hold the database
         with self.store.transaction():
             record = self.store.get(session_id)
             chunks = self.shares.result(session_id, member)
@@ -327,21 +334,18 @@ class Guard:
                 raise SessionRefused("The agreed retention has ended; results are no longer given out.")
             if record.state is not State.DONE:
                 self.release(record, completions)
-            if member not in self._fetched(session_id):
+            if not self.store.times(session_id, audit.Event.FETCHED, member):
                 self.store.log(session_id, audit.Event.FETCHED, member=member)
         return chunks
-
-    def _fetched(self, session_id: bytes) -> set[object]:
-        """Members that are known to have fetched."""
-        return {entry.facts["member"] for entry in self.store.logged(session_id, audit.Event.FETCHED)}
 
     # The end
 
     def delete(self, caller: str, session_id: bytes) -> None:
         """Delete shares and results, for the coordinator."""
-        record = self.store.session(session_id)
-        if record is not None and record.state is not State.CLOSED:
-            self.by_coordinator(record, caller)
+        if self.store.session(session_id) is None and self._is_coordinator(caller):
+            return  # there is nothing to delete
+        record = self.by_coordinator(session_id, caller)
+        if record.state is not State.CLOSED:
             self.failed(session_id, record.attempt, "the coordinator ended the session")
             self.shares.delete(session_id, Event.CLOSE, "the coordinator closed the session")
 

@@ -19,19 +19,23 @@ MAX_HEADS = MAX_MEMBERS + 4
 
 
 def receive(store: Store, federation: Federation, manifest: Manifest, heads: Sequence[Head]) -> None:
-    """Keep what the parties of a session state of their logs.
+    """Keep what the parties of a session state of their logs: of each its newest head.
+
+    What is known, or stated too often to be kept, costs a look at the database and no signature's check.
 
     Raises:
         SessionRefused: a statement is on another session, or of no party of this one.
         AuditError: a signature is false.
     """
-    known = set(store.heads(manifest.session_id))
-    news = [head for head in heads[:MAX_HEADS] if head not in known]
-    for head in news:
+    newest = {head.node: head for head in sorted(heads[:MAX_HEADS], key=lambda head: head.number)}
+    for head in newest.values():
         if head.session != manifest.session_id or head.node not in manifest.nodes:
             raise SessionRefused(f"A statement on the log of {head.node} is not on this session, or of no party of it.")
+    news = [head for head in newest.values() if store.lacks(head)]
+    for head in news:
         head.check(federation[head.node].verifier())
-    store.add_heads(news)
+    if news:
+        store.add_heads(news)
 
 
 def told(store: Store, manifest: Manifest, caller: str) -> list[Head]:

@@ -70,6 +70,7 @@ class Manifest:
         max_sessions: results that a member may have within `period_days`, this session's included.
         period_days: the days that these are counted in.
         dummies: how well dummy groups hide the group sizes from the committee; None where they do not.
+        verify_tags: whether the committee verifies its tags before it opens any.
         created: UTC, ISO 8601 to the microsecond; makes two sessions on the same terms two.
         expires: UTC, ISO 8601: nothing runs after it.
         retention_days: shares and results are deleted so long after the session's creation at the latest.
@@ -93,6 +94,7 @@ class Manifest:
     max_sessions: int
     period_days: int
     dummies: Dummies | None
+    verify_tags: bool
     created: str
     expires: str
     retention_days: int
@@ -200,6 +202,7 @@ def check(manifest: Manifest) -> None:
     )
     require(manifest.reveal in [r.value for r in Reveal], "`reveal` must be flag, count or members")
     _check_limits(manifest)
+    require(isinstance(manifest.verify_tags, bool), "`verify_tags` must be true or false")
     _integer(manifest.retention_days, "retention_days", MAX_RETENTION_DAYS)
     for name in ("created", "expires"):
         require(_is_utc(getattr(manifest, name)), f"`{name}` must be a date and time in UTC")

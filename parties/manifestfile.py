@@ -71,6 +71,7 @@ def from_toml(toml: Mapping[str, Any], coordinator: str, nodes: Mapping[str, str
         max_sessions=session.get("max_sessions", MAX_SESSIONS),
         period_days=session.get("period_days", 30),
         dummies=_dummies(session.get("dummies")),
+        verify_tags=session.get("verify_tags", False),
         created=_utc(now, "created"),
         expires=_utc(session["expires"], "expires"),
         retention_days=session.get("retention_days", 7),
@@ -83,7 +84,8 @@ def from_toml(toml: Mapping[str, Any], coordinator: str, nodes: Mapping[str, str
 
 _SESSION_KEYS = {
     "title", "purpose", "legal_basis", "members", "committee", "country", "reveal", "max_records", "min_records",
-    "max_new_records", "min_members", "max_sessions", "period_days", "dummies", "expires", "retention_days",
+    "max_new_records", "min_members", "max_sessions", "period_days", "dummies", "verify_tags", "expires",
+    "retention_days",
 }  # fmt: skip
 
 

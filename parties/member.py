@@ -186,13 +186,10 @@ class Member(Participant):
         self.store.add_statement(commitment)
         self.store.log(record.id, audit.Event.GOT_RESULT, rows=keys.rows)
         copies.drop_secret()
-        if not accept:
-            _stop_result(result.summary())
-        result.reviews = reviews.raise_matches(result)
-        summary = result.summary()
-        opened.source.write(out, result.headings(), result.cells())
-        write_page(page, result_page(summary, record.manifest))
-        self.exchange_heads(record)
+        try:
+            self.exchange_heads(record)  # before anything depends on what matched: whether, and when, would tell of it
+        finally:  # a coordinator that passes on false heads keeps nobody's result from being written
+            summary = _write(result, reviews, opened, out, page, accept=accept)
         return summary
 
     def fetch(self, view: View, keys: int) -> np.typing.NDArray[np.generic]:
@@ -281,6 +278,19 @@ def _stop(path: Path, findings: Sequence[Finding]) -> None:
             "\n".join([f"{path} looks wrong, and nothing has left this computer:", *grave])
             + "\nCorrect the list, or repeat the command with --accept if it is right as it is."
         )
+
+
+def _write(
+    result: results.Result, reviews: Reviews, opened: ReadableList, out: Path, page: Path, *, accept: bool
+) -> results.Summary:
+    """Write a result's sheet and page, unless it looks wrong."""
+    if not accept:
+        _stop_result(result.summary())
+    result.reviews = reviews.raise_matches(result)
+    summary = result.summary()
+    opened.source.write(out, result.headings(), result.cells())
+    write_page(page, result_page(summary, result.manifest))
+    return summary
 
 
 def _stop_result(summary: results.Summary) -> None:

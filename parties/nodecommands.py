@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from cryptography.hazmat.primitives.constant_time import bytes_eq
+
 from parties import audit, config, federation, identity, secrecy, toml, vault
 from parties.config import ENTRY, KEY_FILE, Config
 from parties.errors import ConfigError, InputError, PeerIdentityError
@@ -145,7 +147,7 @@ def _new_passphrase() -> Passphrase:
     first = vault.ask_passphrase(f"New passphrase, at least {MIN_PASSPHRASE} characters, best several words: ")
     if len(first.text) < MIN_PASSPHRASE:
         raise InputError(f"The passphrase is shorter than {MIN_PASSPHRASE} characters; nothing was changed.")
-    if vault.ask_passphrase("The same again: ") != first:
+    if not bytes_eq(vault.ask_passphrase("The same again: ").text.encode(), first.text.encode()):
         raise InputError("The two passphrases differ; nothing was changed.")
     return first
 

@@ -99,6 +99,7 @@ class Policy:
         purposes: exact texts.
         cooldown_days: from one session's results until another compares two of its members again.
         dummies: the group sizes must be hidden at least so well.
+        verify_tags: the committee must verify its tags.
     """
 
     consent: Consent = Consent.PERSON
@@ -117,6 +118,7 @@ class Policy:
     purposes: frozenset[str] | None = None
     cooldown_days: int | None = None
     dummies: Dummies | None = None
+    verify_tags: bool = False
 
     def judge(self, manifest: Manifest, own: str, history: Sequence[Past], now: datetime) -> Ruling:
         """What becomes of a proposal.
@@ -166,6 +168,7 @@ class Policy:
             _stated(m.legal_basis) if self.legal_basis else "",
             _only("`purpose` is", [m.purpose], self.purposes),
             _hidden(m.dummies, self.dummies) if self.dummies else "",
+            "" if m.verify_tags or not self.verify_tags else _NOT_VERIFIED,
         )
         return [sentence for sentence in found if sentence]
 
@@ -319,11 +322,15 @@ _ENTRIES: dict[str, tuple[Callable[[Any], Any], str]] = {
     "purposes": (_texts, _TEXTS),
     "cooldown_days": _whole(MAX_PERIOD_DAYS),
     "dummies": (_dummies, "like { epsilon = 1.0, delta = 1e-6 }, with what a manifest may promise"),
+    "verify_tags": (_yes, "true or false"),
 }
 """Entry of the file → (how it is read, what it must be)."""
 
 
 # Sentences: the term, what it is, what this node allows; nothing where it is allowed
+
+
+_NOT_VERIFIED = "`verify_tags` is false; this node allows terms only that have it true."
 
 
 def _only(term: str, found: Iterable[Term], allowed: Collection[Term] | None) -> str:

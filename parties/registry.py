@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from parties import audit
 from parties.errors import InputError, ServiceError, SessionRefused
 from parties.federation import Federation
-from parties.guard import check_completions
+from parties.guard import MAX_CONTRIBUTIONS, check_completions
 from parties.lifecycle import OVER, Event, State
 from parties.manifest import Manifest, verify
 from parties.statements import Commitment, Completion, Receipt, contributions
@@ -43,9 +43,7 @@ class Registry:
         Raises:
             SessionRefused: unknown, or none of the caller's.
         """
-        record = self.store.session(session_id)
-        if record is None or caller not in record.manifest.nodes:
-            raise SessionRefused(f"No session {session_id[:8].hex()} is known here; see `matchbit session list`.")
+        record = self.store.of_party(session_id, caller)
         if self._overdue(record) is None:  # as nearly always
             return record
         self._end_overdue(session_id)
@@ -94,7 +92,7 @@ class Registry:
             record = self.session(session_id, caller)
             self._participant(record, caller)
             verify(self.federation()[caller].verifier(), record.id, caller, signature)
-            if caller in record.signatures:
+            if caller in record.signatures and record.state not in OVER:
                 return record.state
             if record.state is not State.PROPOSED:
                 raise SessionRefused(f"The session is {record.state.value} already; approvals are closed.")
@@ -142,6 +140,8 @@ class Registry:
                 return record.state
             if record.state not in (State.APPROVED, State.READY, State.ABORTED) or (fixed and not known):
                 raise SessionRefused(f"The session is {record.state.value}; contributions are closed.")
+            if self.store.times(record.id, audit.Event.CONTRIBUTED, caller) >= MAX_CONTRIBUTIONS:
+                raise SessionRefused(f"{caller} has contributed {MAX_CONTRIBUTIONS} times to this session already.")
             commitment.check(self.federation()[caller].verifier())
             self._check_receipts(record, commitment, receipts)
             with self.store.transaction():
@@ -227,13 +227,13 @@ class Registry:
             now = self.store.get(record.id)
             if now.state is not State.RUNNING or completion.attempt != now.attempt:
                 return now.state is State.DONE
+            if completion.contributions != contributions(self.store.commitments(record.id).values()):
+                raise SessionRefused(f"{completion.name} computed on other contributions than members have shown here.")
             self.store.add_statement(completion)
             completions = self.store.completions(record.id)
             if len(completions) < len(record.manifest.committee):
                 return False
             check_completions(self.federation(), record.manifest, completions)
-            if completion.contributions != contributions(self.store.commitments(record.id).values()):
-                raise SessionRefused("The committee computed on other contributions than members have shown here.")
             self.store.change(record.id, Event.RELEASE, audit.Event.RELEASED, attempt=completion.attempt)
             return True
 

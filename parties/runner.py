@@ -7,6 +7,7 @@ a coordinator that was away goes on where the nodes are.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from parties.errors import InputError, PeerUnavailable, ServiceError, SessionRefused
+from parties.errors import InputError, PeerUnavailable, ServiceError, SessionRefused, TooManyCalls
 from parties.lifecycle import State
 from parties.registry import Registry
 from parties.statements import Commitment, Completion
@@ -79,6 +80,8 @@ class Patience:
     tries: int = 1
     pause_s: float = POLL_S[0]
     tell_s: float = TELL_S[0]
+    queued: float = math.inf
+    """Since when this attempt is kept from beginning by others' turns."""
 
 
 class Runner:
@@ -187,16 +190,21 @@ class Runner:
             return self._again(record, wait, answers, failure)
         begun = [name for name, a in answers.items() if a.attempt == record.attempt]
         if not lost and len(begun) < len(answers):
-            self._start(record, wait, answers)
-            return 0.0
+            return self._start(record, wait, answers)
         self._note(record, answers)
         wait.pause_s = min(wait.pause_s * 1.3, POLL_S[1])
         return wait.pause_s
 
     def _collect(self, record: SessionRecord, answers: dict[str, Answer]) -> bool:
         """Whether all three have computed the attempt."""
-        said = [a.completion for a in answers.values() if a.completion and a.attempt == record.attempt]
-        return any(self._registry.collect(record, completion) for completion in said)
+        said = {name: a.completion for name, a in answers.items() if a.completion and a.attempt == record.attempt}
+        collected = False
+        for name, completion in said.items():
+            try:
+                collected |= self._registry.collect(record, completion)
+            except (InputError, SessionRefused) as error:  # by its name, whomever the statement is of
+                raise type(error)(_said(name, str(error))) from None
+        return collected
 
     def _failure(self, record: SessionRecord, wait: Patience, answers: dict[str, Answer], lost: str) -> Failure | None:
         """Why this attempt cannot come to its end; None while it may."""
@@ -225,10 +233,10 @@ class Runner:
                 lost = str(error)
         return answers, lost
 
-    def _start(self, record: SessionRecord, wait: Patience, answers: dict[str, Answer]) -> None:
+    def _start(self, record: SessionRecord, wait: Patience, answers: dict[str, Answer]) -> float:
         """Begin the attempt where it has not begun; all three nodes have just answered."""
         self.progress[record.id] = ("waiting for the committee", 0, 0)
-        commitments, name = list(self._store.commitments(record.id).values()), ""
+        commitments, name, asked = list(self._store.commitments(record.id).values()), "", self._clock()
         try:
             if record.contributions is None:
                 for name in sorted(record.manifest.committee):
@@ -237,17 +245,25 @@ class Runner:
             for name in sorted(record.manifest.committee):
                 if answers[name].attempt != record.attempt:
                     self._committee.start(name, record.id, record.attempt, commitments)
+        except TooManyCalls:  # others have their turn there: this one asks again
+            wait.queued = min(wait.queued, asked)
+            return POLL_S[1]
         except ServiceError as error:
             retriable = isinstance(error, PeerUnavailable)
             self._again(record, wait, answers, Failure(_said(name, str(error)), retriable))
         wait.heard, wait.pause_s = self._clock(), POLL_S[0]
+        return 0.0
 
     def _again(self, record: SessionRecord, wait: Patience, answers: dict[str, Answer], failure: Failure) -> float:
-        """Give up this attempt, for another one if that may help."""
+        """Give up this attempt, for another one if that may help.
+
+        One that others' turns kept from beginning, until nodes that had begun waited no longer, is no try.
+        """
         log.error("session %s, attempt %d: %s", record.id[:8].hex(), record.attempt, failure.reason)
-        if failure.retriable and wait.tries < MAX_TRIES:
-            wait.tries += 1
-            wait.heard = self._clock()
+        in_vain = self._clock() - wait.queued > self._patience_s
+        if failure.retriable and (in_vain or wait.tries < MAX_TRIES):
+            wait.tries += not in_vain
+            wait.heard, wait.queued = self._clock(), math.inf
             known = [a.attempt for a in answers.values() if a.attempt <= record.attempt + MAX_AHEAD]
             self._registry.again(record.id, max(known, default=0))
         else:

@@ -101,7 +101,18 @@ class Store(Database):
         """
         record = self.session(session_id)
         if record is None:
-            raise SessionRefused(f"No session {session_id[:8].hex()} is known here; see `matchbit session list`.")
+            raise _unknown(session_id)
+        return record
+
+    def of_party(self, session_id: bytes, name: str) -> SessionRecord:
+        """The session, for one of its parties; of all others it is as unknown as one that there is not.
+
+        Raises:
+            SessionRefused: it is unknown here, or they take no part in it.
+        """
+        record = self.session(session_id)
+        if record is None or name not in record.manifest.nodes:
+            raise _unknown(session_id)
         return record
 
     def session_ids(self, prefix: bytes = b"", state: State | None = None) -> list[bytes]:
@@ -249,6 +260,10 @@ class Store(Database):
         """What the log of a session has of one event."""
         return self._log.of_event(self._connection, session_id, event)
 
+    def times(self, session_id: bytes, event: audit.Event, member: str) -> int:
+        """How often the log of a session tells one event of a member."""
+        return sum(entry.facts["member"] == member for entry in self.logged(session_id, event))
+
     def audited(self) -> list[bytes]:
         """Every session with entries; the node itself is the empty id."""
         return [row[0] for row in self.read("SELECT DISTINCT session FROM entries ORDER BY session")]
@@ -256,16 +271,29 @@ class Store(Database):
     def heads(self, session_id: bytes) -> list[Head]:
         """How others said that their logs of a session stand, and how this node's does."""
         query = "SELECT node, number, hash, signature FROM heads WHERE session = ? ORDER BY node, number"
+        return self._heads(session_id, query)
+
+    def latest_heads(self, session_id: bytes) -> list[Head]:
+        """Of each party the head of its longest log."""
+        query = "SELECT node, max(number), hash, signature FROM heads WHERE session = ? GROUP BY node ORDER BY node"
+        return self._heads(session_id, query)
+
+    def _heads(self, session_id: bytes, query: str) -> list[Head]:
+        """Those of others that a query finds, and this node's own."""
         rows = self.read(query, (session_id,))
         others = [Head(node, session_id, number, digest, signature) for node, number, digest, signature in rows]
         own = self._log.head(self._connection, session_id)
         return [*others, *([own] if own else [])]
 
-    def latest_heads(self, session_id: bytes) -> list[Head]:
-        """Of each party the head of its longest log."""
-        return list({head.node: head for head in self.heads(session_id)}.values())
+    def lacks(self, head: Head) -> bool:
+        """Whether a head is another party's, is not here yet, and is still to be kept."""
+        return self._log.lacks(self._connection, head)
 
     def add_heads(self, heads: Iterable[Head]) -> None:
         """Remember checked heads of other parties."""
         with self.transaction() as db:
             self._log.add_heads(db, list(heads))
+
+
+def _unknown(session_id: bytes) -> SessionRefused:
+    return SessionRefused(f"No session {session_id[:8].hex()} is known here; see `matchbit session list`.")

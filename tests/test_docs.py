@@ -23,8 +23,18 @@ ELSEWHERE = {
     "make test   # every test": ".ci/run",
     "make bench": "by hand",
     "make bench-lists": "by hand",
+    "make bench-hostile": "by hand; tests/integration/test_hostile.py makes the same attacks, smaller",
     "make bench-recovery": "by hand; tests/integration/test_recovery.py kills at more points",
     "make quality": "by hand; its parts are tested by tests/test_quality.py",
+    "make lock": "by hand; tests/test_supply.py",
+    "make audit": ".ci/run",
+    "make release KEY=~/.ssh/matchbit-release": "by hand; its steps are tested by tests/test_supply.py",
+    "python3 -m venv /opt/matchbit": ".ci/run",
+    "/opt/matchbit/bin/pip install --require-hashes --only-binary :all: -r matchbit-0.1.0-requirements.txt": ".ci/run",
+    "/opt/matchbit/bin/pip install --no-deps matchbit-0.1.0-py3-none-any.whl": ".ci/run",
+    "ssh-keygen -Y verify -f ../allowed_signers -I releases@matchbit -n matchbit-release "
+    "-s SHA256SUMS.sig < SHA256SUMS": "tests/test_supply.py",
+    "sha256sum --strict --check SHA256SUMS": "tests/test_supply.py",
     "python -m tests.vectors": "tests/parties/normalise/test_pythons.py",
     "matchbit demo --lists A.csv B.csv C.csv --rules rules.toml --out results": "test_demo_over_ones_own_lists",
 }
@@ -120,6 +130,17 @@ def test_every_named_file_exists() -> None:
     for path in DOCS:
         for name in re.findall(r"`((?:mpc|parties|protos|tests|docs)/[\w./-]+\.\w+)`", path.read_text("utf-8")):
             assert (ROOT / name).exists(), f"{path.name} names {name}"
+        for name, test in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", path.read_text("utf-8")):
+            assert f"def {test}(" in (ROOT / name).read_text("utf-8"), f"{path.name} names {name}::{test}"
+
+
+def test_every_promise_and_defence_names_a_test() -> None:
+    """Rows of the tables that have a column `test`."""
+    for page in ("threat-model", "known-attacks"):
+        tables = re.findall(r"(?m)^\|[^\n]*\| test \|\n(?:\|.*\n)+", (ROOT / "docs" / f"{page}.md").read_text("utf-8"))
+        rows = [row for table in tables for row in table.splitlines()[2:]]
+        assert len(rows) > 20
+        assert not [row for row in rows if not re.search(r"`(tests|protos)/[^`]+`[^|]*\|$", row)]
 
 
 def test_every_command_of_the_program_is_in_the_docs() -> None:

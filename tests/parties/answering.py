@@ -14,7 +14,7 @@ from parties.config import Config
 from parties.errors import PeerUnavailable, ServiceError
 from parties.loopback import free_port
 from parties.statements import Receipt
-from parties.transport import guarded, listen
+from parties.transport import listen
 from parties.wire import commitment_of, head_to_pb, receipt_to_pb
 from protos.matchbit.v1 import committee_pb2 as pb
 from protos.matchbit.v1 import node_pb2, session_pb2
@@ -60,12 +60,10 @@ class Neutral(ContributionServiceServicer, RunServiceServicer, NodeServiceServic
         if self.refusal is not None:
             raise self.refusal
 
-    @guarded
     def GetUpload(self, request: Any, _context: Any) -> pb.GetUploadResponse:  # noqa: N802
         self._note(request)
         return pb.GetUploadResponse(received_bytes=len(self.held))
 
-    @guarded
     def Contribute(self, request_iterator: Any, _context: Any) -> pb.ContributeResponse:  # noqa: N802
         """Keep what comes; the connection is lost after as many chunks as `lost_after` says next."""
         header = next(request_iterator).header
@@ -85,27 +83,22 @@ class Neutral(ContributionServiceServicer, RunServiceServicer, NodeServiceServic
         self.asked.append(request)
         yield from (pb.FetchResultResponse(chunk=chunk) for chunk in self.chunks)
 
-    @guarded
     def GetRun(self, request: Any, _context: Any) -> pb.GetRunResponse:  # noqa: N802
         self._note(request)
         return self.answer
 
-    @guarded
     def StartRun(self, request: Any, _context: Any) -> pb.StartRunResponse:  # noqa: N802
         self._note(request)
         return pb.StartRunResponse()
 
-    @guarded
     def EndRun(self, request: Any, _context: Any) -> pb.EndRunResponse:  # noqa: N802
         self._note(request)
         return pb.EndRunResponse()
 
-    @guarded
     def DeleteSession(self, request: Any, _context: Any) -> pb.DeleteSessionResponse:  # noqa: N802
         self._note(request)
         return pb.DeleteSessionResponse()
 
-    @guarded
     def ExchangeHeads(self, request: Any, _context: Any) -> node_pb2.ExchangeHeadsResponse:  # noqa: N802
         self._note(request)
         return node_pb2.ExchangeHeadsResponse(heads=map(head_to_pb, self.heads))
@@ -118,42 +111,34 @@ class Hub(session_services.SessionServiceServicer):
         self.answer: Callable[[], session_pb2.Session] = session_pb2.Session
         self.asked: list[Any] = []
 
-    @guarded
     def GetSession(self, request: Any, _context: Any) -> session_pb2.GetSessionResponse:  # noqa: N802
         self.asked.append(request)
         return session_pb2.GetSessionResponse(session=self.answer())
 
-    @guarded
     def ListSessions(self, request: Any, _context: Any) -> session_pb2.ListSessionsResponse:  # noqa: N802
         self.asked.append(request)
         return session_pb2.ListSessionsResponse(sessions=[self.answer()] * 2)
 
-    @guarded
     def ProposeSession(self, request: Any, _context: Any) -> session_pb2.ProposeSessionResponse:  # noqa: N802
         self.asked.append(request)
         return session_pb2.ProposeSessionResponse()
 
-    @guarded
     def ApproveSession(self, request: Any, _context: Any) -> session_pb2.ApproveSessionResponse:  # noqa: N802
         self.asked.append(request)
         return session_pb2.ApproveSessionResponse()
 
-    @guarded
     def RefuseSession(self, request: Any, _context: Any) -> session_pb2.RefuseSessionResponse:  # noqa: N802
         self.asked.append(request)
         return session_pb2.RefuseSessionResponse()
 
-    @guarded
     def ReportContribution(self, request: Any, _context: Any) -> session_pb2.ReportContributionResponse:  # noqa: N802
         self.asked.append(request)
         return session_pb2.ReportContributionResponse()
 
-    @guarded
     def RunSession(self, request: Any, _context: Any) -> session_pb2.RunSessionResponse:  # noqa: N802
         self.asked.append(request)
         return session_pb2.RunSessionResponse()
 
-    @guarded
     def CloseSession(self, request: Any, _context: Any) -> session_pb2.CloseSessionResponse:  # noqa: N802
         self.asked.append(request)
         return session_pb2.CloseSessionResponse()

@@ -19,6 +19,7 @@ from parties.contribution import expand_share
 from parties.coordinator import SessionServicer
 from parties.guard import Guard
 from parties.identity import utc_now
+from parties.lifecycle import State
 from parties.loopback import free_port
 from parties.manifest import Manifest
 from parties.member import Member
@@ -82,6 +83,8 @@ class Parties:
         self.registry.propose("hub", agreed)
         for name, signature in approvals(self.configs, agreed).items():
             self.registry.approve(name, agreed.session_id, signature)
+        for guard in self.guards.values():
+            guard.store.add_session(agreed, State.PROPOSED)
         return agreed
 
     def list_of(self, name: str, *people: str) -> Path:

@@ -7,13 +7,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import grpc
-
 from mpc.channel import Mailbox
 from mpc.engine import Outputs
 from parties import compute, heads
+from parties.admission import answer_to
 from parties.audit import Head
-from parties.errors import FROM_STATUS, PeerUnavailable, ServiceError, SessionRefused
+from parties.errors import FROM_STATUS, PeerUnavailable, ServiceError, SessionRefused, sentence, status
 from parties.federation import Federation, Node
 from parties.guard import Guard, Surroundings
 from parties.lifecycle import State
@@ -54,28 +53,21 @@ FEDERATION = Federation({n: Pinned(n, "127.0.0.1:1", n == HUB, key.public_bytes,
 class Context:
     """What a servicer sees of a call."""
 
-    def __init__(self, caller: str) -> None:
-        self.caller = caller
-
     def is_active(self) -> bool:
         """The caller still waits."""
         return True
 
-    def abort(self, code: grpc.StatusCode, details: str) -> None:
-        """As the calling side reads it."""
-        raise FROM_STATUS[code.name](details)
 
-    def set_code(self, _code: grpc.StatusCode) -> None:
-        """Bugs are raised as they are."""
-
-    set_details = set_code
-
-
-class Servicer(RunServicer):
-    """The real one, called by names."""
-
-    def _caller(self, context: Any) -> str:
-        return str(context.caller)
+@contextmanager
+def answering(caller: str) -> Iterator[None]:
+    """A call as `admission` has it answered; a failure as the calling side reads it."""
+    answer_to(caller)
+    try:
+        yield
+    except Exception as error:
+        if status(error) == "INTERNAL":
+            raise  # a bug
+        raise FROM_STATUS[status(error)](sentence(error)) from None
 
 
 @dataclass
@@ -164,7 +156,7 @@ class CommitteeNode(Daemon):
         around = Surroundings(self.name, KEYS[self.name], lambda: FEDERATION, Policy, self._fetch)
         self.guard = Guard(self.store, Shares(self.store, VAULT), around)
         self.runs = Runs(self.guard)
-        self.servicer = Servicer(None, self.guard, self.runs)  # type: ignore[arg-type]
+        self.servicer = RunServicer(None, self.guard, self.runs)  # type: ignore[arg-type]
         self.guard.recover()
 
     def keep_house(self) -> None:
@@ -268,8 +260,13 @@ class Reached:
         self._world, self._caller = world, caller
 
     def _ask(self, name: str, method: str, request: Any) -> Any:
-        node, context = self._world.nodes[name], Context(self._caller.name)
-        return self._world.call(self._caller, node, lambda: getattr(node.servicer, method)(request, context))
+        node = self._world.nodes[name]
+
+        def answer() -> Any:
+            with answering(self._caller.name):
+                return getattr(node.servicer, method)(request, Context())
+
+        return self._world.call(self._caller, node, answer)
 
     def look(self, name: str, session_id: bytes) -> Answer:
         """How the newest attempt goes."""

@@ -185,9 +185,10 @@ class CommitteeNode:
         return PARTIES[COMMITTEE.index(self.name)]
 
     def agree(self, agreed: Manifest, given: dict[str, bytes] | None = None) -> Manifest:
-        """Have the coordinator know these terms, signed by all unless it is said by whom."""
+        """Have the coordinator know these terms, signed by all unless it is said by whom, and this node its own."""
         signed = signatures(agreed) if given is None else given
         self.agreed[agreed.session_id] = SessionRecord(agreed, State.APPROVED, "", 0, signed)
+        self.store.add_session(agreed, State.PROPOSED)
         return agreed
 
     def take(self, c: Contribution, *, by: str = "", offset: int = 0, chunks: Iterable[bytes] | None = None) -> Receipt:

@@ -7,28 +7,29 @@ import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from mpc.errors import IntegrityError
 from parties.errors import ResultError, ServiceError
 from parties.lifecycle import State
 from parties.manifest import sign
-from parties.statements import Commitment, Completion
+from tests.parties.attacked import Attacked
 from tests.parties.beginnings import PAST, STAGES, TERMS, Beginning
-from tests.parties.daemons import COMMITTEE, HUB, KEYS, STRANGER, CommitteeNode, Reached
+from tests.parties.daemons import COMMITTEE, HUB, KEYS, STRANGER, Reached
 from tests.parties.mortal import Daemon, Fate, Trouble
-from tests.parties.simulator import UPLOADS, Agency, World
+from tests.parties.simulator import UPLOADS
 from tests.parties.witness import Witness
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - where there is one, databases in it are quicker
 MAY = ((), (), ("lie",), ("lie",), ("close",), ("expire",), ("refuse",), ("lie", "close", "expire"))
 """What of all that ends a history early may happen in one; the first is the simplest."""
 DOES = ("upload", "upload", "fetch", "keep house")
+HOW = ("same", "less", "other", "twice", "backwards")
+LARGEST = (1 << 32) - 1
+"""Number that an attempt can have."""
 lists = st.integers(0, 1)
 daemons = st.sampled_from((HUB, *COMMITTEE))
 nodes = st.sampled_from(COMMITTEE)
@@ -36,7 +37,7 @@ some = st.integers(0, 11)
 """One of several, however many they are."""
 
 
-class Life(RuleBasedStateMachine):
+class Life(Attacked):
     """Members and committee nodes follow the program, though badly; so does the coordinator, unless it lies."""
 
     begin_at: dict[tuple[int, str], Beginning]
@@ -52,7 +53,7 @@ class Life(RuleBasedStateMachine):
     def set_out(self, members: int, stage: str, may: tuple[str, ...]) -> None:
         """Begin at a stage, with what may happen of all that ends a history early."""
         self.folder = Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else None))
-        self.world: World = self.begin_at[members, stage].world(self.folder)
+        self.world = self.begin_at[members, stage].world(self.folder)
         self.witness = Witness(self.world)
         self.stranger = Daemon(STRANGER, KEYS[STRANGER], self.world)
         self.may = may
@@ -60,20 +61,6 @@ class Life(RuleBasedStateMachine):
     @invariant()
     def nothing_is_wrong(self) -> None:
         self.witness.look()
-
-    def participant(self, which: int) -> str:
-        return self.world.terms.participants[which % len(self.world.terms.participants)]
-
-    def member(self, which: int) -> str:
-        return self.world.terms.members[which % len(self.world.terms.members)]
-
-    def refused(self, daemon: Daemon, what: Callable[[], object]) -> None:
-        """Have a daemon do what it must not do."""
-        try:
-            daemon.do(what)
-        except ServiceError:
-            return
-        raise AssertionError("what is against the terms was not refused")
 
     # Terms
 
@@ -228,12 +215,6 @@ class Life(RuleBasedStateMachine):
         with suppress(ServiceError):
             self.world.call(None, at, lambda: at.give(name, self.world.id, said))
 
-    def words(self, attempt: int, left_out: int) -> list[Completion]:
-        """What nodes said of some attempt, maybe without one of them; where they lie, to anybody."""
-        known = self.world.completions if "lie" in self.may else self.world.shown
-        said = list(known[sorted(known)[attempt % len(known)]].values()) if known else []
-        return said[:left_out] + said[left_out + 1 :]
-
     @precondition(lambda self: "close" in self.may)
     @rule()
     def close(self) -> None:
@@ -248,23 +229,11 @@ class Life(RuleBasedStateMachine):
         with suppress(ServiceError):
             self.world.hub.do(lambda: what(Reached(self.world, self.world.hub)))
 
-    def commitments(self, how: str = "same", who: int = 0) -> list[Commitment]:
-        """What members have shown, or might have; or without that of one of them, or with that to its other list."""
-        shown = self.world.hub.store.commitments(self.world.id) if self.world.hub.alive else {}
-        chosen = {name: shown.get(name, agency.commitments[0]) for name, agency in self.world.agencies.items()}
-        name = self.member(who)
-        if how == "less":
-            del chosen[name]
-        if how == "other":
-            first, second = self.world.agencies[name].commitments
-            chosen[name] = second if chosen[name] == first else first
-        return list(chosen.values())
-
     @precondition(lambda self: "lie" in self.may and self.world.hub.alive)
-    @rule(node=nodes, above=st.integers(-1, 2), how=st.sampled_from(("same", "less", "other")), who=some)
+    @rule(node=nodes, above=st.sampled_from((-1, 0, 1, 2, LARGEST)), how=st.sampled_from(HOW), who=some)
     def start_alone(self, node: str, above: int, how: str, who: int) -> None:
         """An attempt at one node, with a number that is not due, on what members have shown or something else."""
-        attempt = max(self.world.hub.store.get(self.world.id).attempt + above, 0)
+        attempt = min(max(self.world.hub.store.get(self.world.id).attempt + above, 0), LARGEST)
         chosen = self.commitments(how, who)
         self.lie(lambda nodes: nodes.start(node, self.world.id, attempt, chosen))
 
@@ -294,46 +263,8 @@ class Life(RuleBasedStateMachine):
         self.refused(hub, lambda: hub.run(name, self.world.id))
         self.refused(hub, lambda: hub.close(name, self.world.id))
         self.coordinate(node)
+        self.forge_words(self.world.nodes[node], who)
         self.break_terms(self.world.nodes[node], self.world.agencies[self.member(who)], self.member(who + 1))
-
-    def approve_falsely(self, who: int) -> None:
-        """With another one's signature, and with one's own on another session."""
-        hub, name, other = self.world.hub, self.participant(who), self.participant(who + 1)
-        for signature in (sign(KEYS[other], self.world.id, other), sign(KEYS[name], PAST.session_id, name)):
-            self.refused(hub, partial(hub.registry.approve, name, self.world.id, signature))
-
-    def coordinate(self, node: str) -> None:
-        """As somebody else than the session's coordinator."""
-        at, session = self.world.nodes[node], self.world.id
-        another = Reached(self.world, self.stranger)
-        for what in (
-            lambda: another.look(node, session),
-            lambda: another.start(node, session, 1, self.commitments()),
-            lambda: another.release(node, session, 1, self.words(0, 3)),
-            lambda: another.abort(node, session, 1, "a lie"),
-        ):
-            with suppress(ServiceError):
-                what()
-                raise AssertionError("another coordinator was obeyed")
-        known = at.store.session(session) if at.alive else None
-        if known and known.state is not State.CLOSED:
-            self.refused(at, lambda: at.guard.delete(STRANGER, session))
-
-    def break_terms(self, at: CommitteeNode, agency: Agency, other: str) -> None:
-        """With commitments that are outside the terms, or not the member's own on this session."""
-        dealings, good = agency.dealings[0], agency.commitments[0]
-        wrong = [
-            agency.commit(dealings, records=6),
-            agency.commit(dealings, keys=11),
-            agency.commit(dealings, records=1, new_records=1),
-            replace(good, name=other),
-            replace(good, signature=agency.commitments[1].signature),
-            replace(good, session_id=PAST.session_id).signed(KEYS[agency.name]),
-        ]
-        wrong += [agency.commit(dealings, new_records=3)] if agency.name in PAST.members else []
-        seeds = dealings[COMMITTEE.index(at.name)].seeds
-        for commitment in wrong:
-            self.refused(at, partial(at.guard.receive, agency.name, commitment, seeds, 0, ()))
 
     # The end of a history
 

@@ -46,6 +46,7 @@ def manifest(**changes: Any) -> Manifest:
         "max_sessions": 1000,
         "period_days": 30,
         "dummies": None,
+        "verify_tags": False,
         "created": "2026-11-20T12:00:00+00:00",
         "expires": "2026-12-31T00:00:00+00:00",
         "retention_days": 7,

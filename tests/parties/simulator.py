@@ -126,6 +126,7 @@ class World(Network):
     """Everyone, and a session's terms.
 
     Attributes:
+        keys: by name.
         signatures: approvals that their signers made.
         given: (node, member, attempt, part) of every part of a result that a node gave out, whoever got it.
         inputs: of every attempt that was computed, the keys of each member.
@@ -140,7 +141,7 @@ class World(Network):
         self.nodes = {name: CommitteeNode(name, self) for name in COMMITTEE}
         self.daemons: dict[str, Daemon] = {HUB: self.hub, **self.nodes}
         self.agencies = {name: Agency(name, terms) for name in terms.members}
-        self.signatures: dict[str, bytes] = {}
+        self.keys, self.signatures = KEYS, dict[str, bytes]()
         self.given: list[tuple[str, str, int, bytes]] = []
         self.inputs: dict[int, dict[str, Array]] = {}
         self.completions: dict[int, dict[str, Completion]] = {}

@@ -1,4 +1,4 @@
-"""What a node has refused it never signs without a person, whatever the coordinator makes of it."""
+"""What a node has refused it never signs, whatever the coordinator makes of it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from parties import calls
-from parties.errors import PeerUnavailable
+from parties.errors import PeerUnavailable, SessionRefused
 from parties.lifecycle import State
 from parties.store import Store
 from tests.parties.proposing import STANDING, Hub, listening, node
@@ -42,6 +42,17 @@ def test_what_this_node_refused_is_not_signed_by_standing_consent(hub: Hub) -> N
     approvals.refuse(session_id, "not agreed")
     hub.put(session_id, State.PROPOSED)
     assert approvals.pending() == approvals.act() == []
+    assert hub.store.get(session_id).signatures == {}
+    assert told(store, session_id) == ["refused"]
+
+
+def test_what_this_node_refused_is_not_signed_by_a_person(hub: Hub) -> None:
+    session_id = hub.propose()
+    approvals, store = node(hub)
+    approvals.refuse(session_id, "not agreed")
+    hub.put(session_id, State.PROPOSED)
+    with pytest.raises(SessionRefused, match=r"^agency-a has refused this session, and a refusal is for good\.$"):
+        approvals.consent(session_id)
     assert hub.store.get(session_id).signatures == {}
     assert told(store, session_id) == ["refused"]
 

@@ -2,31 +2,41 @@
 
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from mpc.channel import Mailbox
+from mpc.channel import MAILBOX_BYTES, Mailbox
 from mpc.committee import PARTIES, PartyId
-from mpc.dummies import Dummies
-from mpc.engine import Inputs, Outputs
-from mpc.errors import MpcError
+from mpc.dummies import Dummies, Noise
+from mpc.engine import Inputs, Outputs, gather
+from mpc.errors import IntegrityError, MpcError
 from mpc.matching import Reveal
 from mpc.replicated import reconstruct
+from mpc.shuffle import shuffle
+from mpc.verify import require_zero
 from parties import compute, transport
-from parties.compute import Run, Runs, load_inputs, memory
+from parties.admission import answer_to
+from parties.compute import Run, Runs, load_inputs, longest_queue, memory
 from parties.config import Config
-from parties.errors import PeerUnavailable, SessionRefused
+from parties.errors import SessionRefused, TooManyCalls
 from parties.guard import Guard
 from parties.lifecycle import State
 from parties.manifest import Manifest
+from parties.node import LAST_S, RunServicer
 from parties.service import Service
 from parties.statements import Commitment
 from parties.transport import Mailboxes
+from protos.matchbit.v1.committee_pb2 import StartRunRequest
 from tests.parties.deciding import COMMITTEE, CommitteeNode, Contribution, commitments, everyones, terms
 from tests.parties.samples import federate
+from tests.world import World, dealt, shares
 
 
 def inputs(folder: Path, agreed: Manifest, made: list[Contribution], attempt: int = 1) -> list[Inputs]:
@@ -52,8 +62,8 @@ def made() -> list[Contribution]:
 
 def test_everything_in_the_members_order_whatever_order_it_came_in(tmp_path: Path, made: list[Contribution]) -> None:
     loaded = inputs(tmp_path, terms(), [made[2], made[0], made[1]])
-    shares = [given.rows for given in loaded]
-    assert np.array_equal(reconstruct((shares[0], shares[1], shares[2])), np.concatenate([c.keys for c in made]))
+    held = [given.rows for given in loaded]
+    assert np.array_equal(reconstruct((held[0], held[1], held[2])), np.concatenate([c.keys for c in made]))
     for given in loaded:
         assert given.counts == (3, 70, 1)
         assert (given.reveal, given.noise) == (Reveal.FLAG, None)
@@ -99,6 +109,27 @@ def test_the_noise_of_dummies_is_the_sessions_and_not_the_attempts(tmp_path: Pat
         assert (one.noise, one.secrets, one.terms) == (other.noise, other.secrets, other.terms)
 
 
+@pytest.mark.parametrize("reveal", [Reveal.FLAG, Reveal.MEMBERS])
+@pytest.mark.parametrize("noise", [None, Noise(Dummies(1.0, 1e-6), 1, 70)])
+def test_a_shuffle_fits_into_what_a_peer_may_leave_unread(reveal: Reveal, noise: Noise | None) -> None:
+    """All of it, whatever the peer reads meanwhile."""
+    keys = [np.arange(2 * (k + 1), dtype=np.uint64).reshape(-1, 2) for k in range(70)]
+    given = dealt(keys, reveal, noise=noise)
+    world = World().run(lambda session: shuffle(session.at("shuffle"), gather(session.party, given[session.party])))
+    unread = Counter[tuple[PartyId, PartyId]]()
+    for message in world.sent:
+        unread[message.sender, message.receiver] += len(message.message)
+    assert not world.errors
+    assert max(unread.values()) <= longest_queue(given[0]) - MAILBOX_BYTES + 1024 < 2 * max(unread.values())
+
+
+@pytest.mark.parametrize("verified", [False, True])
+def test_tags_are_verified_where_the_terms_ask_for_it(tmp_path: Path, verified: bool) -> None:
+    agreed = terms(verify_tags=verified)
+    made = [Contribution(agreed, m) for m in agreed.members]
+    assert {given.verified for given in inputs(tmp_path, agreed, made)} == {verified}
+
+
 def test_another_list_is_another_session_to_the_committee(tmp_path: Path, made: list[Contribution]) -> None:
     other = [Contribution(terms(), "agency-a", seed=1), *made[1:]]
     first, second = (inputs(tmp_path / str(k), terms(), some)[0] for k, some in enumerate((made, other)))
@@ -135,7 +166,7 @@ class Slow(Guard):
 
     def check(self, caller: str, session_id: bytes, commitments: Sequence[Commitment]) -> None:
         del commitments
-        self.by_coordinator(self.served(session_id), caller)
+        self.by_coordinator(session_id, caller)
 
     def begin(self, caller: str, session_id: bytes, attempt: int, commitments: Sequence[Commitment]) -> bool:
         del caller, attempt, commitments
@@ -154,6 +185,7 @@ class Turns:
         self.sessions = [node.agree(terms(title=f"Session {k}")).session_id for k in range(3)]
         self.guard, self.service = Slow(node), Service(config, "node")
         self.runs = Runs(config, self.guard, Mailboxes(), self.service)
+        self.servicer = RunServicer(config, self.guard, self.runs)
         self.errors: dict[bytes, Exception] = {}
         self.threads: list[threading.Thread] = []
 
@@ -202,12 +234,25 @@ def test_a_session_that_nobody_waits_for_loses_its_turn(tmp_path: Path) -> None:
     turns = Turns(tmp_path)
     turns.start(0, lambda: True)
     assert turns.guard.began.acquire(timeout=60)
-    with pytest.raises(PeerUnavailable, match="The coordinator stopped waiting for its turn"):
+    with pytest.raises(TooManyCalls, match="neutral computes other sessions; this one waits for its turn"):
         turns.runs.start("hub", turns.sessions[1], 1, [], lambda: False)
     turns.wait(2)
     turns.guard.let.release(2)
     turns.end()
     assert turns.guard.begun == [turns.sessions[0], turns.sessions[2]]
+
+
+def test_a_session_hears_that_it_must_wait_before_its_call_ends(tmp_path: Path) -> None:
+    """Else its coordinator would find this node silent."""
+    turns = Turns(tmp_path)
+    turns.start(0, lambda: True)
+    assert turns.guard.began.acquire(timeout=60)
+    answer_to("hub")
+    call: Any = SimpleNamespace(is_active=lambda: True, time_remaining=lambda: LAST_S)
+    with pytest.raises(TooManyCalls):
+        turns.servicer.StartRun(StartRunRequest(session_id=turns.sessions[1], attempt=1), call)
+    turns.guard.let.release()
+    turns.end()
 
 
 def test_only_the_coordinator_gets_a_turn(tmp_path: Path) -> None:
@@ -250,6 +295,18 @@ def test_what_could_not_begin_does_not_wait_for_its_turn(tmp_path: Path) -> None
         ready.runs.start("hub", ready.agreed.session_id, 1, [], pytest.fail)
 
 
+class Unsent:
+    """A channel to peers that never sends."""
+
+    sent_bytes = 0
+
+    def __init__(self, mailbox: Mailbox, *_: object, **_limits: int) -> None:
+        self.mailbox = mailbox
+
+    def close(self, *, done: bool) -> None:
+        assert not done
+
+
 def test_without_a_thread_to_compute_in_an_attempt_fails_and_the_next_can_begin(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -270,6 +327,49 @@ def test_without_a_thread_to_compute_in_an_attempt_fails_and_the_next_can_begin(
         assert run is not None
         with pytest.raises(MpcError, match="the attempt has ended"):
             run.mailbox.put(PartyId.P0, "tag", b"")
+
+
+def test_an_attempt_whose_tags_are_wrong_is_not_tried_again_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each try would be another chance for whoever deviates: people are to decide."""
+    held = shares(np.ones((1, 2), np.uint64))
+    errors = World().run(lambda s: require_zero(s.at("zero"), held[s.party]), 1).errors.values()
+    found = next(error for error in errors if isinstance(error, IntegrityError))
+
+    def attempt(*_: object) -> Outputs:
+        raise found
+
+    ready = Ready(tmp_path)
+    monkeypatch.setattr(Runs, "_attempt", attempt)
+    ready.start(1)
+    for thread in threading.enumerate():
+        if thread.name == "compute":
+            thread.join()
+    run = ready.runs.get(ready.agreed.session_id)
+    assert run is not None
+    assert not run.retriable
+    assert "one of the three does not follow the protocol" in run.failure
+    assert "must compare versions and logs before another run" in run.failure
+
+
+def test_a_peer_that_is_slow_without_end_is_named_and_not_waited_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Silent at no step, it would hold this node, and other sessions with it, for a day."""
+    configs = federate(tmp_path, COMMITTEE, dict.fromkeys(COMMITTEE, "127.0.0.1:1"))
+    ready = Ready(tmp_path, replace(configs["neutral"], attempt_timeout_s=1e-3))
+    monkeypatch.setattr(compute, "ExchangeChannel", Unsent)
+    monkeypatch.setattr(compute, "open_session", lambda _, channel, *__: channel.mailbox)
+    monkeypatch.setattr("parties.compute.engine.run", lambda mailbox, *_: mailbox.receive(PartyId.P0, "tag"))
+    ready.start(1)
+    for thread in threading.enumerate():
+        if thread.name == "compute":
+            thread.join()
+    run = ready.runs.get(ready.agreed.session_id)
+    assert run is not None
+    assert not run.retriable
+    assert run.failure.startswith("agency-a was still waited for when the attempt's time was up")
 
 
 @pytest.mark.parametrize("listens", [False, True])

@@ -43,7 +43,12 @@ def test_a_new_nodes_folder(node: Config) -> None:
         "node.toml", "federation.toml", "entry.toml", "identity.sealed", "storage-key.toml", "storage.key",
     }  # fmt: skip
     assert (node.name, node.listen) == ("agency-a", "127.0.0.1:7700")
-    assert (node.lanes, node.step_timeout_s, node.start_timeout_s) == (config.LANES, 120, 600)
+    assert (node.lanes, node.step_timeout_s, node.start_timeout_s, node.attempt_timeout_s) == (
+        config.LANES,
+        120,
+        600,
+        600,
+    )
     assert node == config.load(node.folder / "node.toml")
     assert node.database == node.folder / "matchbit.db"
     assert node.federation_path == node.folder / "federation.toml"
@@ -219,6 +224,7 @@ def test_unknown_entries_and_wrong_kinds_are_named(node: Config, key: str, value
         *(("lanes", v) for v in ("0", "-1", "65", "1000000")),
         *(("step_timeout_s", v) for v in ("0", "-1", "-0.5", "nan", "-inf", "inf", "1e9")),
         *(("start_timeout_s", v) for v in ("0", "-1", "-0.5", "nan", "-inf", "inf", "1e9")),
+        *(("attempt_timeout_s", v) for v in ("0", "-1", "-0.5", "nan", "-inf", "inf", "1e9")),
         *(("drain_timeout_s", v) for v in ("0", "-1", "-0.5", "nan", "-inf", "inf", "1e9")),
     ],
 )
@@ -242,6 +248,11 @@ def test_words_that_a_setting_does_not_know(node: Config, key: str, value: str, 
 @pytest.mark.parametrize("name", ["", '""', '"Agency A"', '"a\\n"'])
 def test_a_missing_or_malformed_name(node: Config, name: str) -> None:
     assert "`name` must be small letters, digits and hyphens" in refused(change(node, name=name))
+
+
+@pytest.mark.parametrize("key", ["federation", "policy", "key_file", "passphrase_file"])
+def test_paths_that_no_file_can_have(node: Config, key: str) -> None:
+    assert "cannot be printed" in refused(change(node, **{key: '"a\\u0000b"'}))
 
 
 @pytest.mark.parametrize("content", [b"name = ", b"name = 'a'\nname = 'b'\n", b"\0"])

@@ -1,14 +1,15 @@
-"""What a coordinator's daemon asks of committee nodes when its operator closes a session."""
+"""What a coordinator's daemon asks of committee nodes when a session is closed, and whom it tells of sessions."""
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
 
 from parties import calls
 from parties.coordinator import SessionServicer
-from parties.errors import PeerUnavailable, SessionRefused
+from parties.errors import InputError, PeerUnavailable, SessionRefused
 from parties.identity import utc_now
 from parties.lifecycle import State
 from parties.loopback import free_port
@@ -60,13 +61,18 @@ class Hub:
     def listen(self) -> grpc.Server:
         return listen(self.config, lambda server: add_SessionServiceServicer_to_server(self._sessions, server))
 
-    def agreed(self) -> Manifest:
-        terms = terms_of(self.nodes, created=utc_now().isoformat(), expires="2999-12-31T00:00:00+00:00")
+    def agreed(self, **changes: Any) -> Manifest:
+        lasting = {"created": utc_now().isoformat(), "expires": "2999-12-31T00:00:00+00:00"}
+        terms = terms_of(self.nodes, **lasting, **changes)
         self.store.add_session(terms, State.APPROVED, approvals(self.nodes, terms))
         return terms
 
+    def coordinator(self, name: str) -> calls.Coordinator:
+        """As a node calls it."""
+        return calls.Coordinator(self.nodes[name], self.nodes[name].federation())
+
     def close(self, terms: Manifest) -> None:
-        calls.Coordinator(self.config, self.config.federation()).close(terms.session_id)
+        self.coordinator("hub").close(terms.session_id)
 
 
 @pytest.fixture
@@ -115,3 +121,27 @@ def test_closing_goes_on_when_a_node_is_back(hub: Hub) -> None:
     hub.close(terms)
     assert hub.store.get(terms.session_id).state is State.CLOSED
     assert hub.committee.asked[-1] == ("delete", "neutral")
+
+
+# The first bytes of an id
+
+
+def test_who_is_no_party_learns_nothing_of_a_session_by_the_first_bytes_of_its_id(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither that it is there, nor more bytes of its id, nor that there are several."""
+    monkeypatch.setattr("parties.coordinator.MIN_PREFIX_BYTES", 0)
+    ids = [hub.agreed(title=title, members=("agency-a", "agency-b")).session_id for title in ("one", "two")]
+    for prefix in (ids[0][:4], ids[1][:4], b"", bytes(4)):
+        with pytest.raises(SessionRefused, match=f"^No session {prefix.hex()} is known here"):
+            hub.coordinator("agency-c").get(prefix)
+    assert hub.coordinator("agency-a").get(ids[0][:4]).record.id == ids[0]
+    with pytest.raises(InputError, match="More than one session begins with these digits"):
+        hub.coordinator("agency-a").get(b"")
+
+
+def test_the_first_bytes_of_an_id_are_those_of_ones_own_session(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("parties.coordinator.MIN_PREFIX_BYTES", 0)
+    own = hub.agreed(title="own").session_id
+    hub.agreed(title="others", members=("agency-a", "agency-b"))
+    assert hub.coordinator("agency-c").get(b"").record.id == own

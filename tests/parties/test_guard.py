@@ -1,5 +1,7 @@
 """What a committee node takes from members: within terms that all have signed, and exactly what was committed to."""
 
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from parties.federation import Federation
 from parties.lifecycle import State
 from parties.manifest import Manifest
 from parties.policy import Policy
+from parties.store import SessionRecord
 from tests.parties.deciding import (
     COMMITTEE,
     FEDERATION,
@@ -52,11 +55,11 @@ def received(node: CommitteeNode, c: Contribution) -> int:
 
 
 def test_terms_are_fetched_and_checked_once_and_kept_with_their_signatures(node: CommitteeNode) -> None:
-    record = node.guard.served(ID)
+    record = node.guard.served(ID, "agency-a")
     assert (record.manifest, record.state, record.signatures) == (TERMS, State.APPROVED, signatures(TERMS))
     node.agreed.clear()
     node.restart()
-    assert node.guard.served(ID) == record
+    assert node.guard.served(ID, "agency-a") == record
     assert node.asked == [ID]
     assert logged(node.store, ID) == ["proposed", *["approved"] * 4]
 
@@ -70,47 +73,87 @@ def test_nothing_is_done_without_everyones_signature(node: CommitteeNode, name: 
     node.agree(TERMS, missing(name))
     c = Contribution(TERMS, "agency-a")
     assert f"Not yet approved by {name}; each runs" in refused(node, SessionRefused, c)
-    assert node.store.session(ID) is None
+    assert node.state(TERMS) is State.PROPOSED
     node.agree(TERMS, signatures(TERMS) | {name: signatures(terms(title="Other"))[name]})
     assert f"in the name of {name} is not signed by {name}'s pinned key" in refused(node, ConfigError, c)
     swapped = next(n for n in TERMS.participants if n != name)
     node.agree(TERMS, signatures(TERMS) | {name: signatures(TERMS)[swapped]})
     assert f"in the name of {name} is not signed" in refused(node, ConfigError, c)
-    assert node.store.session(ID) is None
+    assert node.state(TERMS) is State.PROPOSED
 
 
 def test_signatures_are_checked_again_each_time(node: CommitteeNode) -> None:
     """By the keys that are pinned now, also where the terms are known."""
-    node.guard.served(ID)
+    node.guard.served(ID, "agency-a")
     other = replace(FEDERATION["agency-b"], signing_key=KEYS["stranger"].public_key().public_bytes_raw())
     node.federation = Federation({**FEDERATION.nodes, "agency-b": other})
     with pytest.raises(PeerIdentityError, match="The session pins other keys for agency-b than this node's"):
-        node.guard.served(ID)
+        node.guard.served(ID, "agency-a")
 
 
-def test_an_unknown_session(node: CommitteeNode) -> None:
+UNKNOWN = r"^No session [0-9a-f]{16} is known here; see `matchbit session list`\.$"
+
+
+@pytest.mark.parametrize("caller", ["agency-a", "agency-b", "stranger"])
+def test_nothing_is_looked_up_of_a_session_that_the_node_has_not_signed(tmp_path: Path, caller: str) -> None:
+    """Else whoever makes up sessions has every node ask the coordinator."""
+    node = CommitteeNode(tmp_path)
+    node.agreed[ID] = SessionRecord(TERMS, State.APPROVED, "", 0, signatures(TERMS))
+    for act in everything(node, caller, Contribution(TERMS, "agency-a")):
+        assert re.match(UNKNOWN, node.refusal(SessionRefused, act))
+    assert node.asked == []
+
+
+@pytest.mark.parametrize("state", State)
+def test_a_stranger_hears_the_same_of_sessions_that_there_are(node: CommitteeNode, state: State) -> None:
+    with node.store.transaction() as db:
+        db.execute("UPDATE sessions SET state = ? WHERE id = ?", (state.value, ID))
+    node.policy = Policy(max_records=1)
+    for act in everything(node, "stranger", Contribution(TERMS, "agency-a")):
+        assert re.match(UNKNOWN, node.refusal(SessionRefused, act))
+    assert node.asked == []
+
+
+def everything(node: CommitteeNode, caller: str, c: Contribution) -> Iterator[Callable[[], object]]:
+    """All that a caller may ask of a session, its members' contribution aside."""
+    guard = node.guard
+    yield lambda: node.take(c, by=caller)
+    yield lambda: guard.check(caller, ID, [c.commitment])
+    yield lambda: guard.begin(caller, ID, 1, [c.commitment])
+    yield lambda: guard.by_coordinator(ID, caller)
+    yield lambda: guard.abort(caller, ID, 1, "because")
+    yield lambda: guard.delete(caller, ID)
+    yield lambda: guard.served(ID, caller)
+    yield lambda: guard.result(caller, ID, [])
+
+
+def test_the_coordinator_may_ask_of_a_session_that_the_node_has_forgotten(tmp_path: Path) -> None:
+    node = CommitteeNode(tmp_path)
+    node.agreed[ID] = SessionRecord(TERMS, State.APPROVED, "", 0, signatures(TERMS))
+    assert node.guard.by_coordinator(ID, "hub").state is State.APPROVED
+    assert node.asked == [ID]
     with pytest.raises(SessionRefused, match="No such session is known here"):
-        node.guard.served(bytes(32))
+        node.guard.by_coordinator(bytes(32), "hub")
 
 
 def test_a_session_on_whose_committee_the_node_is_not(tmp_path: Path) -> None:
     node = CommitteeNode(tmp_path, "agency-c")
     node.agree(TERMS)
     with pytest.raises(SessionRefused, match=r"^agency-c is not on the committee of this session\.$"):
-        node.guard.served(ID)
-    assert node.store.session(ID) is None
+        node.guard.served(ID, "agency-a")
+    assert node.state(TERMS) is State.PROPOSED
 
 
 def test_a_session_of_the_future(node: CommitteeNode) -> None:
     node.clock.move(days=-2)
     with pytest.raises(SessionRefused, match=r"The session says it was created on .*, which is still to come"):
-        node.guard.served(ID)
+        node.guard.served(ID, "agency-a")
 
 
 @pytest.mark.parametrize("known", [False, True])
 def test_an_expired_session(node: CommitteeNode, known: bool) -> None:
     if known:
-        node.guard.served(ID)
+        node.guard.served(ID, "agency-a")
     node.clock.move(days=41)
     says = refused(node, SessionRefused, Contribution(TERMS, "agency-a"))
     assert says == f"The session 'Winter cash' expired on {TERMS.expires}."
@@ -119,7 +162,7 @@ def test_an_expired_session(node: CommitteeNode, known: bool) -> None:
 @pytest.mark.parametrize("known", [False, True])
 def test_the_nodes_policy_counts_whatever_was_signed(node: CommitteeNode, known: bool) -> None:
     if known:
-        node.guard.served(ID)
+        node.guard.served(ID, "agency-a")
     node.policy = Policy(max_records=999)
     says = refused(node, SessionRefused, Contribution(TERMS, "agency-a"))
     assert says.startswith("The policy of neutral refuses the terms: `max_records` is 1,000")
@@ -140,7 +183,7 @@ def test_a_session_that_the_node_has_only_signed_itself(node: CommitteeNode) -> 
     assert "Not yet approved by agency-a" in refused(node, SessionRefused, Contribution(TERMS, "agency-a"))
     assert node.state(TERMS) is State.PROPOSED
     node.agree(TERMS)
-    assert node.guard.served(ID).signatures == signatures(TERMS)
+    assert node.guard.served(ID, "agency-a").signatures == signatures(TERMS)
     assert node.state(TERMS) is State.APPROVED
 
 
@@ -155,11 +198,11 @@ def test_a_session_that_the_node_has_only_signed_itself(node: CommitteeNode) -> 
 def test_a_session_that_is_over_by_its_coordinators_word(node: CommitteeNode, state: State, says: str) -> None:
     node.agreed[ID] = replace(node.agreed[ID], state=state)
     assert refused(node, SessionRefused, Contribution(TERMS, "agency-a")) == says
-    assert node.store.session(ID) is None
+    assert node.state(TERMS) is State.PROPOSED
 
 
 def test_the_coordinators_word_does_not_count_for_what_is_known(node: CommitteeNode) -> None:
-    node.guard.served(ID)
+    node.guard.served(ID, "agency-a")
     node.agreed[ID] = replace(node.agreed[ID], state=State.REFUSED)
     node.take(Contribution(TERMS, "agency-a"))
 

@@ -77,7 +77,7 @@ def test_what_has_begun_is_not_begun_again(node: CommitteeNode, made: list[Contr
     assert (node.store.get(ID), node.store.entries(ID)) == before
 
 
-@pytest.mark.parametrize("caller", ["agency-a", "neutral", "stranger"])
+@pytest.mark.parametrize("caller", ["agency-a", "neutral"])
 def test_only_the_coordinator_begins_and_ends(node: CommitteeNode, made: list[Contribution], caller: str) -> None:
     says = "Only the session's coordinator may do this."
     assert begin_refused(node, made, by=caller) == says
@@ -257,12 +257,28 @@ def test_the_coordinators_reason_takes_the_place_of_the_nodes_own(
     assert logged(node.store, ID)[-2:] == ["aborted", "aborted"]
 
 
+def test_the_coordinator_has_so_many_reasons_and_no_more(node: CommitteeNode, made: list[Contribution]) -> None:
+    """Each is an entry of the log."""
+    node.begin(TERMS, made)
+    for k in range(10):
+        assert node.guard.abort("hub", ID, 1 + k, f"{FAILED} ({k})") is State.ABORTED
+    most = logged(node.store, ID).count("aborted")
+    assert most == 4  # the node's own and the coordinator's, of this attempt and of one that did not begin here
+    assert node.begin(TERMS, made, 2)
+    node.guard.failed(ID, 2, "agency-a did not answer in time.")
+    node.guard.abort("hub", ID, 2, FAILED)
+    assert node.store.get(ID).reason == FAILED
+    assert logged(node.store, ID).count("aborted") == most + 2
+
+
 @pytest.mark.parametrize("known", [False, True])
 def test_an_attempt_that_did_not_begin_here_is_given_up_too(node: CommitteeNode, known: bool) -> None:
     made = everyones(TERMS)
-    if known:
-        for c in made:
-            node.take(c)
+    for c in made:
+        node.take(c)
+    if not known:
+        node.path.unlink()
+        node.restart()
     assert node.guard.abort("hub", ID, 1, FAILED) is State.ABORTED
     assert (node.state(TERMS), node.store.get(ID).attempt) == (State.ABORTED, 0)
 
@@ -282,7 +298,7 @@ def test_what_was_released_is_not_given_up(node: CommitteeNode) -> None:
 
 @pytest.mark.parametrize("event", [Event.CLOSE, Event.EXPIRE])
 def test_a_session_that_is_over_stays_so(node: CommitteeNode, event: Event) -> None:
-    node.guard.served(ID)
+    node.guard.served(ID, "hub")
     node.store.change(ID, event)
     before = node.kept()
     assert node.guard.abort("hub", ID, 1, FAILED) is node.state(TERMS)

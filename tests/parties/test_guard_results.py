@@ -23,6 +23,7 @@ from tests.parties.deciding import (
     completions,
     everyones,
     logged,
+    store_of,
     terms,
 )
 from tests.parties.samples import NOW, chunk_owners
@@ -133,6 +134,15 @@ def test_the_words_are_on_this_nodes_attempt(
     assert says == "The committee nodes' statements are on another attempt than this node computed."
 
 
+def test_a_stranger_who_asks_for_results_takes_no_turn_to_write(
+    node: CommitteeNode, computed: list[Contribution]
+) -> None:
+    said = completions(TERMS, computed)
+    with store_of(node.path).transaction():  # held by another process
+        says = node.refusal(SessionRefused, lambda: result(node, "stranger", said))
+    assert "is known here" in says
+
+
 def test_a_result_is_its_members_own(node: CommitteeNode) -> None:
     made = everyones(TERMS)
     for c in made:
@@ -142,7 +152,7 @@ def test_a_result_is_its_members_own(node: CommitteeNode) -> None:
     said = completions(TERMS, made)
     for member in TERMS.members:
         assert result(node, member, said) == member.encode()
-    for other in ("neutral", "hub", "stranger"):
+    for other in ("neutral", "hub"):
         says = node.refusal(SessionRefused, partial(result, node, other, said))
         assert says == "This node has no result of this session for the caller."
 

@@ -291,7 +291,7 @@ def test_a_member_contributes_so_often_and_no_more(node: CommitteeNode, monkeypa
 
 @pytest.mark.parametrize("event", [Event.CLOSE, Event.EXPIRE, Event.REFUSE])
 def test_a_session_that_is_over_takes_no_contributions(node: CommitteeNode, event: Event) -> None:
-    node.guard.served(ID)
+    node.guard.served(ID, "hub")
     node.store.change(ID, event)
     assert refused(node, SessionRefused, Contribution(TERMS, "agency-a")) == CLOSED
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from parties import heads
+from parties import audit, heads
 from parties.audit import NODE, Event, Head
 from parties.errors import AuditError, SessionRefused
 from parties.federation import Federation
@@ -96,6 +96,30 @@ def test_no_more_are_looked_at_than_there_can_be_parties(parties: Parties) -> No
     assert others(own, "agency-a") == [head("neutral")]
     with pytest.raises(AuditError):
         heads.receive(own, FEDERATION, TERMS, [*[head("neutral")] * (heads.MAX_HEADS - 1), false])
+
+
+def test_of_each_party_its_newest_head_counts(parties: Parties) -> None:
+    """However many of its own a party hands over: each that is kept is an entry of the log."""
+    own, newest = parties["agency-a"], [head("agency-b", 9), head("neutral", 5)]
+    heads.receive(own, FEDERATION, TERMS, [*(head("neutral", n) for n in (5, 1, 3)), head("agency-b", 9)])
+    assert others(own, "agency-a") == newest
+    assert logged(own, ID) == ["proposed", "head", "head"]
+
+
+def test_what_is_not_kept_is_not_checked_and_takes_no_turn_to_write(
+    parties: Parties, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One party's heads, again and again, must not keep the node from its work."""
+    monkeypatch.setattr(audit, "MAX_HEADS", 2)
+    own, kept = parties["agency-a"], [head("neutral", 1), head("neutral", 2)]
+    for known in kept:
+        heads.receive(own, FEDERATION, TERMS, [known])
+    with store_of(tmp_path / "agency-a.db", "agency-a").transaction():  # held by another process
+        for told in (kept[1], head("neutral", 3), replace(head("neutral", 3), signature=bytes(64))):
+            heads.receive(own, FEDERATION, TERMS, [told])
+    assert others(own, "agency-a") == kept
+    heads.receive(own, FEDERATION, TERMS, [head("neutral", 3), head("hub")])
+    assert others(own, "agency-a") == [head("hub"), *kept]
 
 
 def test_what_is_known_is_not_checked_again(parties: Parties) -> None:

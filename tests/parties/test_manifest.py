@@ -38,9 +38,9 @@ VECTOR = (
     b'"purpose":"d\xc3\xa9conflit \\"x\\"","retention_days":7,"reveal":"flag",'
     b'"rules":[{"fields":["id_number"],"name":"id","scope":"person"},'
     b'{"fields":["phone","birth_date"],"name":"phone and birth date","scope":"person"}],'
-    b'"title":"\xd0\x97\xd0\xb8\xd0\xbc\xd0\xb0"}'
+    b'"title":"\xd0\x97\xd0\xb8\xd0\xbc\xd0\xb0","verify_tags":true}'
 )
-VECTOR_ID = "aaf67d47f0ba31beaa94d198ea4f7754f105f9fde9fefa4d486dc7bce6b9c90c"
+VECTOR_ID = "83a75bf76290872ebb89b3166cea67f83b3ed1c589f53cdd0589f73289edbf2f"
 VECTOR_NODES = {
     "agency-a": "0a" * 32, "agency-b": "0b" * 32, "agency-c": "0c" * 32, "hub": "0d" * 32, "neutral": "0e" * 32,
 }  # fmt: skip
@@ -76,7 +76,7 @@ def reads_or_refuses(data: bytes) -> None:
 
 def test_canonical_bytes_and_id_by_hand() -> None:
     limits = {"max_new_records": 300, "max_sessions": 4, "min_members": 2, "min_records": 20, "period_days": 60}
-    governed = {"legal_basis": "Art. 6(1)(e)", "dummies": Dummies(1.0, 1e-6)}
+    governed = {"legal_basis": "Art. 6(1)(e)", "dummies": Dummies(1.0, 1e-6), "verify_tags": True}
     terms = manifest(title="Зима", purpose='déconflit "x"', nodes=VECTOR_NODES, **limits, **governed)
     assert terms.to_bytes() == VECTOR
     assert from_bytes(VECTOR) == terms
@@ -122,6 +122,7 @@ def manifests(draw: st.DrawFn) -> Manifest:
         period_days=draw(st.integers(1, MAX_PERIOD_DAYS)),
         legal_basis=draw(texts | st.just("")),
         dummies=draw(st.none() | st.builds(Dummies, st.floats(1.0, 10.0), st.floats(1e-12, 0.1))),
+        verify_tags=draw(st.booleans()),
         created=draw(times),
         expires=draw(times),
         retention_days=draw(st.integers(1, 90)),
@@ -156,6 +157,7 @@ def test_every_term_is_part_of_the_id() -> None:
         manifest(max_sessions=999),
         manifest(period_days=31),
         manifest(dummies=Dummies(1.0, 1e-6)),
+        manifest(verify_tags=True),
         manifest(created="2026-11-20T12:00:01+00:00"),
         manifest(expires="2026-12-31T00:00:01+00:00"),
         manifest(retention_days=8),

@@ -48,7 +48,14 @@ def test_all_entries_are_taken_over() -> None:
 def test_what_is_left_out_limits_nothing_and_waits_for_everyone() -> None:
     terms = from_toml(toml(max_records=7), "hub", DIGESTS, NOW)
     assert (terms.min_records, terms.max_new_records, terms.min_members) == (1, 7, 3)
-    assert (terms.max_sessions, terms.period_days, terms.legal_basis, terms.dummies) == (MAX_SESSIONS, 30, "", None)
+    assert (terms.max_sessions, terms.period_days, terms.legal_basis) == (MAX_SESSIONS, 30, "")
+    assert (terms.dummies, terms.verify_tags) == (None, False)
+
+
+def test_verified_tags() -> None:
+    terms = from_toml(toml(verify_tags=True), "hub", DIGESTS, NOW)
+    assert terms.verify_tags
+    assert from_bytes(terms.to_bytes()) == terms
 
 
 @pytest.mark.parametrize("table", [{"epsilon": 1.0, "delta": 1e-6}, {"epsilon": 1, "delta": 1e-6}])
@@ -130,6 +137,7 @@ def test_two_agencies_with_a_neutral_node_can_compute() -> None:
         ({"dummies": {"epsilon": 1.0}}, "`dummies` must be like { epsilon = 1.0, delta = 1e-6 }"),
         ({"dummies": {"epsilon": 1.0, "delta": 1e-6, "rows": 7}}, "`dummies` must be like"),
         ({"dummies": 1.0}, "`dummies` must be like"),
+        ({"verify_tags": 1}, "`verify_tags` must be true or false"),
         ({"dummies": [1.0, 1e-6]}, "`dummies` must be like"),
         ({"retention_days": 0}, "`retention_days` must be a whole number from 1 to 90"),
         ({"retention_days": 91}, "`retention_days` must be a whole number"),

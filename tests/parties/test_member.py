@@ -133,7 +133,7 @@ def test_after_an_attempt_that_could_not_begin_members_contribute_again(parties:
     assert matches(parties, agreed) == {"P2": "yes", "P3": "no"}
 
 
-def test_what_a_result_is_on_is_kept_and_heads_are_exchanged_last(
+def test_what_a_result_is_on_is_kept_and_heads_do_not_keep_it_from_being_written(
     parties: Parties, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A coordinator that passes on false heads keeps nobody's result from being written."""

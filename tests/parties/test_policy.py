@@ -27,7 +27,7 @@ def inside(**changes: Any) -> Manifest:
     """Terms at the bounds of the example, with changes."""
     terms: dict[str, Any] = {"coordinator": "cluster", "purpose": PURPOSE, "legal_basis": "consent of the data subject"}
     terms |= {"max_records": 50_000, "min_records": 500, "max_new_records": 10_000, "retention_days": 14}
-    terms |= {"expires": "2026-12-20T12:00:00+00:00", "dummies": Dummies(1.0, 1e-6)}
+    terms |= {"expires": "2026-12-20T12:00:00+00:00", "dummies": Dummies(1.0, 1e-6), "verify_tags": True}
     return manifest(**terms | changes)
 
 
@@ -71,7 +71,14 @@ REFUSES: dict[str, tuple[dict[str, Any], str]] = {
         {"dummies": None},
         "`dummies` are not there; this node allows epsilon 1 and delta 1e-06 at most.",
     ),
+    "verify_tags": (
+        {"verify_tags": False},
+        "`verify_tags` is false; this node allows terms only that have it true.",
+    ),
 }
+
+
+YES_OR_NO = {"legal_basis", "verify_tags"}
 
 
 def test_the_example_allows_what_it_says() -> None:
@@ -91,7 +98,7 @@ def test_what_each_entry_refuses(entry: str) -> None:
     with pytest.raises(SessionRefused) as error:
         rules.refuse(inside(**changes), OWN)
     assert str(error.value) == f"The policy of agency-a refuses the terms: {says}"
-    without = replace(rules, **{entry: False if entry == "legal_basis" else None})
+    without = replace(rules, **{entry: False if entry in YES_OR_NO else None})
     assert judged(without, inside(**changes)).decision is Decision.PERSON
 
 
@@ -241,7 +248,7 @@ def terms_and_policy(draw: st.DrawFn) -> tuple[Manifest, Policy]:
         max_records=most, min_records=draw(st.integers(1, most)), max_new_records=draw(st.integers(1, most)),
         min_members=draw(st.integers(2, len(members))), created=created.isoformat(),
         expires=(created + open_for).isoformat(), retention_days=draw(st.integers(1, 90)),
-        dummies=draw(st.sampled_from([None, Dummies(0.5, 1e-9), Dummies(2.0, 1e-6)])),
+        dummies=draw(st.sampled_from([None, Dummies(0.5, 1e-9), Dummies(2.0, 1e-6)])), verify_tags=draw(st.booleans()),
     )  # fmt: skip
     check(terms)
     more, fewer = st.integers(0, 3), st.integers(-3, 0)
@@ -256,6 +263,7 @@ def terms_and_policy(draw: st.DrawFn) -> tuple[Manifest, Policy]:
         legal_basis=bool(terms.legal_basis) and draw(st.booleans()),
         purposes=frozenset({terms.purpose, *draw(st.sets(st.sampled_from(["p", "q"])))}), cooldown_days=7,
         dummies=terms.dummies and draw(st.sampled_from([None, terms.dummies, Dummies(9.0, 1e-2)])),
+        verify_tags=terms.verify_tags and draw(st.booleans()),
     )  # fmt: skip
     unstated = draw(st.sets(st.sampled_from([f.name for f in fields(Policy) if f.default is None])))
     return terms, replace(allows, **dict.fromkeys(unstated))
@@ -295,7 +303,7 @@ def test_terms_inside_all_bounds_are_never_refused(drawn: tuple[Manifest, Policy
     rules.refuse(terms, OWN)
 
 
-@given(terms_and_policy(), st.sampled_from(sorted(set(REFUSES) - {"legal_basis"})))
+@given(terms_and_policy(), st.sampled_from(sorted(set(REFUSES) - YES_OR_NO)))
 @examples(300)
 def test_one_step_outside_one_bound_is_refused_with_one_reason(drawn: tuple[Manifest, Policy], entry: str) -> None:
     terms, rules = drawn
@@ -310,7 +318,7 @@ def test_one_step_outside_one_bound_is_refused_with_one_reason(drawn: tuple[Mani
 @examples(200)
 def test_the_order_of_names_does_not_matter(drawn: tuple[Manifest, Policy], strict: list[str], chance: Any) -> None:
     terms, rules = drawn
-    rules = replace(rules, **{e: e == "legal_basis" or stricter(e, terms) for e in strict})
+    rules = replace(rules, **{e: e in YES_OR_NO or stricter(e, terms) for e in strict})
 
     def shuffled(names: Any) -> tuple[Any, ...]:
         given = tuple(names)

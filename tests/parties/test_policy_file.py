@@ -51,6 +51,7 @@ WRONG: dict[str, list[Any]] = {
     "legal_basis": ["yes", 1, 0, []],
     "purposes": BAD_TEXTS,
     "cooldown_days": [*BAD_NUMBERS, 367],
+    "verify_tags": ["yes", 1, 0, []],
     "dummies": [1.0, {}, [], {"epsilon": 1.0}, {"epsilon": 1.0, "delta": 1e-6, "rho": 1},
                 {"epsilon": "1", "delta": 1e-6},
                 *({"epsilon": e, "delta": 1e-6} for e in (0, -1.0, 11, float("nan"), float("inf"), None)),

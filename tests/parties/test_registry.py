@@ -182,9 +182,9 @@ def test_no_approval_after_a_refusal(hub: Hub) -> None:
     assert hub.registry.refuse("agency-a", ID, "the purpose is too wide") is State.REFUSED
     assert hub.store.get(ID).reason == "agency-a: the purpose is too wide"
     assert hub.store.entries(ID)[-1].facts == {"name": "agency-a", "reason": "the purpose is too wide"}
-    says = hub.refusal(SessionRefused, lambda: approve(hub, "agency-c"))
-    assert says == "The session is refused already; approvals are closed."
-    assert approve(hub, "agency-b") is State.REFUSED
+    for name in ("agency-c", "agency-b"):  # who has approved before would else keep a session that is over
+        says = hub.refusal(SessionRefused, lambda name=name: approve(hub, name))
+        assert says == "The session is refused already; approvals are closed."
 
 
 def test_a_refusal_needs_a_reason_and_a_participant(hub: Hub) -> None:
@@ -308,6 +308,19 @@ def test_a_commitment_that_is_reported_again_changes_nothing(hub: Hub) -> None:
     before = hub.kept()
     assert hub.report(first) is State.READY
     assert hub.kept() == before
+
+
+def test_a_member_reports_so_often_and_no_more(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it has only two lists, in turn: each time is an entry of the log."""
+    monkeypatch.setattr(module, "MAX_CONTRIBUTIONS", 3)
+    hub.approved(TERMS)
+    lists = [Contribution(TERMS, "agency-a", seed=seed) for seed in (0, 1)]
+    for k in range(3):
+        hub.report(lists[k % 2])
+    says = hub.refusal(SessionRefused, lambda: hub.report(lists[1]))
+    assert says == "agency-a has contributed 3 times to this session already."
+    assert hub.report(lists[0]) is State.APPROVED
+    assert hub.report(Contribution(TERMS, "agency-b")) is State.APPROVED
 
 
 def aborted(hub: Hub, *, fixed: bool) -> list[Contribution]:

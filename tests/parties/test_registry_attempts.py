@@ -199,7 +199,7 @@ def test_a_word_that_its_node_did_not_sign(hub: Hub, running: list[Contribution]
 def test_nodes_that_computed_on_different_contributions_release_nothing(hub: Hub, running: list[Contribution]) -> None:
     collect(hub, running, COMMITTEE[:2])
     says = hub.refusal(SessionRefused, lambda: collect(hub, running, COMMITTEE[2:], contributions=bytes(32)))
-    assert says == "The committee nodes' statements are on different attempts."
+    assert says == "neutral computed on other contributions than members have shown here."
     assert hub.state(TERMS) is State.RUNNING
 
 

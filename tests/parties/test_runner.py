@@ -163,14 +163,15 @@ def test_results_are_released_and_everyone_is_told(begun: Run) -> None:
     assert begun.nodes.asked == []
 
 
-def test_a_completion_that_its_node_did_not_sign_ends_the_attempt(begun: Run) -> None:
-    """It will not be true later."""
+@pytest.mark.parametrize("liar", BY_NAME)
+def test_a_completion_that_its_node_did_not_sign_ends_the_attempt(begun: Run, liar: str) -> None:
+    """It will not be true later; it is told by the name of who has handed it out."""
     begun.nodes.compute(begun.made)
     said = completions(TERMS, begun.made, names=["neutral"])[0]
     false = replace(said, signature=b"").signed(KEYS["agency-a"])
-    begun.nodes.answers["neutral"] = Answer(State.COMPUTED, attempt=1, completion=false)
+    begun.nodes.answers[liar] = Answer(State.COMPUTED, attempt=1, completion=false)
     begun.step()
-    says = "A completion in the name of neutral is not signed by its pinned key."
+    says = f"{liar}: A completion in the name of neutral is not signed by its pinned key."
     assert (begun.state, begun.attempt, begun.reason) == (State.ABORTED, 1, says)
     assert begun.nodes.told("release") == []
     begun.step()

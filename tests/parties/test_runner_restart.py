@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from parties import runner as module
-from parties.errors import StorageError
+from parties.errors import StorageError, TooManyCalls
 from parties.lifecycle import Event, State
-from parties.runner import MAX_AHEAD, MAX_TRIES
+from parties.runner import MAX_AHEAD, MAX_TRIES, POLL_S
 from parties.wire import Answer
 from tests.parties.deciding import completions
 from tests.parties.running import AWAY, BY_NAME, ID, PATIENCE_S, TERMS, Run
@@ -45,6 +45,18 @@ def test_what_had_begun_in_part_begins_at_the_others(run: Run) -> None:
     run.restart()
     run.step()
     assert run.nodes.told("start")[2:] == [("agency-b", 1), ("neutral", 1)]
+
+
+@pytest.mark.parametrize("what", ["check", "start"])
+@pytest.mark.parametrize("name", BY_NAME)
+def test_a_node_where_too_many_wait_already_is_asked_again(run: Run, name: str, what: str) -> None:
+    """The attempt does not fail, and what the other nodes have begun stays begun."""
+    run.nodes.refusals = {(what, name): TooManyCalls(f"{name} answers at most 64 waiting sessions of hub at a time.")}
+    assert [run.step() for _ in range(MAX_TRIES + 1)] == [POLL_S[1]] * (MAX_TRIES + 1)
+    run.nodes.refusals = {}
+    run.step()
+    assert (run.state, run.attempt) == (State.RUNNING, 1)
+    assert {node: run.nodes.answers[node].attempt for node in BY_NAME} == dict.fromkeys(BY_NAME, 1)
 
 
 def test_what_runs_is_followed(begun: Run) -> None:
@@ -124,7 +136,7 @@ def test_what_nodes_have_computed_on_other_contributions_is_not_released(run: Ru
     ahead(run, 4, *BY_NAME)
     run.nodes.compute(run.made[:2])
     run.step()
-    says = "The committee computed on other contributions than members have shown here."
+    says = "neutral computed on other contributions than members have shown here."
     assert (run.state, run.reason) == (State.ABORTED, says)
     assert run.nodes.told("release") == []
 

@@ -14,7 +14,7 @@ from parties.lifecycle import State
 from parties.manifest import verify
 from parties.statements import Commitment
 from parties.store import SessionRecord
-from tests.parties.daemons import COMMITTEE, KEYS, CommitteeNode
+from tests.parties.daemons import COMMITTEE
 from tests.parties.mortal import Daemon
 from tests.parties.simulator import World, matches
 
@@ -27,7 +27,7 @@ class Witness:
     """Looks at all parties after every step, and remembers.
 
     Args:
-        world: everyone.
+        world: everyone; real daemons can stand in for it.
     """
 
     def __init__(self, world: World) -> None:
@@ -66,16 +66,16 @@ class Witness:
         if record and record.contributions:
             first = self._contributions.setdefault(daemon.name, record.contributions)
             assert record.contributions == first, "contributions were changed after commitment"
-        if record and isinstance(daemon, CommitteeNode):
+        if record and daemon.name in COMMITTEE:
             self._node(daemon, record)
 
     def _signed(self, signatures: dict[str, bytes]) -> None:
         """Everyone has approved, and said so."""
         for name in self._world.terms.participants:
             assert name in self._world.signatures, "something goes on without an approval"
-            verify(KEYS[name], self._world.id, name, signatures[name])
+            verify(self._world.keys[name], self._world.id, name, signatures[name])
 
-    def _node(self, node: CommitteeNode, record: SessionRecord) -> None:
+    def _node(self, node: Daemon, record: SessionRecord) -> None:
         assert record.attempt >= self._attempts[node.name], "the number of attempts falls"
         self._attempts[node.name] = record.attempt
         query = (
@@ -114,7 +114,7 @@ class Witness:
         for n, at, event, facts, previous, signature in daemon.store.read(query, (self._world.id, number)):
             entry = Entry(daemon.name, self._world.id, n, at, event, json.loads(facts), previous, signature)
             assert (entry.number, entry.previous) == (number + 1, last), "a log was rewritten"
-            KEYS[daemon.name].verify(entry.signature, entry.signed_bytes)
+            self._world.keys[daemon.name].verify(entry.signature, entry.signed_bytes)
             number, last = entry.number, entry.hash
             self._story(self._past[daemon.name], entry)
             if entry.kind is Event.RECEIVED and self._past[daemon.name][Event.ATTEMPT.code]:
@@ -146,4 +146,4 @@ class Witness:
         for daemon in self._world.daemons.values():
             entries = daemon.store.entries(self._world.id)
             if entries:
-                verdict.check(entries, daemon.name, self._world.id, KEYS[daemon.name])
+                verdict.check(entries, daemon.name, self._world.id, self._world.keys[daemon.name])
