@@ -43,8 +43,8 @@ HOUSEKEEPING_S = 30.0
 class SessionServicer(services.SessionServiceServicer):
     """Sessions, as their parties and the coordinator's operator see them."""
 
-    def __init__(self, config: Config, registry: Registry, runner: Runner, committee: calls.Committee) -> None:
-        self._config, self._registry, self._runner, self._committee = config, registry, runner, committee
+    def __init__(self, registry: Registry, runner: Runner, committee: calls.Committee) -> None:
+        self._registry, self._runner, self._committee = registry, runner, committee
         self._store = registry.store
 
     def _view(self, record: SessionRecord) -> View:
@@ -164,7 +164,7 @@ def _serve(config: Config, service: Service) -> None:
     metrics.ask_sessions(store.count_states)
 
     def add(server: grpc.Server) -> None:
-        servicer = SessionServicer(config, registry, runner, committee)
+        servicer = SessionServicer(registry, runner, committee)
         services.add_SessionServiceServicer_to_server(servicer, server)
         add_NodeServiceServicer_to_server(NodeServicer(config, "coordinator", store), server)
 

@@ -109,8 +109,7 @@ class Guard:
         if self.store.session(session_id) is None:
             self.served(session_id, caller)
         record = self.store.of_party(session_id, caller)
-        if caller != record.manifest.coordinator:
-            raise SessionRefused("Only the session's coordinator may do this.")
+        _require_coordinator(record, caller)
         return record
 
     # Contributions
@@ -206,7 +205,7 @@ class Guard:
             SessionRefused: outside the terms, or not on what members have uploaded.
         """
         record = self.served(session_id, caller)
-        self.by_coordinator(session_id, caller)
+        _require_coordinator(record, caller)
         self._check_commitments(record, commitments)
 
     def begin(self, caller: str, session_id: bytes, attempt: int, commitments: Sequence[Commitment]) -> bool:
@@ -219,7 +218,7 @@ class Guard:
             SessionRefused: outside the terms; not on what members have uploaded; or over.
         """
         record = self.served(session_id, caller)
-        self.by_coordinator(session_id, caller)
+        _require_coordinator(record, caller)
         chosen = contributions(commitments)
         under_way = record.state in (State.RUNNING, State.COMPUTED, State.DONE)
         if under_way and (record.attempt, record.contributions) == (attempt, chosen):
@@ -394,3 +393,8 @@ def check_completions(federation: Federation, manifest: Manifest, completions: S
         raise SessionRefused("The committee nodes' statements are on different attempts.")
     for completion in completions:
         completion.check(federation[completion.name].verifier())
+
+
+def _require_coordinator(record: SessionRecord, caller: str) -> None:
+    if caller != record.manifest.coordinator:
+        raise SessionRefused("Only the session's coordinator may do this.")

@@ -51,8 +51,8 @@ LAST_S = 3.0
 class ContributionServicer(services.ContributionServiceServicer):
     """Takes members' shares and gives them their parts of the result."""
 
-    def __init__(self, config: Config, guard: Guard, service: Service) -> None:
-        self._config, self._guard, self._service = config, guard, service
+    def __init__(self, guard: Guard, service: Service) -> None:
+        self._guard, self._service = guard, service
 
     def GetUpload(self, request: pb.GetUploadRequest, _context: grpc.ServicerContext) -> pb.GetUploadResponse:  # noqa: N802 - named by the contract
         """Tell how much of an upload is here."""
@@ -95,8 +95,8 @@ def _chunks(requests: Iterator[pb.ContributeRequest]) -> Iterator[bytes]:
 class RunServicer(services.RunServiceServicer):
     """Runs sessions for the coordinator."""
 
-    def __init__(self, config: Config, guard: Guard, runs: Runs) -> None:
-        self._config, self._guard, self._runs = config, guard, runs
+    def __init__(self, guard: Guard, runs: Runs) -> None:
+        self._guard, self._runs = guard, runs
 
     def StartRun(self, request: pb.StartRunRequest, context: grpc.ServicerContext) -> pb.StartRunResponse:  # noqa: N802
         """Begin an attempt when it is this session's turn."""
@@ -237,8 +237,8 @@ def _serve(config: Config, service: Service) -> None:
     metrics.ask_sessions(store.count_states)
 
     def add(server: grpc.Server) -> None:
-        services.add_ContributionServiceServicer_to_server(ContributionServicer(config, guard, service), server)
-        services.add_RunServiceServicer_to_server(RunServicer(config, guard, runs), server)
+        services.add_ContributionServiceServicer_to_server(ContributionServicer(guard, service), server)
+        services.add_RunServiceServicer_to_server(RunServicer(guard, runs), server)
         services.add_ExchangeServiceServicer_to_server(ExchangeServicer(config, guard, mailboxes), server)
         add_NodeServiceServicer_to_server(NodeServicer(config, "node", store), server)
 

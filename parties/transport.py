@@ -119,9 +119,8 @@ def from_rpc(node: str, error: grpc.RpcError) -> ServiceError:
 
 def _unavailable(node: str, details: str) -> ServiceError:
     """Why there was no connection, as far as gRPC tells."""
-    if (
-        "certificate" in details.lower() or "Hostname Verification" in details
-    ):  # other failures of a handshake: who is killed in its midst, for one
+    # not other failures of a handshake: who is killed in its midst, for one
+    if any(words in details.lower() for words in ("certificate", "hostname verification")):
         return PeerIdentityError(
             f"{node} does not show the certificate that federation.toml pins, or does not accept ours; compare "
             "federation.toml with its operator."

@@ -60,7 +60,7 @@ class Parties:
     def _listen_hub(self) -> grpc.Server:
         hub, store = self.configs["hub"], self.registry.store
         committee = calls.Committee(hub, store)
-        sessions = SessionServicer(hub, self.registry, Runner(self.registry, committee, 1.0), committee)
+        sessions = SessionServicer(self.registry, Runner(self.registry, committee, 1.0), committee)
 
         def add(server: grpc.Server) -> None:
             add_SessionServiceServicer_to_server(sessions, server)
@@ -69,7 +69,7 @@ class Parties:
         return listen(hub, add)
 
     def _listen(self, node: Config) -> grpc.Server:
-        servicer = ContributionServicer(node, self.guards[node.name], Service(node, "node"))
+        servicer = ContributionServicer(self.guards[node.name], Service(node, "node"))
         return listen(node, lambda server: add_ContributionServiceServicer_to_server(servicer, server))
 
     def member(self, name: str = "agency-a") -> Member:

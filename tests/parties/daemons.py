@@ -156,7 +156,7 @@ class CommitteeNode(Daemon):
         around = Surroundings(self.name, KEYS[self.name], lambda: FEDERATION, Policy, self._fetch)
         self.guard = Guard(self.store, Shares(self.store, VAULT), around)
         self.runs = Runs(self.guard)
-        self.servicer = RunServicer(None, self.guard, self.runs)  # type: ignore[arg-type]
+        self.servicer = RunServicer(self.guard, self.runs)
         self.guard.recover()
 
     def keep_house(self) -> None:

@@ -47,7 +47,7 @@ class Hub:
 
     def listen(self) -> Any:
         committee = calls.Committee(self.config, self.store)
-        sessions = SessionServicer(self.config, self.registry, Runner(self.registry, committee, 1.0), committee)
+        sessions = SessionServicer(self.registry, Runner(self.registry, committee, 1.0), committee)
 
         def add(server: Any) -> None:
             add_SessionServiceServicer_to_server(sessions, server)

@@ -50,7 +50,7 @@ def listening(hub: Config) -> Iterator[None]:
     """The coordinator while it is up."""
     store = hub.store()
     registry, committee = Registry(hub.name, store, hub.federation), calls.Committee(hub, store)
-    sessions = SessionServicer(hub, registry, Runner(registry, committee, hub.step_timeout_s), committee)
+    sessions = SessionServicer(registry, Runner(registry, committee, hub.step_timeout_s), committee)
 
     def add(server: grpc.Server) -> None:
         add_SessionServiceServicer_to_server(sessions, server)

@@ -185,7 +185,7 @@ class Turns:
         self.sessions = [node.agree(terms(title=f"Session {k}")).session_id for k in range(3)]
         self.guard, self.service = Slow(node), Service(config, "node")
         self.runs = Runs(config, self.guard, Mailboxes(), self.service)
-        self.servicer = RunServicer(config, self.guard, self.runs)
+        self.servicer = RunServicer(self.guard, self.runs)
         self.errors: dict[bytes, Exception] = {}
         self.threads: list[threading.Thread] = []
 

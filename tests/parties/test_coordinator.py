@@ -56,7 +56,7 @@ class Hub:
         registry = Registry("hub", self.store, self.config.federation)
         self.committee = Committee(self.config, self.store)
         self.committee.asked = []
-        self._sessions = SessionServicer(self.config, registry, Runner(registry, self.committee, 1.0), self.committee)
+        self._sessions = SessionServicer(registry, Runner(registry, self.committee, 1.0), self.committee)
 
     def listen(self) -> grpc.Server:
         return listen(self.config, lambda server: add_SessionServiceServicer_to_server(self._sessions, server))
