@@ -251,7 +251,7 @@ def _exchange(federation: Federation, record: SessionRecord, frames: list[pb.Exc
         ([pb.ExchangeFrame(step="keys", payload=b"x" * 31)], "31 bytes where 32 are due"),
         ([pb.ExchangeFrame(step="keys", payload=bytes(32))], "not a usable public key"),
         ([pb.ExchangeFrame(step="keys", payload=b"x" * 32)] * 2, "the step was sent twice"),
-        ([pb.ExchangeFrame(step="k" * 1000, payload=b"")], "oversized message or step label"),
+        ([pb.ExchangeFrame(step="k" * 1000, payload=b"")], "oversized message, or no step label"),
         ([], "it ended its stream"),
     ],
 )
