@@ -255,7 +255,7 @@ def test_shares_that_are_kept_too_long(node: Config) -> None:
     store = node.store()
     times = {"created": "2020-01-01T00:00:00+00:00", "expires": "2020-02-01T00:00:00+00:00"}
     terms = [manifest(title=title, **times) for title in ("with results", "without")]
-    terms.append(manifest(title="not over", expires="2999-01-01T00:00:00+00:00"))
+    terms.append(manifest(title="not over", created="2998-12-30T00:00:00+00:00", expires="2999-01-01T00:00:00+00:00"))
     for each in terms:
         store.add_session(each, State.APPROVED)
     with store.transaction() as db:
