@@ -84,7 +84,7 @@ def test_a_call_that_ends_well_without_an_answer(callers: Callers, name: str) ->
         callers.ask(name, Lie(0, (Change(0, "silent", 0),), None, "", marked=False))
 
 
-@settings(examples(ANSWERS or 800), derandomize=not ANSWERS, report_multiple_bugs=False)
+@settings(examples(ANSWERS or 400), derandomize=not ANSWERS, report_multiple_bugs=False)
 @given(name=st.sampled_from(ASKED), lie=lies())
 def test_lies(callers: Callers, overheard: Overheard, name: str, lie: Lie) -> None:
     try:

@@ -129,7 +129,7 @@ def note(session: Session, call: Call, answer: Answer) -> None:
         session.given.append((called, call.caller, attempt, part))
 
 
-@settings(examples(CALLS or 1200), derandomize=not CALLS, report_multiple_bugs=False)
+@settings(examples(CALLS or 600), derandomize=not CALLS, report_multiple_bugs=False)
 @given(call=calls().filter(may_be_made))
 def test_hostile_calls(federation: Federation, witnesses: dict[str, Hostile], call: Call) -> None:
     answer = federation.call(call)
