@@ -68,6 +68,11 @@ class Inputs:
         if self.noise is not None and (self.noise.members != len(self.counts) or not all(self.secrets)):
             raise ShareError(f"noise for {self.noise.members} members, {len(self.counts)} counts, or no secrets")
 
+    @property
+    def total(self) -> int:
+        """Rows in all, dummies included."""
+        return sum(self.counts) + (self.noise.rows if self.noise else 0)
+
 
 @dataclass(frozen=True, repr=False)
 class Outputs:

@@ -232,8 +232,7 @@ class Runs:
             run.mark("waiting for the others", 0, len(inputs.rows.a))
             session = open_session(party, channel, X25519PrivateKey.generate(), context)
             run.mailbox.timeout_s = self._config.step_timeout_s
-            rows = sum(inputs.counts) + (inputs.noise.rows if inputs.noise else 0)
-            with _expiring(run.mailbox, self._config.attempt_timeout_s + ROW_S * rows):
+            with _expiring(run.mailbox, self._config.attempt_timeout_s + ROW_S * inputs.total):
                 outputs = engine.run(session, inputs, run.mark, self._config.lanes)
             done = True
         finally:
@@ -300,9 +299,8 @@ def _digests(commitment: Commitment | None, components: tuple[int, int]) -> tupl
 
 def longest_queue(inputs: Inputs) -> int:
     """Bytes that an honest peer may leave unread: two passes of the shuffle, and a mailbox for what lanes send."""
-    rows = inputs.rows.shape[0] + (inputs.noise.rows if inputs.noise else 0)
     words = 2 + (-(-len(inputs.counts) // 64) if inputs.reveal is Reveal.MEMBERS else 0)
-    return MAILBOX_BYTES + 2 * 8 * words * rows
+    return MAILBOX_BYTES + 2 * 8 * words * inputs.total
 
 
 def memory() -> tuple[int, int]:

@@ -8,10 +8,10 @@ import threading
 import time
 from typing import TextIO
 
+from parties.shown import harmless
+
 log = logging.getLogger("matchbit")
 QUIET_S = 10.0
-_HARMLESS = "\n\t\u200c\u200d\u200e\u200f"
-"""Line breaks and tabs; joiners and marks of direction that scripts need."""
 
 
 class Terminal:
@@ -59,5 +59,4 @@ def say(text: str, file: TextIO | None = None) -> None:
     """Print, where a line of progress may have been, without anything that a terminal obeys."""
     if sys.stderr.isatty():
         sys.stderr.write("\r\033[K")
-    shown = "".join(c if c.isprintable() or c in _HARMLESS else "\N{REPLACEMENT CHARACTER}" for c in text)
-    print(shown, file=file or sys.stdout)
+    print(harmless(text, besides="\n\t"), file=file or sys.stdout)

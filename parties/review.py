@@ -24,7 +24,7 @@ from mpc.matching import Reveal
 from parties.errors import InputError, SessionRefused
 from parties.identity import utc_now
 from parties.results import Result
-from parties.shown import JOINERS
+from parties.shown import harmless
 from parties.store import Store
 from parties.vault import Vault
 
@@ -345,7 +345,7 @@ def _judgement(v: Verdict, at: str) -> Judgement:
 def _line(v: Verdict, name: str, text: str, longest: int) -> str:
     """Text as one line."""
     line = " ".join(text.split())
-    if len(line) > longest or not all(c.isprintable() or c in JOINERS for c in line):
+    if len(line) > longest or harmless(line) != line:
         raise InputError(f"{v.where}`{name}` must be at most {longest} printable characters.")
     return line
 

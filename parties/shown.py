@@ -15,8 +15,13 @@ JOINERS = "\u200c\u200d\u200e\u200f"
 def shown(text: str, longest: int = NAME_CHARS) -> str:
     """A text as people may see it: what is not printable as �, what is too long with … at its end."""
     line = " ".join(text[: 8 * longest].split())  # not more than can be seen, but for white space
-    safe = "".join(c if c.isprintable() or c in JOINERS else "\N{REPLACEMENT CHARACTER}" for c in line[:longest])
+    safe = harmless(line[:longest])
     return safe if len(text) <= 8 * longest and len(line) <= longest else f"{safe[: longest - 1]}…"
+
+
+def harmless(text: str, besides: str = "") -> str:
+    """A text without what a terminal obeys: � in place of what is neither printable, nor a joiner, nor one of these."""
+    return "".join(c if c.isprintable() or c in JOINERS or c in besides else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def listed(names: Sequence[str]) -> str:

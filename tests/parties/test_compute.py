@@ -278,6 +278,13 @@ class Ready:
         given = commitments(self.made if made is None else made)
         self.runs.start("hub", self.agreed.session_id, attempt, given, lambda: True)
 
+    def compute(self) -> None:
+        """The first attempt, to its end."""
+        self.start(1)
+        for thread in threading.enumerate():
+            if thread.name == "compute":
+                thread.join()
+
 
 def test_whether_an_attempt_could_begin_is_asked_without_beginning_it(tmp_path: Path) -> None:
     ready = Ready(tmp_path)
@@ -342,10 +349,7 @@ def test_an_attempt_whose_tags_are_wrong_is_not_tried_again_by_itself(
 
     ready = Ready(tmp_path)
     monkeypatch.setattr(Runs, "_attempt", attempt)
-    ready.start(1)
-    for thread in threading.enumerate():
-        if thread.name == "compute":
-            thread.join()
+    ready.compute()
     run = ready.runs.get(ready.agreed.session_id)
     assert run is not None
     assert not run.retriable
@@ -362,10 +366,7 @@ def test_a_peer_that_is_slow_without_end_is_named_and_not_waited_for_again(
     monkeypatch.setattr(compute, "ExchangeChannel", Unsent)
     monkeypatch.setattr(compute, "open_session", lambda _, channel, *__: channel.mailbox)
     monkeypatch.setattr("parties.compute.engine.run", lambda mailbox, *_: mailbox.receive(PartyId.P0, "tag"))
-    ready.start(1)
-    for thread in threading.enumerate():
-        if thread.name == "compute":
-            thread.join()
+    ready.compute()
     run = ready.runs.get(ready.agreed.session_id)
     assert run is not None
     assert not run.retriable
@@ -386,9 +387,6 @@ def test_what_is_computed_does_not_fail_with_its_streams(
         monkeypatch.setattr(transport, "CALL_TIMEOUT_S", 0.1)
         monkeypatch.setattr(compute, "open_session", lambda *_: None)
         monkeypatch.setattr("parties.compute.engine.run", lambda *_: Outputs(None, (0, 5, 2, 0)))
-        ready.start(1)
-        for thread in threading.enumerate():
-            if thread.name == "compute":
-                thread.join()
+        ready.compute()
         assert ready.node.state(ready.agreed) is State.COMPUTED
         assert ready.node.store.entries(ready.agreed.session_id)[-1].facts["group_sizes"] == [5, 2, 0]
