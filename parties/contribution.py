@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from mpc.committee import PARTIES, PartyId
-from mpc.prss import Keystream, derive, expand
+from mpc.prss import Keystream, derive
 from mpc.replicated import Array, Share, share
 from mpc.reveal import DIGEST_BYTES
 
@@ -109,7 +109,7 @@ def _digest(seed: bytes, pieces: Iterable[bytes | memoryview]) -> bytes:
 
 def _expanded(seed: bytes, rows: int) -> Iterator[memoryview]:
     """What `_expand` makes, in pieces."""
-    stream = Keystream(derive(seed, "component"))
+    stream = _component(seed)
     for start in range(0, rows, PIECE_ROWS):
         yield stream.random((min(PIECE_ROWS, rows - start), 2)).reshape(-1).view(np.uint8).data
 
@@ -127,4 +127,9 @@ def expand_share(party: PartyId, rows: int, seeds: tuple[bytes, bytes], whole: A
 
 
 def _expand(seed: bytes, rows: int) -> Array:
-    return expand(derive(seed, "component"), (rows, 2))
+    return _component(seed).random((rows, 2))
+
+
+def _component(seed: bytes) -> Keystream:
+    """The stream of a component that is dealt as a seed."""
+    return Keystream(derive(seed, "component"))
