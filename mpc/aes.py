@@ -22,12 +22,13 @@ GF(16) goes down to GF(4) (6 bits) where that paper computes Δ¹⁴ (8 bits): t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial, reduce
 
 import numpy as np
 
-from mpc.circuit import Matrix
-from mpc.multiply import Quadratic, multiply
+from mpc import kernel
+from mpc.circuit import Circuit, Matrix, Program
+from mpc.multiply import Affine, Quadratic, multiply
 from mpc.replicated import Array, Share, public
 from mpc.session import Session
 from mpc.tower import (
@@ -129,9 +130,20 @@ class Schedule:
     keys: tuple[Share, ...]
 
 
+@cache
+def _linear(matrix: bytes, inputs: int) -> Program:
+    circuit = Circuit(inputs)
+    rows = np.frombuffer(matrix, np.uint8).reshape(-1, inputs)
+    return circuit.compile(circuit.linear(rows, range(inputs)))
+
+
 def linear_planes(linear: Matrix, planes: Array) -> Array:
-    """A matrix (outputs, inputs) applied to the planes axis, the last but one, of an array."""
-    return np.stack([np.bitwise_xor.reduce(planes[..., row.astype(bool), :], axis=-2) for row in linear], axis=-2)
+    """A matrix (outputs, inputs) applied to the planes axis, the last but one, of an array (…, inputs, length)."""
+    program = _linear(linear.astype(np.uint8).tobytes(), linear.shape[1])
+    blocks = np.ascontiguousarray(planes).reshape(-1, *planes.shape[-2:])
+    result = np.empty((len(blocks), len(linear), planes.shape[-1]), np.uint64)
+    kernel.run([program.on(blocks, result)], len(blocks))
+    return result.reshape(*planes.shape[:-2], len(linear), -1)
 
 
 def _spread(byte: int, basis: Matrix) -> Array:
@@ -206,9 +218,10 @@ def encrypt(session: Session, schedule: Schedule, blocks: Share) -> Share:
     state = Share(*(linear_planes(TO_TOWER, getattr(blocks, part)) ^ getattr(first, part) for part in "ab"))
     for number in range(1, ROUNDS + 1):
         here = session.at(f"round{number}")
-        end, step = (SUBSTITUTE_AND_TRIPLE, _mix_columns) if number < ROUNDS else (SUBSTITUTE_LAST, _shift_rows)
-        finish = partial(step, schedule.keys[number].a)
-        state = multiply(here.at("substitute"), end, [state, _inverse_of_norm(here, state)], finish)
+        last = number == ROUNDS
+        end, move = (SUBSTITUTE_LAST, SHIFT_ROWS) if last else (SUBSTITUTE_AND_TRIPLE, MIX_COLUMNS)
+        then = _with_key(move, schedule.keys[number].a)
+        state = multiply(here.at("substitute"), end, [state, _inverse_of_norm(here, state)], then)
     return state
 
 
@@ -233,23 +246,47 @@ def decrypt(session: Session, schedule: Schedule, blocks: Share) -> Share:
     for number in reversed(range(ROUNDS)):
         here, key = session.at(f"round{number}"), schedule.keys[number].a[..., 0]
         if number:
-            end, finish = INVERT_AND_UNMIX, partial(_unmix_columns, _unmixed(key))
+            end, then = INVERT_AND_UNMIX, _with_key(UNMIX_COLUMNS, _unmixed(key))
         else:
-            end, finish = INVERT_LAST, partial(_add_key, linear_planes(FROM_TOWER, key)[..., None])
-        state = multiply(here.at("invert"), end, [state, _inverse_of_norm(here, state)], finish)
+            end, then = INVERT_LAST, _with_key(ADD_KEY, linear_planes(FROM_TOWER, key))
+        state = multiply(here.at("invert"), end, [state, _inverse_of_norm(here, state)], then)
     return state
 
 
-def _shift_rows(key: Array, planes: Array, out: Array) -> None:
-    """ShiftRows and AddRoundKey of one block's planes (8, 16 · words)."""
-    _add(out, key, (planes, SHIFTED))
+Bytes = tuple[slice, Array]
+"""Which of the planes, and for each place which byte comes there."""
 
 
-def _mix_columns(key: Array, planes: Array, out: Array) -> None:
-    """ShiftRows, MixColumns and AddRoundKey, from planes of s and 3·s (16, 16 · words): 2·s0 ⊕ 3·s1 ⊕ s2 ⊕ s3."""
-    once, thrice = planes[:8], planes[8:]
-    twice = once ^ thrice
-    _add(out, key, *((p, SHIFTED[BELOW[k]]) for k, p in enumerate((twice, thrice, once, once))))
+def _sum_of_bytes(planes: int, *terms: Bytes) -> Program:
+    """For every byte the sum, over the terms, of the byte that comes there, and of a round key's."""
+    circuit = Circuit((planes + 8) * 16, constants=8 * 16)
+    signals = np.arange(circuit.inputs).reshape(planes + 8, 16)
+    outputs = []
+    for plane, place in np.ndindex(8, 16):
+        moved = [int(signals[which][plane, source[place]]) for which, source in terms]
+        outputs.append(reduce(circuit.xor, moved, int(signals[planes + plane, place])))
+    return circuit.compile(outputs)
+
+
+SHIFT_ROWS = _sum_of_bytes(8, (slice(0, 8), SHIFTED))
+"""ShiftRows and AddRoundKey."""
+MIX_COLUMNS = _sum_of_bytes(
+    16,
+    *((slice(0, 8), SHIFTED[BELOW[k]]) for k in (0, 2, 3)),
+    *((slice(8, 16), SHIFTED[BELOW[k]]) for k in (0, 1)),
+)
+"""ShiftRows, MixColumns and AddRoundKey, from planes of s and 3·s: 2·s0 ⊕ 3·s1 ⊕ s2 ⊕ s3, where 2·s0 = s0 ⊕ 3·s0."""
+UNMIX_COLUMNS = _sum_of_bytes(
+    32, *((slice(8 * n, 8 * n + 8), BELOW[k][UNSHIFTED]) for k, n in ((0, 0), (1, 1), (2, 2), (3, 2), (3, 3)))
+)
+"""MixColumns (14·s0 ⊕ 11·s1 ⊕ 13·s2 ⊕ 9·s3) and ShiftRows backwards, from _UNMIXED's planes; and AddRoundKey."""
+ADD_KEY = _sum_of_bytes(8, (slice(0, 8), np.arange(16)))
+"""AddRoundKey alone."""
+
+
+def _with_key(program: Program, key: Array) -> Affine:
+    """A program with a round key (8, 16, …)."""
+    return Affine(program, key.reshape(8 * 16, 1), 16)
 
 
 def _unshift(planes: Array) -> Array:
@@ -258,28 +295,9 @@ def _unshift(planes: Array) -> Array:
     return linear_planes(inverse(AFFINE @ FROM_TOWER % 2), moved)
 
 
-def _unmix_columns(key: Array, planes: Array, out: Array) -> None:
-    """MixColumns (14·s0 ⊕ 11·s1 ⊕ 13·s2 ⊕ 9·s3) and ShiftRows backwards, from _UNMIXED's planes; and AddRoundKey."""
-    s14, s11, s13, s4 = np.split(planes, 4)
-    _add(out, key, *((p, BELOW[k][UNSHIFTED]) for k, p in ((0, s14), (1, s11), (2, s13), (3, s13), (3, s4))))
-
-
 def _unmixed(key: Array) -> Array:
-    """(8, 16, 1): what a round key (8, 16) becomes when it is added after MixColumns backwards instead of before."""
-    moved = np.empty((8, 16), np.uint64)
-    _unmix_columns(np.zeros((8, 16, 1), np.uint64), linear_planes(_UNMIXED, key), moved)
-    return moved[..., None]
-
-
-def _add_key(key: Array, planes: Array, out: Array) -> None:
-    """AddRoundKey of one block's planes (8, 16 · words)."""
-    _add(out, key, (planes, np.arange(16)))
-
-
-def _add(out: Array, key: Array, *terms: tuple[Array, Array]) -> None:
-    """For every byte, write the sum of the key's byte and, for each (planes, source), the byte that comes there."""
-    target = out.reshape(8, 16, -1)
-    for place in range(16):
-        total = key[:, place]
-        for planes, source in terms:
-            total = np.bitwise_xor(total, planes.reshape(8, 16, -1)[:, source[place]], out=target[:, place])
+    """(8, 16): what a round key (8, 16) becomes when it is added after MixColumns backwards instead of before."""
+    moved, result = linear_planes(_UNMIXED, key), np.empty((1, 8, 16), np.uint64)
+    kernel.run([_with_key(UNMIX_COLUMNS, np.zeros((8, 16), np.uint64)).on(moved[None], result)], 1)
+    unmixed: Array = result[0]
+    return unmixed

@@ -27,10 +27,10 @@ MESSAGE_COST_BYTES = 512
 class Channel(Protocol):
     """How a party sends to and receives from the two others."""
 
-    def send(self, peer: PartyId, step: str, message: bytes) -> None:
-        """Queue a message; never blocks for long."""
+    def send(self, peer: PartyId, step: str, *pieces: bytes | memoryview) -> None:
+        """Queue a message, which is these pieces joined; never blocks for long, and keeps no piece."""
 
-    def receive(self, peer: PartyId, step: str) -> bytes:
+    def receive(self, peer: PartyId, step: str) -> bytes | memoryview:
         """Wait for the message of this step.
 
         Raises:
@@ -52,7 +52,7 @@ class Mailbox:
     def __init__(self, timeout_s: float, capacity_bytes: int = MAILBOX_BYTES) -> None:
         self.timeout_s, self.capacity_bytes = timeout_s, capacity_bytes
         self._changed = threading.Condition()
-        self._messages: dict[tuple[PartyId, str], bytes] = {}
+        self._messages: dict[tuple[PartyId, str], bytes | memoryview] = {}
         self._seen: set[tuple[PartyId, str]] = set()
         self._unread = dict.fromkeys(PARTIES, 0)
         self._ended: set[PartyId] = set()
@@ -65,7 +65,7 @@ class Mailbox:
             self._expired = True
             self._changed.notify_all()
 
-    def put(self, peer: PartyId, step: str, message: bytes) -> None:
+    def put(self, peer: PartyId, step: str, message: bytes | memoryview) -> None:
         """Deliver a message; waits while the peer's unread messages fill the mailbox.
 
         Raises:
@@ -86,7 +86,7 @@ class Mailbox:
             self._unread[peer] += len(message) + MESSAGE_COST_BYTES
             self._changed.notify_all()
 
-    def receive(self, peer: PartyId, step: str) -> bytes:
+    def receive(self, peer: PartyId, step: str) -> bytes | memoryview:
         """Wait for and take a message.
 
         Raises:
@@ -144,11 +144,11 @@ class InMemoryChannel:
         self.party, self._mailboxes = party, mailboxes
         self._deliver = deliver or (lambda sender, receiver, step, m: mailboxes[receiver].put(sender, step, m))
 
-    def send(self, peer: PartyId, step: str, message: bytes) -> None:
+    def send(self, peer: PartyId, step: str, *pieces: bytes | memoryview) -> None:
         """Deliver at once."""
-        self._deliver(self.party, peer, step, message)
+        self._deliver(self.party, peer, step, b"".join(pieces))
 
-    def receive(self, peer: PartyId, step: str) -> bytes:
+    def receive(self, peer: PartyId, step: str) -> bytes | memoryview:
         """Wait for the message of this step."""
         return self._mailboxes[self.party].receive(peer, step)
 

@@ -13,28 +13,30 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from mpc import kernel
+from mpc.kernel import AND, COPY, XOR, Step
+from mpc.replicated import Array
+
 Matrix = npt.NDArray[np.uint8]
-Plane = npt.NDArray[np.uint64]
 Signal = int
 
 
 class Circuit:
     """A circuit under construction, then compiled: `inputs` planes in, `outputs` planes out.
 
-    Signals 0 … inputs-1 are the inputs; every gate adds one.
+    Signals 0 … inputs-1 are the inputs, the last `constants` of them the same in every word; every gate adds one.
     """
 
-    def __init__(self, inputs: int) -> None:
-        self.inputs = inputs
-        self._gates: list[tuple[np.ufunc, Signal, Signal]] = []
-        self._known: dict[tuple[np.ufunc, Signal, Signal], Signal] = {}
+    def __init__(self, inputs: int, constants: int = 0) -> None:
+        self.inputs, self.constants = inputs, range(inputs - constants, inputs)
+        self._gates: list[tuple[int, Signal, Signal]] = []
+        self._known: dict[tuple[int, Signal, Signal], Signal] = {}
 
-    def gate(self, op: np.ufunc, left: Signal, right: Signal) -> Signal:
+    def gate(self, op: int, left: Signal, right: Signal) -> Signal:
         """The signal op(left, right); the same gate is made only once."""
         key = (op, min(left, right), max(left, right))
         if key not in self._known:
@@ -44,11 +46,11 @@ class Circuit:
 
     def xor(self, left: Signal, right: Signal) -> Signal:
         """The sum of two signals."""
-        return self.gate(np.bitwise_xor, left, right)
+        return self.gate(XOR, left, right)
 
     def both(self, left: Signal, right: Signal) -> Signal:
         """The product of two signals."""
-        return self.gate(np.bitwise_and, left, right)
+        return self.gate(AND, left, right)
 
     def linear(self, matrix: Matrix, signals: Sequence[Signal]) -> list[Signal]:
         """The signals matrix · signals over GF(2).
@@ -76,9 +78,9 @@ class Circuit:
         """Order the gates by need, give each a register, and write every output straight where it belongs.
 
         Raises:
-            ValueError: an output is named twice.
+            ValueError: an output is named twice, or a constant used but to be added.
         """
-        outputs = [self.gate(np.bitwise_or, s, s) if s < self.inputs else s for s in outputs]
+        outputs = [self.gate(COPY, s, s) if s < self.inputs else s for s in outputs]
         if len(set(outputs)) != len(outputs):
             raise ValueError("every output must be a signal of its own")
         order: list[Signal] = []
@@ -92,6 +94,9 @@ class Circuit:
         tape = []
         for at, signal in enumerate(order):
             op, *operands = self._gates[signal - self.inputs]
+            operands.sort(key=self.constants.__contains__)  # the kernel takes them on the right, to add them
+            if (op != XOR and operands[1] in self.constants) or operands[0] in self.constants:
+                raise ValueError("a constant can only be added to something that is none")
             source = [place[s] for s in operands]
             free += [place[s] for s in set(operands) if last_use[s] == at and place[s] >= first_register]
             if signal not in place:
@@ -118,19 +123,18 @@ class Circuit:
 
 
 class Program:
-    """A compiled circuit: a tape of (ufunc, left, right, target) over inputs, outputs and scratch registers."""
+    """A compiled circuit: a tape over planes of inputs, planes of outputs, and registers."""
 
-    def __init__(self, tape: list[tuple[np.ufunc, int, int, int]], outputs: int, registers: int) -> None:
-        self.tape, self.outputs, self.registers = tape, outputs, registers
+    def __init__(self, tape: Sequence[tuple[int, int, int, int]], outputs: int, registers: int) -> None:
+        self.tape = np.array(tape, np.uint16).reshape(-1, 4)
+        self.outputs, self.registers = outputs, registers
 
-    def run(self, inputs: Sequence[Plane], outputs: Sequence[Plane], scratch: npt.NDArray[np.uint64]) -> None:
-        """Run the circuit on planes of any one length.
+    def on(self, *planes: Array) -> Step:
+        """The program on arrays that hold its inputs' planes and then its outputs', see `kernel.Step`."""
+        return Step(self.tape, planes, self.registers)
 
-        Args:
-            inputs: the input planes, unchanged afterwards.
-            outputs: planes to write, none of them an input.
-            scratch: (at least `registers`, length) uint64, overwritten.
-        """
-        planes: list[Any] = [*inputs, *outputs, *scratch[: self.registers]]
-        for op, left, right, target in self.tape:
-            op(planes[left], planes[right], planes[target])
+    def run(self, inputs: Array) -> Array:
+        """The outputs (outputs, length) of one block of inputs (inputs, length) uint64."""
+        outputs = np.empty((self.outputs, inputs.shape[1]), np.uint64)
+        kernel.run([self.on(inputs[None], outputs[None])], 1)
+        return outputs

@@ -14,6 +14,7 @@ Source: the components' own; tagging with an oblivious PRF after a shuffle as in
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -43,7 +44,8 @@ class Inputs:
         counts: keys of each member, in the members' agreed order; zero of one that is absent.
         digests: for each member (32,) uint8 digests of its components a and b, as dealt to this party; keyed, so that
             whoever lacks a component cannot check a guess of it.
-        rows: Share of (sum of counts, 2) uint64: all keys, member after member.
+        rows: gives a Share of (sum of counts, 2) uint64: all keys, member after member. Asked when they are
+            needed, and not kept, so that they are in memory no longer than that.
         reveal: what members learn.
         noise: the dummy groups that the terms ask for, if they do.
         secrets: with noise, `dummies.pair_secret` of components a and b; the same in every attempt of a session.
@@ -57,7 +59,7 @@ class Inputs:
     terms: bytes
     counts: tuple[int, ...]
     digests: tuple[tuple[Array, Array], ...]
-    rows: Share
+    rows: Callable[[], Share]
     reveal: Reveal
     noise: Noise | None = None
     secrets: tuple[bytes, bytes] = (b"", b"")
@@ -112,15 +114,15 @@ def run(
     Raises: PeerError, IntegrityError, DealingError.
     """
     agree(session.at("agree"), inputs)
-    rows = gather(session.party, inputs)
-    total = rows.shape[0]
+    total = inputs.total
     progress("shuffle", 0, total)
-    rows, order = shuffle(session.at("shuffle"), rows)
+    rows, order = shuffle(session.at("shuffle"), gather(session.party, inputs))
     tags = tag(session.at("tag"), rows[:, :2], Lanes(progress, lanes, inputs.chunk_rows), verified=inputs.verified)
     progress("match", 0, total)
     groups, opened = matching.group(tags), digest(tags)
-    del tags
-    values = matching.other_members(session.party, groups, rows[:, 2:], inputs.reveal)
+    masks = rows[:, 2:].map(np.copy)
+    del tags, rows
+    values = matching.other_members(session.party, groups, masks, inputs.reveal)
     part = unshuffle(session.at("unshuffle"), order, values)
     finish(session.at("finish"), opened)
     progress("done", total, total)
@@ -136,7 +138,7 @@ def gather(party: PartyId, inputs: Inputs) -> Share:
     Returns:
         Share of (n, 2) uint64, or (n, 2 + words) with masks.
     """
-    rows = inputs.rows
+    rows = inputs.rows()
     if inputs.noise is not None:
         rows = concatenate([rows, dummy_rows(party, inputs.noise, inputs.secrets)])
     if inputs.reveal is Reveal.MEMBERS:
@@ -198,13 +200,17 @@ def tag(session: Session, rows: Share, lanes: Lanes, *, verified: bool = False) 
     def encrypted(here: Session, chunk: slice) -> Share:
         return on_planes(rows[chunk], partial(aes.encrypt, here, schedule))
 
-    if not verified:  # padding, known to all, stays shared
-        return np.concatenate(
-            lanes.map(session, n, "tag", lambda here, c: reveal(here.at("reveal"), encrypted(here, c)))
-        )
-    tags = concatenate(lanes.map(session, n, "tag", encrypted))
-    verify(session.at("verify"), schedule, rows, tags, lanes)
-    return reveal(session.at("reveal"), tags)
+    if verified:
+        tags = concatenate(lanes.map(session, n, "tag", encrypted))
+        verify(session.at("verify"), schedule, rows, tags, lanes)
+        return reveal(session.at("reveal"), tags)
+    opened = np.empty((n, 2), np.uint64)
+
+    def open_chunk(here: Session, chunk: slice) -> None:
+        opened[chunk] = reveal(here.at("reveal"), encrypted(here, chunk))  # padding, known to all, stays shared
+
+    lanes.map(session, n, "tag", open_chunk)
+    return opened
 
 
 def finish(session: Session, opened: Array) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from mpc.committee import PartyId
 from mpc.replicated import Array, Share, public
+from mpc.sorting import in_runs, order_of
 
 
 class Reveal(Enum):
@@ -33,9 +34,9 @@ class Groups:
     """Rows sorted so that equal tags are neighbours.
 
     Attributes:
-        order: (n,) row at each sorted place.
-        number: (n,) number of the group at each sorted place: 0, 1, 2 …
-        sizes: (n,) rows of each group, by its number; zero where there is no group of this number.
+        order: (n,) uint32, row at each sorted place.
+        number: (n,) uint32, number of the group at each sorted place: 0, 1, 2 …
+        sizes: (n,) uint32, rows of each group, by its number; zero where there is no group of this number.
     """
 
     order: Array
@@ -50,7 +51,7 @@ class Groups:
 
     def add(self, values: Array) -> Array:
         """From one value a row to each group's sum, by its number; both (n, ...)."""
-        ends = np.cumsum(self.sizes)
+        ends = np.cumsum(self.sizes, dtype=np.intp)
         sums = np.zeros((len(values) + 1, *values.shape[1:]), values.dtype)
         np.bitwise_xor.accumulate(values[self.order], axis=0, out=sums[1:])
         found: Array = sums[ends] ^ sums[ends - self.sizes]
@@ -66,20 +67,25 @@ def group(tags: Array) -> Groups:
     Returns:
         The groups; which comes first has no meaning.
     """
-    order = np.argsort(tags[:, 0])
-    half, whole = _same(tags, order)
-    if np.any(half & ~whole):  # half a tag is shared by chance: sort by both halves
-        order = np.lexsort((tags[:, 1], tags[:, 0]))
-        half, whole = _same(tags, order)
-    number = np.zeros(len(tags), np.intp)
-    np.cumsum(~whole, out=number[1:])
-    return Groups(order, number, np.bincount(number, minlength=len(tags)))
+    order, tied = order_of(tags[:, 0].copy())
+    same = _same(tags, order)
+    if np.any(tied & ~same):  # what was sorted by is shared by chance: sort those runs by all of the tag
+        runs = in_runs(tied)
+        first, second = np.take(tags, order[runs], axis=0).T
+        order[runs] = order[runs][np.lexsort((second, first, np.cumsum(~tied)[runs]))]
+        same = _same(tags, order)
+    number = np.cumsum(~same, dtype=np.uint32)
+    number -= np.uint32(1)
+    return Groups(order, number, np.bincount(number, minlength=len(tags)).astype(np.uint32))
 
 
-def _same(tags: Array, order: Array) -> tuple[Array, Array]:
-    """(n - 1,) bool each: whether neighbours have the same first half of their tags, and the same tag."""
-    first, second = (column[1:] == column[:-1] for column in (tags[order, 0], tags[order, 1]))
-    return first, first & second
+def _same(tags: Array, order: Array) -> Array:
+    """(n,) bool: whether the tag at a sorted place is that of the one before it."""
+    ordered = np.take(tags, order, axis=0)
+    same = np.zeros(len(tags), bool)
+    np.equal(ordered[1:, 0], ordered[:-1, 0], out=same[1:])
+    same[1:] &= ordered[1:, 1] == ordered[:-1, 1]
+    return same
 
 
 def member_masks(party: PartyId, counts: tuple[int, ...], rows: int) -> Share:
@@ -114,6 +120,6 @@ def other_members(party: PartyId, groups: Groups, masks: Share, reveal: Reveal) 
     if reveal is Reveal.MEMBERS:
         held = masks.map(lambda c: groups.spread(groups.add(c)))
         return held ^ masks
-    others = np.clip(groups.sizes - 1, 0, np.iinfo(np.uint16).max)
+    others = np.clip(groups.sizes, 1, 1 + np.iinfo(np.uint16).max) - np.uint32(1)
     value = others > 0 if reveal is Reveal.FLAG else others
     return public(party, groups.spread(value.astype(np.uint8 if reveal is Reveal.FLAG else np.uint16)))

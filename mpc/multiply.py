@@ -14,13 +14,15 @@ that work and changes no message's distribution, because the zero sharing is add
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
+from mpc import kernel
 from mpc.circuit import Circuit, Matrix, Program
+from mpc.kernel import Step
 from mpc.replicated import Array, Share
 from mpc.session import Session
 
@@ -64,12 +66,27 @@ AND = Quadratic(
 """(x, y) ↦ x·y, plane by plane."""
 
 
-def multiply(
-    session: Session,
-    quadratic: Quadratic,
-    inputs: Sequence[Share],
-    then: Callable[[Array, Array], None] | None = None,
-) -> Share:
+@dataclass(frozen=True, eq=False, repr=False)
+class Affine:
+    """A GF(2)-affine map of a block's planes, each cut into equal pieces, for what is linear across bytes.
+
+    Attributes:
+        program: from the pieces' planes, plane after plane, and then the constants, to the result's pieces.
+        constants: (k, 1) uint64, words that are equal in all rows; part of component a of what is added.
+        pieces: of a plane.
+    """
+
+    program: Program
+    constants: Array
+    pieces: int
+
+    def on(self, planes: Array, result: Array) -> Step:
+        """The map from (blocks, planes, length) to (blocks, planes, length)."""
+        cut = [array.reshape(len(array), array.shape[1] * self.pieces, -1) for array in (planes, result)]
+        return self.program.on(cut[0], self.constants[None], cut[1])
+
+
+def multiply(session: Session, quadratic: Quadratic, inputs: Sequence[Share], then: Affine | None = None) -> Share:
     """Evaluate a quadratic map on shared planes.
 
     Args:
@@ -77,8 +94,7 @@ def multiply(
         quadratic: the map.
         inputs: Shares of (blocks, planes, length) uint64 with the same blocks and length; their planes together, in
             this order, are x.
-        then: writes a GF(2)-affine map of a block (outputs, length) of this party's component into a block
-            (inputs[0] planes, length) of what is sent; where it adds something, that is component a of it.
+        then: a map of this party's component of the result (outputs, length) into what is sent, of inputs[0]'s shape.
 
     Returns:
         Share of (blocks, outputs, length) uint64; with `then`, of the shape of inputs[0].
@@ -90,15 +106,14 @@ def multiply(
     """
     blocks, _, length = inputs[0].shape
     program = quadratic.program
-    scratch = np.empty((program.registers + program.outputs, length), np.uint64)
-    own = np.empty((blocks, program.outputs, length) if then is None else inputs[0].shape, np.uint64)
-    for block in range(blocks):
-        target = own[block] if then is None else scratch[program.registers :]
-        planes = [plane for share in inputs for plane in share.a[block]]
-        planes += [plane for share in inputs for plane in share.b[block]]
-        program.run(planes, list(target), scratch)
-        if then is not None:
-            then(target, own[block])
+    planes = [share.a for share in inputs] + [share.b for share in inputs]
+    if then is None:
+        own = np.empty((blocks, program.outputs, length), np.uint64)
+        steps = [program.on(*planes, own)]
+    else:
+        own, target = np.empty(inputs[0].shape, np.uint64), np.empty((1, program.outputs, length), np.uint64)
+        steps = [program.on(*planes, target), then.on(target, own)]
+    kernel.run(steps, blocks)
     session.prss.add_zero(session.step, own)
     session.send(session.party.previous, own)
     return Share(own, session.receive(session.party.next, own.shape))

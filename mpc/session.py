@@ -54,7 +54,7 @@ class Session:
     def send(self, peer: PartyId, array: Array) -> None:
         """Send a C-contiguous array to a peer under this step's label, as messages of at most 1 MiB."""
         for label, part in self._parts(array):
-            self.channel.send(peer, label, b"".join((part.data, _tag(self.mac_keys[peer][0], label, part.data))))
+            self.channel.send(peer, label, part.data, _tag(self.mac_keys[peer][0], label, part.data))
 
     def receive(self, peer: PartyId, shape: tuple[int, ...], dtype: npt.DTypeLike = np.uint64) -> Array:
         """The array of exactly this shape and dtype that the peer sent under this step's label.
@@ -112,7 +112,7 @@ def open_session(party: PartyId, channel: Channel, private_key: X25519PrivateKey
         channel.send(peer, "keys", own)
     keys = {}
     for peer in (party.previous, party.next):
-        theirs = channel.receive(peer, "keys")
+        theirs = bytes(channel.receive(peer, "keys"))
         if len(theirs) != len(own):
             raise PeerError(peer, "keys", "malformed", f"{len(theirs)} bytes where {len(own)} are due")
         try:

@@ -22,6 +22,7 @@ from mpc.committee import PartyId
 from mpc.prss import Component, Keystream
 from mpc.replicated import Array, Share
 from mpc.session import Session
+from mpc.sorting import in_runs, order_of
 
 
 @dataclass(frozen=True, repr=False)
@@ -40,18 +41,20 @@ class Order:
 def permutation(stream: Keystream, n: int) -> Array:
     """A uniformly random permutation of n places, the same at both parties that hold the stream.
 
-    Sorts 64-bit keys; keys with a tie are drawn anew, so the order is exactly uniform and does not depend on the
-    sorting algorithm of this machine's NumPy.
+    Sorts random words. What is tied is put in order by words drawn anew, so that the order is exactly uniform.
 
     Returns:
         (n,) uint32.
     """
-    while True:
-        keys = stream.random((n,))
-        order = np.argsort(keys)
-        ordered = keys[order]
-        if not np.any(ordered[1:] == ordered[:-1]):
-            return order.astype(np.uint32)
+    order, tied = order_of(stream.random((n,)))
+    runs = in_runs(tied)
+    if len(runs):
+        number = np.cumsum(~tied)[runs]
+        words = stream.random((len(runs),))
+        while len(np.unique(words)) < len(words):
+            words = stream.random((len(runs),))
+        order[runs] = order[runs][np.lexsort((words, number))]
+    return order
 
 
 def shuffle(session: Session, rows: Share) -> tuple[Share, Order]:
@@ -70,14 +73,16 @@ def shuffle(session: Session, rows: Share) -> tuple[Share, Order]:
     Source: Araki et al., CCS 2021, section 5.2.
     """
     n, shape = rows.shape[0], rows.shape
+    first, second, rest = session.at("pass1"), session.at("pass2"), session.at("components")
+    given = rows.a ^ rows.b if session.party == PartyId.P0 else rows.b
+    del rows  # which nobody else may hold: they are the most that there is in memory
     order = Order(
         permutation(session.prss.stream("a", f"permutation {session.step}"), n),
         permutation(session.prss.stream("b", f"permutation {session.step}"), n),
     )
-    first, second, rest = session.at("pass1"), session.at("pass2"), session.at("components")
     match session.party:
         case PartyId.P0:
-            first.send(PartyId.P2, _pass(first, "b", rows.a ^ rows.b, order.b))
+            first.send(PartyId.P2, _pass(first, "b", given, order.b))
             y1 = rest.prss.stream("b", f"component {rest.step}").random(shape)
             b = _pass(session.at("pass3"), "a", second.receive(PartyId.P1, shape), order.a)
             b ^= y1
@@ -85,7 +90,7 @@ def shuffle(session: Session, rows: Share) -> tuple[Share, Order]:
             b ^= rest.receive(PartyId.P2, shape)
             return Share(b, y1), order
         case PartyId.P1:
-            b = _pass(first, "a", rows.b, order.a)
+            b = _pass(first, "a", given, order.a)
             second.send(PartyId.P0, _pass(second, "b", b, order.b))
             y1 = rest.prss.stream("a", f"component {rest.step}").random(shape)
             return Share(y1, rest.prss.stream("b", f"component {rest.step}").random(shape)), order

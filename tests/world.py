@@ -265,6 +265,6 @@ def dealt(
         a, b = ([digest(part) for part in np.split(component, cuts)] for component in (rows.a, rows.b))
         own = secrets[party], secrets[party.next]
         digests = tuple(zip(a, b, strict=True))
-        return Inputs(b"t" * 32, counts, digests, rows, reveal, noise, own, verified, chunk_rows)
+        return Inputs(b"t" * 32, counts, digests, lambda: rows.map(np.copy), reveal, noise, own, verified, chunk_rows)
 
     return inputs(PartyId.P0), inputs(PartyId.P1), inputs(PartyId.P2)

@@ -11,7 +11,7 @@ from mpc import engine
 from mpc.committee import PARTIES, PartyId
 from mpc.engine import Inputs, Outputs
 from mpc.errors import MpcError
-from mpc.replicated import Array
+from mpc.replicated import Array, Share
 from mpc.session import TAG_BYTES, Session
 from tests.mpc.arrays import random_array
 from tests.world import World, dealt
@@ -134,7 +134,8 @@ def opened(world: World) -> Array:
 
 def other_row(own: Inputs, row: int) -> Inputs:
     """The same inputs, but for the shares of one row; the digests of what was dealt stay."""
-    a, b = own.rows.a.copy(), own.rows.b.copy()
+    rows = own.rows()
+    a, b = rows.a.copy(), rows.b.copy()
     a[row] ^= np.uint64(1)  # only one of them: what P0 sends is the sum of both
     b[row] ^= np.uint64(2)
-    return replace(own, rows=replace(own.rows, a=a, b=b))
+    return replace(own, rows=lambda: Share(a, b))

@@ -1,21 +1,21 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mpc.circuit import Circuit
+from mpc.kernel import XOR
 from tests.mpc.arrays import SEEDS, bits, random_array, times
 
 
 def evaluate(circuit: Circuit, outputs: list[int], planes: np.ndarray) -> np.ndarray:
-    """Compile and run, with no more scratch than asked for, on planes that must stay as they were."""
-    program = circuit.compile(outputs)
+    """Compile and run on planes that must stay as they were."""
     before = planes.copy()
-    result = np.full((len(outputs), planes.shape[1]), 0x5A5A, np.uint64)
-    scratch = np.full((program.registers, planes.shape[1]), 0xA5A5, np.uint64)
-    program.run(list(planes), list(result), scratch)
+    result = circuit.compile(outputs).run(planes)
     assert np.array_equal(planes, before)
     return result
 
@@ -96,6 +96,20 @@ def test_an_output_named_twice_is_refused(outputs: list[int]) -> None:
     circuit.xor(0, 1)
     with pytest.raises(ValueError, match="own"):
         circuit.compile(outputs)
+
+
+def test_a_constant_is_added_whichever_way_round() -> None:
+    circuit = Circuit(3, constants=1)
+    outputs = [circuit.xor(0, 2), circuit.xor(2, circuit.both(0, 1))]
+    tape = circuit.compile(outputs).tape
+    assert [right for op, _, right, _ in tape.tolist() if op == XOR] == [2, 2]
+
+
+@pytest.mark.parametrize("wrong", [lambda c: c.both(0, 1), lambda c: c.xor(1, 2), lambda c: 1])
+def test_a_constant_is_good_for_nothing_else(wrong: Callable[[Circuit], int]) -> None:
+    circuit = Circuit(3, constants=2)
+    with pytest.raises(ValueError, match="constant"):
+        circuit.compile([wrong(circuit)])
 
 
 def test_a_zero_row_is_refused() -> None:

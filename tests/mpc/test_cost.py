@@ -90,7 +90,7 @@ def counted(world: World) -> dict[PartyId, int]:
 KEY = shares(np.negative(random_array(1, (8, 16)) & np.uint64(1)))
 KEYS = [random_array(k, (ROWS // MEMBERS, 2)) for k in range(MEMBERS)]
 INPUTS = dealt(KEYS)
-ROW_SHARES = tuple(i.rows for i in INPUTS)
+ROW_SHARES = tuple(i.rows() for i in INPUTS)
 PLANES = tuple(s.map(lambda c: bitslice.to_planes(c, bitslice.Layout.of(ROWS))) for s in ROW_SHARES)
 WORDS = shares(random_array(4, (1, 1, ROWS // 8)))
 BYTES = shares(random_array(3, (ROWS,), "uint8"))

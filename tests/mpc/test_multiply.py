@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mpc.circuit import Circuit
 from mpc.committee import PARTIES
 from mpc.errors import PrssReuseError
-from mpc.multiply import AND, Quadratic, multiply
+from mpc.multiply import AND, Affine, Quadratic, multiply
 from mpc.replicated import Array, public, reconstruct
 from tests.mpc.arrays import SEEDS, bits, random_array, times
 from tests.world import World, run_parties, shares
@@ -68,23 +69,21 @@ def test_and_of_random_planes() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_then_maps_what_is_sent(seed: int) -> None:
-    """Four products of eight planes, then each twice, turned by one place, plus a public constant."""
+    """Four products of eight planes, then each twice, the second time with its two halves swapped; plus a constant."""
     eye, nothing = np.eye(4, dtype=np.uint8), np.zeros((4, 4), np.uint8)
     quadratic = Quadratic(np.hstack([eye, nothing]), np.hstack([nothing, eye]), eye, np.zeros((4, 8), np.uint8))
-    x, constant = random_array(seed, (3, 8, 2)), random_array(seed + 1, (8, 2))
+    x, constant = random_array(seed, (3, 8, 6)), random_array(seed + 1, (8, 2, 1))
     dealt = shares(x, seed)
+    circuit = Circuit(4 * 2 + 8 * 2, constants=8 * 2)
+    pieces = [*range(8), 1, 0, 3, 2, 5, 4, 7, 6]
+    program = circuit.compile([circuit.xor(piece, 8 + k) for k, piece in enumerate(pieces)])
 
     def protocol(session):
-        added = public(session.party, constant).a
-
-        def then(planes: Array, out: Array) -> None:
-            out[:4], out[4:] = planes, np.roll(planes, 1, axis=0)
-            out ^= added
-
+        then = Affine(program, public(session.party, constant).a.reshape(-1, 1), 2)
         return multiply(session.at("test"), quadratic, [dealt[session.party]], then)
 
-    products = x[:, :4] & x[:, 4:]
-    expected = np.concatenate([products, np.roll(products, 1, axis=1)], axis=1) ^ constant
+    products = (x[:, :4] & x[:, 4:]).reshape(3, 4, 2, 3)
+    expected = (np.concatenate([products, products[:, :, ::-1]], axis=1) ^ constant).reshape(x.shape)
     assert np.array_equal(reconstruct(tuple(run_parties(protocol, seed))), expected)
 
 

@@ -27,9 +27,9 @@ class Wire:
         self.sent: dict[tuple[PartyId, str], bytes] = {}
         self.coming: dict[tuple[PartyId, str], bytes] = {}
 
-    def send(self, peer, step, message) -> None:
+    def send(self, peer, step, *pieces) -> None:
         assert (peer, step) not in self.sent
-        self.sent[peer, step] = message
+        self.sent[peer, step] = b"".join(pieces)
 
     def receive(self, peer, step):
         return self.coming[peer, step]

@@ -148,5 +148,5 @@ def test_a_member_that_repeats_a_key_counts_as_two(liar: PartyId) -> None:
 def test_two_parties_read_every_key(one: PartyId) -> None:
     """From what members dealt them alone; nothing needs to be computed."""
     inputs = dealt(LISTS)
-    keys = inputs[one].rows.a ^ inputs[one].rows.b ^ inputs[one.next].rows.b
+    keys = inputs[one].rows().a ^ inputs[one].rows().b ^ inputs[one.next].rows().b
     assert np.array_equal(keys, np.concatenate(LISTS))

@@ -1,0 +1,26 @@
+"""Compiles mpc/kernel.c when a wheel is built; without a compiler Matchbit is installed without it, and slower."""
+
+from pathlib import Path
+
+from cffi import FFI
+
+ffi = FFI()
+ffi.cdef(
+    """
+    typedef struct {
+        const uint16_t *tape;
+        size_t gates;
+        const uintptr_t *address;
+        const ptrdiff_t *step;
+        const ptrdiff_t *advance;
+        size_t planes, registers, length;
+    } program;
+    void matchbit_run(const program *programs, size_t count, size_t blocks, uint64_t *scratch, uint64_t **at);
+    """
+)
+ffi.set_source(
+    "mpc._kernel",
+    Path(__file__).with_name("mpc").joinpath("kernel.c").read_text("utf-8"),
+    extra_compile_args=["-O3", "-g0"],  # no paths of the building machine
+    optional=True,
+)
