@@ -41,7 +41,7 @@ TELL_S = 60.0
 """How often the log tells of one caller's excess."""
 _CONTRIBUTE = "/matchbit.v1.ContributionService/Contribute"
 _START_RUN = "/matchbit.v1.RunService/StartRun"
-_EXCHANGE = "/matchbit.v1.ExchangeService/Exchange"
+EXCHANGE = "/matchbit.v1.ExchangeService/Exchange"
 
 _CALLER: ContextVar[str] = ContextVar("caller")
 
@@ -83,8 +83,8 @@ class Call:
         self.name, self.context = name, context
         self.waits_since: float | None = None
         """Since when the node waits for the caller: for its message, or for it to take one."""
-        self._may_pause = method == _EXCHANGE  # while it computes, which no other limit is needed for
-        self._may_be_long = method in (_EXCHANGE, _CONTRIBUTE)
+        self._may_pause = method == EXCHANGE  # while it computes, which no other limit is needed for
+        self._may_be_long = method in (EXCHANGE, _CONTRIBUTE)
 
     def heard(self, requests: Iterator[bytes], read: Callable[[bytes], Any]) -> Iterator[Any]:
         """The caller's messages, which are read here: of damaged ones gRPC would log that we had an error.

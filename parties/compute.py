@@ -28,7 +28,7 @@ from mpc.reveal import DIGEST_BYTES
 from mpc.session import open_session
 from parties import errors, metrics
 from parties.config import Config
-from parties.contribution import expand_share, held_by
+from parties.contribution import fill_share, held_by
 from parties.errors import PeerUnavailable, ServiceError, StorageError, TooManyCalls
 from parties.guard import Guard
 from parties.lifecycle import State
@@ -229,7 +229,7 @@ class Runs:
         done = False
         try:
             context = record.id + run.attempt.to_bytes(4, "big")
-            run.mark("waiting for the others", 0, len(inputs.rows.a))
+            run.mark("waiting for the others", 0, inputs.total)
             session = open_session(party, channel, X25519PrivateKey.generate(), context)
             run.mailbox.timeout_s = self._config.step_timeout_s
             with _expiring(run.mailbox, self._config.attempt_timeout_s + ROW_S * inputs.total):
@@ -273,13 +273,16 @@ def load_inputs(guard: Guard, record: SessionRecord, commitments: Sequence[Commi
     if len(held) < len(found):  # begun only when all were there
         raise StorageError(f"Shares are missing, of {', '.join(found.keys() - held.keys())}; see the disk.")
     counts = tuple(committed[m].keys if m in committed else 0 for m in manifest.members)
-    a, b = (np.empty((sum(counts), 2), np.uint64) for _ in "ab")
-    start = 0
-    for member, rows in zip(manifest.members, counts, strict=True):
-        if upload := held.get(member):
-            share = expand_share(party, rows, upload.seeds, guard.whole(upload))
-            a[start : start + rows], b[start : start + rows] = share.a, share.b
-            start += rows
+
+    def rows() -> Share:
+        share = Share(*(np.zeros((sum(counts), 2), np.uint64) for _ in "ab"))
+        start = 0
+        for member, number in zip(manifest.members, counts, strict=True):
+            if upload := held.get(member):
+                fill_share(party, share[start : start + number], upload.seeds, guard.shares.chunks(upload.id))
+                start += number
+        return share
+
     assert record.contributions is not None  # noqa: S101 - set when the attempt began
     terms = hashlib.sha256(record.id + record.contributions).digest()
     seeds = zip(*(held[m].seeds for m in manifest.members if m in committed), strict=True)
@@ -287,7 +290,7 @@ def load_inputs(guard: Guard, record: SessionRecord, commitments: Sequence[Commi
     noise = None if manifest.dummies is None else Noise(manifest.dummies, len(manifest.rules), len(manifest.members))
     digests = tuple(_digests(committed.get(m), held_by(party)) for m in manifest.members)
     return Inputs(
-        terms, counts, digests, Share(a, b), Reveal(manifest.reveal), noise, (of_a, of_b), manifest.verify_tags
+        terms, counts, digests, rows, Reveal(manifest.reveal), noise, (of_a, of_b), manifest.verify_tags
     )
 
 

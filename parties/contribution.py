@@ -114,16 +114,28 @@ def _expanded(seed: bytes, rows: int) -> Iterator[memoryview]:
         yield stream.random((min(PIECE_ROWS, rows - start), 2)).reshape(-1).view(np.uint8).data
 
 
-def expand_share(party: PartyId, rows: int, seeds: tuple[bytes, bytes], whole: Array | None) -> Share:
-    """The share that a committee node computes on, from what it was sent.
+def fill_share(party: PartyId, share: Share, seeds: tuple[bytes, bytes], whole: Iterable[bytes]) -> None:
+    """Write what a committee node computes on into a share, from what it was sent.
+
+    Args:
+        party: the node.
+        share: of (n, 2) uint64 zeros, C-contiguous.
+        seeds: of components a and b.
+        whole: component 2 in pieces; not read at P0.
 
     Raises:
-        ValueError: component 2 is missing where it is held.
+        ValueError: component 2 has another length.
     """
-    a, b = (whole if c == WHOLE else _expand(seed, rows) for c, seed in zip(held_by(party), seeds, strict=True))
-    if a is None or b is None:
-        raise ValueError("component 2 travels whole")
-    return Share(a, b)
+    for component, seed, array in zip(held_by(party), seeds, (share.a, share.b), strict=True):
+        if component != WHOLE:
+            _component(seed).xor_into(array)
+            continue
+        place, view = 0, array.reshape(-1).view(np.uint8)
+        for piece in whole:
+            view[place : place + len(piece)] = np.frombuffer(piece, np.uint8)
+            place += len(piece)
+        if place != view.size:
+            raise ValueError(f"component 2 has {place} bytes where {view.size} are due")
 
 
 def _expand(seed: bytes, rows: int) -> Array:

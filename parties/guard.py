@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.constant_time import bytes_eq
 
@@ -30,7 +29,7 @@ from parties.policy import Policy
 from parties.rules import KEY_BYTES
 from parties.shares import REPLACED, Shares, Upload
 from parties.statements import Commitment, Completion, Receipt, contributions
-from parties.store import SessionRecord, Store
+from parties.store import SessionRecord, Store, unknown
 
 log = logging.getLogger("matchbit")
 MAX_CONTRIBUTIONS = 100
@@ -82,19 +81,20 @@ class Guard:
             ConfigError: terms that this version does not take.
         """
         known, name = self.store.session(session_id), self._around.name
-        if known is not None or not self._is_coordinator(caller):
-            known = self.store.of_party(session_id, caller)
-        approved = known is not None and known.state is not State.PROPOSED
-        record = known if known and approved else self._around.fetch(session_id)
+        if caller not in known.manifest.nodes if known else not self._is_coordinator(caller):
+            raise unknown(session_id)
+        approved = known if known is not None and known.state is not State.PROPOSED else None
+        record = approved or self._around.fetch(session_id)
         if name not in record.manifest.committee:
             raise SessionRefused(f"{name} is not on the committee of this session.")
         check_terms(record.manifest)  # this node may have been updated since it signed them
         self._around.federation().check_approved(record.manifest, record.signatures, self.store.clock())
         self._around.policy().refuse(record.manifest, name)
-        if not approved:
-            if record.state in OVER:
-                raise SessionRefused(f"The session {MEANING[record.state]}.")
-            self.store.add_session(record.manifest, State.APPROVED, record.signatures)
+        if approved:
+            return approved
+        if record.state in OVER:
+            raise SessionRefused(f"The session {MEANING[record.state]}.")
+        self.store.add_session(record.manifest, State.APPROVED, record.signatures)
         return self.store.get(session_id)
 
     def party(self, manifest: Manifest) -> PartyId:
@@ -184,17 +184,12 @@ class Guard:
         """A transaction in which a contribution is due: before the first attempt, or one that was lost since then."""
         with self.store.transaction():
             record = self.store.get(c.session_id)
-            committed = self.store.commitments(record.id).get(c.name)
+            committed = self.store.commitment(record.id, c.name)
             lost = committed is not None and committed.digest == c.digest
             due = record.contributions is None or lost
             if record.state not in (State.APPROVED, State.ABORTED) or not due:
                 raise SessionRefused("The session has been computed on or is over; contributions are closed.")
             yield
-
-    def whole(self, upload: Upload) -> np.typing.NDArray[np.uint64] | None:
-        """The component of an upload that travelled whole, (n, 2) uint64; None at P0."""
-        body = b"".join(self.shares.chunks(upload.id))
-        return np.frombuffer(body, np.uint64).reshape(-1, 2) if body else None
 
     # Attempts
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import grpc
 
+from mpc import kernel
 from mpc.committee import PARTIES
 from mpc.errors import MpcError, PeerError
 from parties import audit, calls, metrics, policy, protocols
@@ -18,14 +19,15 @@ from parties.approvals import Approvals
 from parties.compute import Figures, Runs
 from parties.config import Config
 from parties.contribution import SEED_BYTES
-from parties.errors import ConfigError, PeerUnavailable, SessionRefused
+from parties.errors import ConfigError, InputError, PeerUnavailable, SessionRefused
+from parties.frames import Frame
 from parties.guard import Guard, Surroundings
 from parties.lifecycle import State
 from parties.policy import Policy
 from parties.service import NodeServicer, Service, alone
 from parties.shares import Shares
 from parties.store import Store
-from parties.transport import Mailboxes
+from parties.transport import Mailboxes, add_exchange
 from parties.wire import (
     DIGEST_BYTES,
     SESSION_ID_BYTES,
@@ -164,17 +166,25 @@ def _figures_to_pb(figures: Figures) -> pb.RunFigures:
     )
 
 
-class ExchangeServicer(services.ExchangeServiceServicer):
+class ExchangeServicer:
     """Delivers a peer's frames to the attempt that they belong to."""
 
     def __init__(self, config: Config, guard: Guard, mailboxes: Mailboxes) -> None:
         self._config, self._guard, self._mailboxes = config, guard, mailboxes
 
-    def Exchange(  # noqa: N802
-        self, request_iterator: Iterator[pb.ExchangeRequest], context: grpc.ServicerContext
+    def exchange(
+        self, parts: Iterator[pb.ExchangeHeader | Frame], context: grpc.ServicerContext
     ) -> pb.ExchangeResponse:
-        """Read the peer's stream to its end."""
-        header = next(request_iterator, pb.ExchangeRequest()).header
+        """Read the peer's stream to its end.
+
+        Raises:
+            InputError: it does not begin with one header, or goes on with one.
+            SessionRefused: it is no peer's.
+            MpcError: the attempt has ended.
+        """
+        header = next(parts, None)
+        if not isinstance(header, pb.ExchangeHeader):
+            raise InputError("A peer's stream begins without its header; compare versions.")
         session_id = sized(header.session_id, SESSION_ID_BYTES, "session_id")
         caller = who_calls()
         committee = self._guard.served(session_id, caller).manifest.committee
@@ -183,9 +193,11 @@ class ExchangeServicer(services.ExchangeServiceServicer):
         peer = PARTIES[committee.index(caller)]
         mailbox = self._mailboxes.find(session_id, header.attempt, self._config.start_timeout_s, context.is_active)
         try:
-            for request in request_iterator:
-                metrics.received(len(request.frame.payload))
-                mailbox.put(peer, request.frame.step, request.frame.payload)
+            for frame in parts:
+                if not isinstance(frame, Frame):
+                    raise InputError("A peer's stream has a second header; compare versions.")
+                metrics.received(len(frame.payload))
+                mailbox.put(peer, frame.step, frame.payload)
             mailbox.end(peer)
         except MpcError:
             raise
@@ -231,6 +243,8 @@ def serve(config: Config, service: Service | None = None) -> None:
 def _serve(config: Config, service: Service) -> None:
     store = config.store()
     guard, mailboxes = guard_of(config, store), Mailboxes()
+    if not kernel.COMPILED:
+        log.warning("without its compiled kernel Matchbit computes half as fast; docs/releases.md says who has it")
     store.log(audit.NODE, audit.Event.STARTED, version=protocols.program())
     guard.recover()
     runs, approvals = Runs(config, guard, mailboxes, service), Approvals(config, store)
@@ -239,7 +253,7 @@ def _serve(config: Config, service: Service) -> None:
     def add(server: grpc.Server) -> None:
         services.add_ContributionServiceServicer_to_server(ContributionServicer(guard, service), server)
         services.add_RunServiceServicer_to_server(RunServicer(guard, runs), server)
-        services.add_ExchangeServiceServicer_to_server(ExchangeServicer(config, guard, mailboxes), server)
+        add_exchange(ExchangeServicer(config, guard, mailboxes).exchange, server)
         add_NodeServiceServicer_to_server(NodeServicer(config, "node", store), server)
 
     def keep_house() -> None:

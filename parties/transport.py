@@ -27,8 +27,8 @@ import grpc
 from mpc.channel import MAILBOX_BYTES, MAX_MESSAGE_BYTES, Mailbox
 from mpc.committee import PartyId
 from mpc.errors import MpcError, PeerError
-from parties import errors, protocols
-from parties.admission import SAID, Admission
+from parties import errors, frames, protocols
+from parties.admission import EXCHANGE, SAID, Admission
 from parties.config import Config
 from parties.errors import (
     ConfigError,
@@ -42,7 +42,6 @@ from parties.federation import Node
 from parties.identity import Identity, tls_name
 from parties.wire import reason_of
 from protos.matchbit.v1 import committee_pb2 as pb
-from protos.matchbit.v1.committee_pb2_grpc import ExchangeServiceStub
 
 CALL_TIMEOUT_S = 30.0
 UPLOAD_TIMEOUT_S = 6 * 3600.0
@@ -227,6 +226,13 @@ class _Shown:
         return self.now()
 
 
+def add_exchange(exchange: Callable[[Iterator[Any], grpc.ServicerContext], pb.ExchangeResponse], server: Any) -> None:
+    """Let a listener answer ExchangeService, whose messages `frames` reads."""
+    service, method = EXCHANGE.strip("/").split("/")
+    answer = grpc.stream_unary_rpc_method_handler(exchange, frames.read, pb.ExchangeResponse.SerializeToString)
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, {method: answer})])
+
+
 class ExchangeChannel:
     """The computation's channel of one attempt: a mailbox that others fill, and a stream to each peer.
 
@@ -266,19 +272,19 @@ class ExchangeChannel:
         """Bytes for a peer that are not on their way yet."""
         return self._streams[peer].unread_bytes
 
-    def send(self, peer: PartyId, step: str, message: bytes) -> None:
+    def send(self, peer: PartyId, step: str, *pieces: bytes | memoryview) -> None:
         """Queue a message.
 
         Raises:
             PeerError: the peer does not read.
         """
-        self._streams[peer].put(pb.ExchangeRequest(frame=pb.ExchangeFrame(step=step, payload=message)))
+        self._streams[peer].put(frames.write(step, *pieces))
         if self.unread_bytes(peer) > self._most_unread_bytes:
             error = PeerError(peer, step, "timeout", "it does not read what it is sent")
             self.abort(error)
             raise error
 
-    def receive(self, peer: PartyId, step: str) -> bytes:
+    def receive(self, peer: PartyId, step: str) -> bytes | memoryview:
         """Wait for a message."""
         return self._mailbox.receive(peer, step)
 
@@ -300,28 +306,29 @@ class _Outgoing:
     """One direction to one peer."""
 
     def __init__(self, identity: Identity, node: Node, session_id: bytes, attempt: int) -> None:
-        self._queue: queue.SimpleQueue[pb.ExchangeRequest | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._connection = dial(identity, node)
         self._lock = threading.Lock()
         self.sent_bytes = self.unread_bytes = 0
-        self.put(pb.ExchangeRequest(header=pb.ExchangeHeader(session_id=session_id, attempt=attempt)))
+        header = pb.ExchangeHeader(session_id=session_id, attempt=attempt)
+        self.put(pb.ExchangeRequest(header=header).SerializeToString())
 
-    def put(self, request: pb.ExchangeRequest) -> None:
+    def put(self, request: bytes) -> None:
         with self._lock:
-            self.sent_bytes += request.ByteSize()
-            self.unread_bytes += request.ByteSize()
+            self.sent_bytes += len(request)
+            self.unread_bytes += len(request)
         self._queue.put(request)
 
-    def _requests(self) -> Iterator[pb.ExchangeRequest]:
+    def _requests(self) -> Iterator[bytes]:
         """For gRPC, which takes one when those before it are on their way."""
         while (request := self._queue.get()) is not None:
             with self._lock:
-                self.unread_bytes -= request.ByteSize()
+                self.unread_bytes -= len(request)
             yield request
 
     def start(self, on_failure: Callable[[str], None]) -> None:
-        stub = ExchangeServiceStub(self._connection)
-        self._call = stub.Exchange.future(self._requests(), timeout=RUN_TIMEOUT_S, wait_for_ready=False)
+        exchange: Any = self._connection.stream_unary(EXCHANGE, None, pb.ExchangeResponse.FromString)
+        self._call = exchange.future(self._requests(), timeout=RUN_TIMEOUT_S, wait_for_ready=False)
         self._call.add_done_callback(lambda call: None if call.code() is grpc.StatusCode.OK else on_failure(_why(call)))
 
     def close(self, *, done: bool) -> None:

@@ -58,10 +58,10 @@ def at_event(when: str, event: str, mark: Path) -> None:
 def at_step(step: str, mark: Path) -> None:
     send = transport.ExchangeChannel.send
 
-    def sending(self: transport.ExchangeChannel, peer: Any, label: str, message: bytes) -> None:
+    def sending(self: transport.ExchangeChannel, peer: Any, label: str, *pieces: bytes) -> None:
         if label.startswith(step):
             die(mark)
-        send(self, peer, label, message)
+        send(self, peer, label, *pieces)
 
     transport.ExchangeChannel.send = sending  # type: ignore[method-assign]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,11 @@ from typing import Any
 import grpc
 import numpy as np
 
-from mpc.committee import PARTIES
-from mpc.replicated import Array, reconstruct
+from mpc.committee import PARTIES, PartyId
+from mpc.replicated import Array, Share, reconstruct
 from parties import calls
 from parties.config import Config
-from parties.contribution import expand_share
+from parties.contribution import Dealing, fill_share
 from parties.coordinator import SessionServicer
 from parties.guard import Guard
 from parties.identity import utc_now
@@ -34,6 +34,19 @@ from protos.matchbit.v1.session_pb2_grpc import add_SessionServiceServicer_to_se
 from tests.parties.samples import RULES, approvals, federate, terms_of, write
 
 MEMBERS, COMMITTEE = ("agency-a", "agency-b", "agency-c"), ("agency-b", "agency-c", "neutral")
+
+
+def held_share(party: PartyId, rows: int, seeds: tuple[bytes, bytes], whole: Iterable[bytes] = ()) -> Share:
+    """What a committee node computes on, from what it was sent."""
+    share = Share(*(np.zeros((rows, 2), np.uint64) for _ in "ab"))
+    fill_share(party, share, seeds, whole)
+    return share
+
+
+def pieces(dealing: Dealing) -> list[bytes]:
+    """Component 2 as it travels, in pieces of no whole number of rows; none at P0."""
+    body = b"" if dealing.whole is None else dealing.whole.tobytes()
+    return [body[start : start + 100] for start in range(0, len(body), 100)]
 
 
 class Parties:
@@ -109,9 +122,10 @@ class Parties:
         held = [self.guards[name].shares.uploads(agreed.session_id) for name in agreed.committee]
         found = {}
         for member, upload in held[0].items():
-            wholes = [self.guards[name].whole(u[member]) for name, u in zip(agreed.committee, held, strict=True)]
+            nodes = [self.guards[name].shares for name in agreed.committee]
+            wholes = [shares.chunks(u[member].id) for shares, u in zip(nodes, held, strict=True)]
             shares = [
-                expand_share(party, upload.commitment.keys, u[member].seeds, whole)
+                held_share(party, upload.commitment.keys, u[member].seeds, whole)
                 for party, u, whole in zip(PARTIES, held, wholes, strict=True)
             ]
             found[member] = reconstruct((shares[0], shares[1], shares[2]))

@@ -62,7 +62,7 @@ def made() -> list[Contribution]:
 
 def test_everything_in_the_members_order_whatever_order_it_came_in(tmp_path: Path, made: list[Contribution]) -> None:
     loaded = inputs(tmp_path, terms(), [made[2], made[0], made[1]])
-    held = [given.rows for given in loaded]
+    held = [given.rows() for given in loaded]
     assert np.array_equal(reconstruct((held[0], held[1], held[2])), np.concatenate([c.keys for c in made]))
     for given in loaded:
         assert given.counts == (3, 70, 1)
@@ -74,7 +74,7 @@ def test_absent_members_have_no_rows(tmp_path: Path) -> None:
     few = terms(min_members=2)
     made = [Contribution(few, "agency-c", 5), Contribution(few, "agency-a", 2)]
     loaded = inputs(tmp_path, few, made)
-    shares = [given.rows for given in loaded]
+    shares = [given.rows() for given in loaded]
     assert loaded[0].counts == (2, 0, 5)
     assert np.array_equal(reconstruct((shares[0], shares[1], shares[2])), np.concatenate([made[1].keys, made[0].keys]))
     for given in loaded:

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from mpc.committee import PARTIES, PartyId
-from mpc.errors import ShareError
 from mpc.replicated import Array, Share, reconstruct
 from parties.contribution import (
     PIECE_ROWS,
@@ -17,10 +16,10 @@ from parties.contribution import (
     all_digests,
     deal_keys,
     dealt_digest,
-    expand_share,
     held_by,
     held_digests,
 )
+from tests.parties.contributing import held_share, pieces
 
 SECRET = bytes(range(32))
 SIZES = (1, 63, 64, 65, 1000)
@@ -31,7 +30,7 @@ def keys_of(count: int) -> Array:
 
 
 def shares(dealings: list[Dealing]) -> list[Share]:
-    return [expand_share(p, d.rows, d.seeds, d.whole) for p, d in zip(PARTIES, dealings, strict=True)]
+    return [held_share(p, d.rows, d.seeds, pieces(d)) for p, d in zip(PARTIES, dealings, strict=True)]
 
 
 @pytest.mark.parametrize("count", SIZES)
@@ -183,12 +182,11 @@ def test_one_partys_view_is_uniform_whatever_the_keys(bit: int) -> None:
 def test_a_component_without_a_seed_must_have_travelled() -> None:
     p0, p1, p2 = deal_keys(keys_of(5), SECRET)
     for party, dealing in ((PartyId.P1, p1), (PartyId.P2, p2)):
-        with pytest.raises(ValueError, match="travels whole"):
-            expand_share(party, 5, dealing.seeds, None)
-    assert p1.whole is not None
-    with pytest.raises(ShareError):
-        expand_share(PartyId.P1, 6, p1.seeds, p1.whole)
-    assert expand_share(PartyId.P0, 5, p0.seeds, None).shape == (5, 2)
+        with pytest.raises(ValueError, match=r"^component 2 has 0 bytes where 80 are due$"):
+            held_share(party, 5, dealing.seeds)
+        with pytest.raises(ValueError, match=r"^component 2 has 80 bytes where 96 are due$"):
+            held_share(party, 6, dealing.seeds, pieces(dealing))
+    assert held_share(PartyId.P0, 5, p0.seeds).shape == (5, 2)
 
 
 def test_dealings_of_one_key_of_zeros() -> None:

@@ -9,17 +9,18 @@ import pytest
 
 from mpc.channel import Mailbox
 from mpc.committee import PARTIES
-from parties import metrics
+from parties import frames, metrics
 from parties.admission import answer_to
 from parties.errors import SessionRefused
 from parties.node import ExchangeServicer
 from parties.transport import Mailboxes
-from protos.matchbit.v1.committee_pb2 import ExchangeFrame, ExchangeHeader, ExchangeRequest
+from protos.matchbit.v1.committee_pb2 import ExchangeHeader, ExchangeRequest
 from tests.parties.deciding import COMMITTEE, CommitteeNode, terms
 from tests.parties.samples import federate
 
 TERMS = terms()
 ID = TERMS.session_id
+HEADER = ExchangeRequest(header=ExchangeHeader(session_id=ID, attempt=1)).SerializeToString()
 CALL: Any = SimpleNamespace(is_active=lambda: True)
 
 
@@ -33,16 +34,16 @@ class Neutral:
         config = federate(folder / "nodes", ("neutral",))["neutral"]
         self._servicer = ExchangeServicer(config, decides.guard, mailboxes)
 
-    def take(self, caller: str, frames: dict[str, bytes]) -> None:
+    def take(self, caller: str, payloads: dict[str, bytes]) -> None:
         """A stream of a caller's."""
         answer_to(caller)
-        self._servicer.Exchange(_stream(frames), CALL)
+        self._servicer.exchange(map(frames.read, _stream(payloads)), CALL)
 
 
-def _stream(frames: dict[str, bytes]) -> Iterator[ExchangeRequest]:
-    yield ExchangeRequest(header=ExchangeHeader(session_id=ID, attempt=1))
-    for step, payload in frames.items():
-        yield ExchangeRequest(frame=ExchangeFrame(step=step, payload=payload))
+def _stream(payloads: dict[str, bytes]) -> Iterator[bytes]:
+    yield HEADER
+    for step, payload in payloads.items():
+        yield frames.write(step, payload)
 
 
 def received_bytes() -> float:

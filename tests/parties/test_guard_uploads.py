@@ -11,10 +11,10 @@ from mpc.channel import MAX_MESSAGE_BYTES
 from mpc.committee import PARTIES
 from mpc.replicated import reconstruct
 from parties import guard
-from parties.contribution import expand_share
 from parties.errors import InputError, ServiceError, SessionRefused
 from parties.lifecycle import Event, State
 from parties.statements import Receipt
+from tests.parties.contributing import held_share, pieces
 from tests.parties.deciding import COMMITTEE, KEYS, CommitteeNode, Contribution, everyones, logged, refusal, terms
 from tests.parties.samples import chunk_owners
 
@@ -58,8 +58,8 @@ def test_an_upload_is_kept_whole_and_confirmed(tmp_path: Path, name: str, count:
     expected = Receipt(LONG.session_id, name, member="agency-b", commitment=c.commitment.digest)
     assert replace(receipt, signature=b"") == expected
     upload = node.shares.uploads(LONG.session_id)["agency-b"]
-    held = expand_share(node.party, count, upload.seeds, node.guard.whole(upload))
-    dealt = [expand_share(p, count, c.seeds(p), c.dealings[p].whole) for p in PARTIES]
+    held = held_share(node.party, count, upload.seeds, node.shares.chunks(upload.id))
+    dealt = [held_share(p, count, c.seeds(p), pieces(c.dealings[p])) for p in PARTIES]
     assert (reconstruct((dealt[0], dealt[1], dealt[2])) == c.keys).all()
     assert (held.a == dealt[node.party].a).all()
     assert (held.b == dealt[node.party].b).all()
@@ -91,7 +91,7 @@ def test_an_upload_goes_on_where_it_stopped(node: CommitteeNode) -> None:
         node.restart()
         assert node.shares.uploads(LONG.session_id) == {}
     assert sizes == [0, 2 * MAX_MESSAGE_BYTES, 2 * MAX_MESSAGE_BYTES]
-    assert logged(node.store, LONG.session_id)[-1] == "approved"  # what is not whole is not worth an entry
+    assert logged(node.store, LONG.session_id)[-1] == "approvals"  # what is not whole is not worth an entry
     node.take(c, offset=received(node, c))
     upload = node.shares.uploads(LONG.session_id)["agency-a"]
     assert b"".join(node.shares.chunks(upload.id)) == b"".join(c.chunks(node.party))

@@ -4,6 +4,7 @@ import gc
 import socket
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -14,9 +15,8 @@ from mpc.committee import PARTIES
 from mpc.engine import Inputs
 from parties.lifecycle import State
 from parties.loopback import free_port
-from parties.transport import ExchangeChannel, listen
+from parties.transport import ExchangeChannel, add_exchange, listen
 from protos.matchbit.v1.committee_pb2 import ExchangeResponse
-from protos.matchbit.v1.committee_pb2_grpc import ExchangeServiceServicer, add_ExchangeServiceServicer_to_server
 from tests.parties.deciding import COMMITTEE
 from tests.parties.samples import federate
 from tests.parties.test_compute import Ready
@@ -45,13 +45,13 @@ def test_a_failed_attempt_leaves_no_share_in_memory(tmp_path: Path, closed: str)
     assert len(alive(Inputs)) == len(before)
 
 
-class Listening(ExchangeServiceServicer):
+class Listening:
     """Takes whatever comes."""
 
     def __init__(self) -> None:
         self.heard = threading.Semaphore(0)
 
-    def Exchange(self, requests: Iterator[object], _: grpc.ServicerContext) -> ExchangeResponse:  # noqa: N802
+    def exchange(self, requests: Iterator[object], _: grpc.ServicerContext) -> ExchangeResponse:
         for _ in requests:
             self.heard.release()
         return ExchangeResponse()
@@ -61,7 +61,7 @@ def test_no_thread_keeps_what_was_not_sent(tmp_path: Path) -> None:
     addresses = {name: f"127.0.0.1:{free_port()}" for name in COMMITTEE}
     own, *others = federate(tmp_path, COMMITTEE, addresses).values()
     listening = Listening()
-    servers = [listen(other, lambda s: add_ExchangeServiceServicer_to_server(listening, s)) for other in others]
+    servers = [listen(other, partial(add_exchange, listening.exchange)) for other in others]
     peers = {party: own.federation()[other.name] for party, other in zip(PARTIES[1:], others, strict=False)}
     before = set(threading.enumerate())
     channel = ExchangeChannel(Mailbox(1.0), bytes(32), 1, peers, own.identity())

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from itertools import starmap
 from pathlib import Path
 from typing import NamedTuple
@@ -24,9 +25,8 @@ from parties.errors import PeerIdentityError, PeerUnavailable, SessionRefused, T
 from parties.federation import Federation, Node, entry_of
 from parties.identity import Identity, utc_now
 from parties.loopback import free_port
-from parties.transport import ExchangeChannel, calling, dial, from_rpc, listen
+from parties.transport import ExchangeChannel, add_exchange, calling, dial, from_rpc, listen
 from protos.matchbit.v1.committee_pb2 import ExchangeResponse
-from protos.matchbit.v1.committee_pb2_grpc import ExchangeServiceServicer, add_ExchangeServiceServicer_to_server
 from tests.parties.samples import federate, write
 
 NAMES = ("agency-a", "agency-b", "agency-c")
@@ -211,13 +211,13 @@ def test_files_that_are_broken_under_a_listener_change_nothing(nodes: Nodes, cap
     assert caplog.text.count("identity.sealed") == 1
 
 
-class Sleepy(ExchangeServiceServicer):
+class Sleepy:
     """Takes a stream, and reads it when `reads` is set."""
 
     def __init__(self) -> None:
         self.reads = threading.Event()
 
-    def Exchange(self, requests: Iterator[object], _: grpc.ServicerContext) -> ExchangeResponse:  # noqa: N802
+    def exchange(self, requests: Iterator[object], _: grpc.ServicerContext) -> ExchangeResponse:
         self.reads.wait()
         for _request in requests:
             pass
@@ -229,7 +229,7 @@ def sleepy_peers(folder: Path) -> Iterator[tuple[Sleepy, ExchangeChannel]]:
     """Two, and a channel to them that lets them leave 8 MiB unread."""
     own, *others = federate(folder, NAMES, {name: f"127.0.0.1:{free_port()}" for name in NAMES}).values()
     peer = Sleepy()
-    servers = [listen(other, lambda s: add_ExchangeServiceServicer_to_server(peer, s)) for other in others]
+    servers = [listen(other, partial(add_exchange, peer.exchange)) for other in others]
     peers = {party: own.federation()[other.name] for party, other in zip(PARTIES[1:], others, strict=False)}
     yield peer, ExchangeChannel(Mailbox(60.0), bytes(32), 1, peers, own.identity(), most_unread_bytes=8 << 20)
     peer.reads.set()
