@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 import tomllib
+import zipfile
 from datetime import date
 from pathlib import Path
 
@@ -149,13 +151,21 @@ def build(sources: Path, folder: Path, umask: int) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (folder / "dist").iterdir()}
 
 
+def kernels(wheel: bytes) -> list[str]:
+    """What is compiled in a wheel."""
+    return [name for name in zipfile.ZipFile(io.BytesIO(wheel)).namelist() if name.endswith((".so", ".pyd"))]
+
+
 @pytest.mark.skipif(not shutil.which("git") or not (ROOT / ".git").exists(), reason="needs git and a clone")
 def test_the_same_commit_gives_the_same_bytes(tmp_path: Path) -> None:
     sources = commit_of(tmp_path / "sources")
     first, second = (build(sources, tmp_path / name, umask) for name, umask in (("one", 0o022), ("another", 0o077)))
     version = PROJECT["project"]["version"]
+    (compiled,) = (name for name in first if name.endswith(".whl") and "-cp311-abi3-" in name)
     ends = ("-py3-none-any.whl", ".tar.gz", "-requirements.txt")
-    assert first.keys() == {f"matchbit-{version}{end}" for end in ends}
+    assert first.keys() == {compiled, *(f"matchbit-{version}{end}" for end in ends)}
+    assert kernels(first[compiled]) == ["mpc/_kernel.abi3.so"]
+    assert kernels(first[f"matchbit-{version}-py3-none-any.whl"]) == []
     assert [name for name in first if first[name] != second[name]] == []
     with tarfile.open(tmp_path / "one" / "dist" / f"matchbit-{version}.tar.gz") as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
