@@ -1,22 +1,23 @@
 # Everything works from a clean clone with Python 3.11+ and make; the environments are made when they are needed,
 # and again when their locks change. What is installed has the hashes of supply/*.txt, or is not installed; but for what
-# `make fuzz` and `make quality` install besides.
+# `make fuzz`, `make quality`, `make profile` and `make bench-peers` install besides.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 RELEASING := .venv-release
+PEERS := .venv-peers
 RELEASE_TOOLS := $(RELEASING)/.installed
 INSTALL := -m pip install --quiet --disable-pip-version-check
 PROTOS := $(wildcard protos/matchbit/v1/*.proto)
 
-.PHONY: demo test lint format protos bench bench-hostile bench-lists bench-recovery fuzz fuzz-sessions quality wheel lock audit release clean
+.PHONY: demo test lint format protos bench bench-hostile bench-kernels bench-lists bench-peers bench-recovery bench-transport profile plots fuzz fuzz-sessions quality wheel lock audit release clean
 
 demo: $(INSTALLED)  ## a whole session with real nodes on this machine
 	$(BIN)/matchbit demo
 
-test: $(INSTALLED)  ## every test
-	$(BIN)/python -m pytest
+test: $(INSTALLED)  ## every test, in two processes; each file in one of them, in its order
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(INSTALLED)  ## style, types, insecure calls
 	$(BIN)/ruff check .
@@ -31,8 +32,28 @@ format: $(INSTALLED)  ## rewrite the sources in the common style
 protos: $(INSTALLED)  ## regenerate the stubs; a test compares them
 	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. $(PROTOS)
 
-bench: $(INSTALLED)  ## the table of docs/performance.md
-	$(BIN)/python -m tests.bench
+SCENARIOS ?= small three million
+
+bench: $(INSTALLED)  ## whole sessions, SCENARIOS of them: `matchbit bench --list`; docs/performance.md
+	$(BIN)/matchbit bench $(SCENARIOS)
+
+bench-peers: $(INSTALLED) $(PEERS)/.installed  ## our sessions beside pairwise runs of another program, in one run
+	$(BIN)/python -m tests.benchmarks.peers $(PEERS)/bin/python
+
+bench-kernels: $(INSTALLED)  ## local work against tests/benchmarks/baseline.json; UPDATE=1 writes that anew
+	$(BIN)/python -m tests.benchmarks $(if $(UPDATE),--update)
+
+bench-transport: $(INSTALLED)  ## what bulk messages cost over gRPC, in all ways to use it, and over plain TLS
+	$(BIN)/python -m tests.benchmarks.transport
+
+PROFILE_ROWS ?= 1000000
+
+profile: $(INSTALLED)  ## where a session's time goes, PROFILE_ROWS rows a member; flame graphs in .profile/; as root
+	$(BIN)/python $(INSTALL) --editable '.[profile]'
+	$(BIN)/python -m tests.benchmarks.profiling --rows $(PROFILE_ROWS)
+
+plots: $(INSTALLED)  ## the plots of docs/performance.md, from docs/figures/*.json
+	$(BIN)/python -m tests.benchmarks.plots
 
 bench-lists: $(INSTALLED)  ## how long a million-row list takes from file to keys
 	$(BIN)/python -m tests.bench_lists
@@ -83,7 +104,7 @@ release: $(INSTALLED) $(RELEASE_TOOLS)  ## what is published of a commit, signed
 	supply/sign dist "$(KEY)"
 
 clean:  ## remove all that was made
-	rm -rf $(VENV) $(RELEASING) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz
+	rm -rf $(VENV) $(RELEASING) $(PEERS) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz .profile
 
 $(INSTALLED): pyproject.toml supply/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Matchbit needs Python 3.11 or newer.") if sys.version_info < (3, 11) else 0'
@@ -96,3 +117,8 @@ $(RELEASE_TOOLS): supply/release.txt
 	$(PYTHON) -m venv --clear $(RELEASING)
 	$(RELEASING)/bin/python $(INSTALL) --require-hashes -r supply/release.txt
 	@touch $(RELEASE_TOOLS)
+
+$(PEERS)/.installed:
+	$(PYTHON) -m venv --clear $(PEERS)
+	$(PEERS)/bin/python $(INSTALL) spu==0.9.5
+	@touch $(PEERS)/.installed

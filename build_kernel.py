@@ -8,12 +8,15 @@ ffi = FFI()
 ffi.cdef(
     """
     typedef struct {
+        uintptr_t address;
+        size_t planes;
+        ptrdiff_t block, plane, word;
+    } array;
+    typedef struct {
         const uint16_t *tape;
         size_t gates;
-        const uintptr_t *address;
-        const ptrdiff_t *step;
-        const ptrdiff_t *advance;
-        size_t planes, registers, length;
+        const array *arrays;
+        size_t count, registers, length, constants, after;
     } program;
     void matchbit_run(const program *programs, size_t count, size_t blocks, uint64_t *scratch, uint64_t **at);
     """

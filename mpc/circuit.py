@@ -129,9 +129,9 @@ class Program:
         self.tape = np.array(tape, np.uint16).reshape(-1, 4)
         self.outputs, self.registers = outputs, registers
 
-    def on(self, *planes: Array) -> Step:
+    def on(self, *arrays: Array, constants: int = -1) -> Step:
         """The program on arrays that hold its inputs' planes and then its outputs', see `kernel.Step`."""
-        return Step(self.tape, planes, self.registers)
+        return Step(self.tape, self.registers, arrays, constants)
 
     def run(self, inputs: Array) -> Array:
         """The outputs (outputs, length) of one block of inputs (inputs, length) uint64."""

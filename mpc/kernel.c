@@ -20,12 +20,17 @@ typedef struct {
 } gate;
 
 typedef struct {
-    const uint16_t *tape;     /* four numbers a gate */
+    uintptr_t address; /* of the first plane in the first block */
+    size_t planes;
+    ptrdiff_t block, plane, word; /* bytes from one to the next; 0 where one stands for all */
+} array;
+
+typedef struct {
+    const uint16_t *tape; /* four numbers a gate */
     size_t gates;
-    const uintptr_t *address; /* of each plane in the first block */
-    const ptrdiff_t *step;    /* bytes from a plane to the same one in the next block */
-    const ptrdiff_t *advance; /* words from a word to the next one: 1, or 0 where one word stands for all */
-    size_t planes, registers, length;
+    const array *arrays;
+    size_t count, registers, length;
+    size_t constants, after; /* planes with one word that stands for all: from the first of these to before the second */
 } program;
 
 /* A target is an operand or apart from it: no word depends on another. */
@@ -43,7 +48,7 @@ static inline __attribute__((always_inline)) void run_gates(const program *p, ui
             EACH(left[i] & right[i]);
         else if (g->op == COPY)
             EACH(left[i]);
-        else if (g->right >= p->planes || p->advance[g->right])
+        else if (g->right < p->constants || g->right >= p->after)
             EACH(left[i] ^ right[i]);
         else {
             const uint64_t word = *right;
@@ -64,11 +69,13 @@ FOR_EACH_PROCESSOR static void run_strip(const program *p, uint64_t *const *at, 
 void matchbit_run(const program *programs, size_t count, size_t blocks, uint64_t *scratch, uint64_t **at) {
     for (size_t block = 0; block < blocks; block++)
         for (const program *p = programs; p < programs + count; p++) {
-            for (size_t k = 0; k < p->registers; k++)
-                at[p->planes + k] = scratch + k * STRIP;
             for (size_t start = 0; start < p->length; start += STRIP) {
-                for (size_t k = 0; k < p->planes; k++)
-                    at[k] = (uint64_t *)(p->address[k] + block * p->step[k]) + start * p->advance[k];
+                uint64_t **next = at;
+                for (const array *a = p->arrays; a < p->arrays + p->count; a++)
+                    for (size_t k = 0; k < a->planes; k++)
+                        *next++ = (uint64_t *)(a->address + block * a->block + k * a->plane + start * a->word);
+                for (size_t k = 0; k < p->registers; k++)
+                    *next++ = scratch + k * STRIP;
                 run_strip(p, at, p->length - start < STRIP ? p->length - start : STRIP);
             }
         }

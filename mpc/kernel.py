@@ -34,19 +34,22 @@ class Step:
 
     Attributes:
         tape: (gates, 4) uint16: code, left, right and target, by number of plane or register.
-        arrays: their planes are numbered in this order, the registers follow. Each (blocks, planes, length) uint64 with
-            neighbouring words; one with a single block serves for all, one with a single word stands for equal words.
         registers: that the tape needs.
+        arrays: their planes are numbered in this order, the registers follow. Each (blocks, planes, length) uint64 with
+            neighbouring words; one with a single block serves for all.
+        constants: which of the arrays has a single word, which stands for equal words, and is only added to others; -1
+            for none.
     """
 
     tape: Array
-    arrays: tuple[Array, ...]
     registers: int
+    arrays: tuple[Array, ...]
+    constants: int = -1
 
     @property
     def length(self) -> int:
         """Words of a plane."""
-        return max(int(array.shape[2]) for array in self.arrays)
+        return int(self.arrays[-1].shape[2])
 
 
 def run(steps: Sequence[Step], blocks: int) -> None:
@@ -56,10 +59,10 @@ def run(steps: Sequence[Step], blocks: int) -> None:
         ValueError: an array is not of uint64, its words are not neighbours, or it has other blocks or words.
     """
     for step in steps:
-        for array in step.arrays:
-            fits = array.shape[0] in (1, blocks) and array.shape[2] in (1, step.length)
-            neighbours = array.shape[2] == 1 or array.strides[2] == array.itemsize
-            if array.dtype != np.uint64 or not neighbours or not fits:
+        for number, array in enumerate(step.arrays):
+            held, _, length = array.shape
+            fits = held in (1, blocks) and length == (1 if number == step.constants else step.length)
+            if not fits or array.dtype != np.uint64 or (length > 1 and array.strides[2] != array.itemsize):
                 raise ValueError(f"planes {array.dtype}{array.shape} for {blocks} blocks of {step.length} words")
     if COMPILED:
         _run_compiled(steps, blocks)
@@ -80,16 +83,23 @@ def _run_numpy(steps: Sequence[Step], blocks: int) -> None:
 def _run_compiled(steps: Sequence[Step], blocks: int) -> None:
     programs = ffi.new("program[]", len(steps))
     kept = []  # what the programs point to
+    most = registers = 1
     for program, step in zip(programs, steps, strict=True):
-        address = [a.__array_interface__["data"][0] + np.arange(a.shape[1]) * a.strides[1] for a in step.arrays]
-        moves = [(a.strides[0] if len(a) > 1 else 0, int(a.shape[2] > 1 or step.length == 1)) for a in step.arrays]
-        move = np.repeat(np.array(moves, np.intp).T, [a.shape[1] for a in step.arrays], axis=1)
-        numbers = np.concatenate([np.concatenate(address)[None], move]).astype(np.intp)
-        kept.append(numbers)
-        program.tape, program.gates = ffi.from_buffer("uint16_t[]", step.tape), len(step.tape)
-        program.address = ffi.from_buffer("uintptr_t[]", numbers[0])
-        program.step, program.advance = (ffi.from_buffer("ptrdiff_t[]", row) for row in numbers[1:])
-        program.planes, program.registers, program.length = numbers.shape[1], step.registers, step.length
-    scratch = ffi.new("uint64_t[]", STRIP_WORDS * max(step.registers for step in steps) or 1)
-    at = ffi.new("uint64_t *[]", max(program.planes + program.registers for program in programs))
-    lib.matchbit_run(programs, len(steps), blocks, scratch, at)
+        arrays = ffi.new("array[]", [_described(array) for array in step.arrays])
+        tape = ffi.from_buffer("uint16_t[]", step.tape)
+        kept += [arrays, tape]
+        sizes = [array.shape[1] for array in step.arrays]
+        first, after = (sum(sizes[: step.constants + k]) if step.constants >= 0 else 0 for k in (0, 1))
+        program.tape, program.gates, program.arrays, program.count = tape, len(step.tape), arrays, len(arrays)
+        program.registers, program.length, program.constants, program.after = step.registers, step.length, first, after
+        most, registers = max(most, sum(sizes) + step.registers), max(registers, step.registers)
+    lib.matchbit_run(
+        programs, len(steps), blocks, ffi.new("uint64_t[]", STRIP_WORDS * registers), ffi.new("uint64_t *[]", most)
+    )
+
+
+def _described(array: Array) -> tuple[int, int, int, int, int]:
+    """As kernel.c has it."""
+    of_block, of_plane, of_word = array.strides
+    address = array.__array_interface__["data"][0]
+    return address, array.shape[1], of_block if len(array) > 1 else 0, of_plane, of_word if array.shape[2] > 1 else 0

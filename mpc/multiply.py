@@ -83,7 +83,7 @@ class Affine:
     def on(self, planes: Array, result: Array) -> Step:
         """The map from (blocks, planes, length) to (blocks, planes, length)."""
         cut = [array.reshape(len(array), array.shape[1] * self.pieces, -1) for array in (planes, result)]
-        return self.program.on(cut[0], self.constants[None], cut[1])
+        return self.program.on(cut[0], self.constants[None], cut[1], constants=1)
 
 
 def multiply(session: Session, quadratic: Quadratic, inputs: Sequence[Share], then: Affine | None = None) -> Share:

@@ -130,12 +130,17 @@ def _add_trials(commands: Commands) -> None:
     c.add_argument("--map", type=Path, metavar="COLUMNS.toml", help=text)
     c.add_argument("--country", metavar="UA", help="of national phone numbers on your own lists")
     c.add_argument("--out", type=Path, metavar="DIR", help="folder for the result sheets")
-    text = "Measure a session on this computer, with real nodes and generated keys."
+    text = "Measure sessions on this computer, with real nodes and generated keys."
     c = _add(commands, "bench", "bench", text, own=False, as_json=True)
-    c.add_argument("--members", type=int, default=3, help="how many members (default 3)")
-    c.add_argument("--rows", type=int, default=1_000_000, help="keys of each member (default 1000000)")
-    c.add_argument("--overlap", type=float, default=0.1, help="part of the keys that others have too (default 0.1)")
+    c.add_argument("names", nargs="*", metavar="NAME", help="what to measure, or `all` (default: one session)")
+    c.add_argument("--list", action="store_true", help="show the names, what they are for and what they run")
+    text = "keys of each member, in the first of several sessions (default 1000000); the others change in proportion"
+    c.add_argument("--rows", type=int, help=text)
+    c.add_argument("--members", type=int, help="how many members (default 3)")
+    c.add_argument("--overlap", type=float, help="part of the keys that others have too (default 0.1)")
     c.add_argument("--rate", metavar="100mbit", help="limit every committee node's line (Linux, as root)")
+    c.add_argument("--delay", type=float, metavar="MS", help="delay every committee node's line by this, each way")
+    c.add_argument("--out", type=Path, metavar="FILE.json", help="also write what --json prints, after each session")
 
 
 MAP = "what your list's columns stand for and how it is written; only for what Matchbit cannot find out by itself"

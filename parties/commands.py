@@ -8,10 +8,13 @@ import re
 import signal
 import sys
 from collections import Counter
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from parties import columns, config, errors, fields, generator, launch, network, toml, trial
+from parties.bench import environment
 from parties.check import check_list
 from parties.columns import MapFile
 from parties.config import Config
@@ -23,10 +26,20 @@ from parties.manifestfile import rules_file
 from parties.member import Member, check_page_target, kept_list, write_page
 from parties.page import check_page
 from parties.progress import Terminal, say
-from parties.report import MAX_SHOWN, bench_text, check_text, demo_json, demo_text, review_text, session_text
+from parties.report import (
+    MAX_SHOWN,
+    bench_text,
+    check_text,
+    demo_json,
+    demo_text,
+    review_text,
+    scenarios_text,
+    session_text,
+)
 from parties.review import Decision, Reviews, Verdict
 from parties.reviewfile import cells_of, read_verdicts, write_queue
 from parties.rules import Rule
+from parties.scenarios import SCENARIOS, chosen, ratios
 
 DURATION_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -257,14 +270,30 @@ def demo(a: argparse.Namespace) -> None:
 
 
 def bench(a: argparse.Namespace) -> None:
-    """Measure a session on this machine."""
-    if not 2 <= a.members <= 1000 or not 0 <= a.overlap <= 1:
-        raise InputError("--members must be 2 to 1000, --overlap from 0 to 1.")
-    with trial.working_folder() as folder:
-        members = trial.names(a.members)
-        report = network.bench(folder, members, a.rows, a.overlap, rate=a.rate, show=_progress())
-    say(json.dumps(report) if a.json else bench_text(report))
-    if not report["correct"]:
+    """Measure sessions on this machine."""
+    if a.list:
+        say(json.dumps({"scenarios": [asdict(s) for s in SCENARIOS]}) if a.json else scenarios_text(SCENARIOS))
+        return
+    given = {"members": a.members, "overlap": a.overlap, "rate": a.rate, "delay_ms": a.delay}
+    scenarios = [scenario.changed(rows=a.rows, **given) for scenario in chosen(a.names)]
+    network.check_rates(step.rate for scenario in scenarios for step in scenario.steps)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left behind
+    report: dict[str, Any] = {"environment": environment(), "scenarios": []}
+    for scenario in scenarios:
+        steps: list[dict[str, Any]] = []
+        report["scenarios"].append({"name": scenario.name, "shows": scenario.shows, "steps": steps})
+        for number, step in enumerate(scenario.steps, 1):
+            say(f"{scenario.name}, {number} of {len(scenario.steps)}: {step.to_text()}", sys.stderr)
+            with trial.working_folder() as folder:
+                steps.append(network.measure(folder, step, _progress()))
+            report["scenarios"][-1]["ratios"] = ratios(steps)
+            if a.out:  # after every step: all of them may take hours
+                a.out.write_text(json.dumps(report, indent=1), "utf-8")
+        if not a.json:
+            say(bench_text(report["scenarios"][-1]))
+    if a.json:
+        say(json.dumps(report))
+    if not all(step["correct"] for scenario in report["scenarios"] for step in scenario["steps"]):
         raise errors.ResultError("The benchmark found other rows than it expected; please report this.")
 
 

@@ -20,18 +20,19 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from mpc.errors import MpcError
-from parties import errors, trial
+from parties import bench, errors, trial
 from parties.errors import ConfigError, InputError, ServiceError
-from parties.loopback import COORDINATOR, Loopback
+from parties.loopback import COORDINATOR
 from parties.member import Progress
 from parties.progress import Terminal
+from parties.scenarios import Step
 
 RATE = re.compile(r"([1-9][0-9]{0,5})([kmg])bit")
 UNITS = {"k": 10**3, "m": 10**6, "g": 10**9}
@@ -49,58 +50,26 @@ HUB_ADDRESS = "10.77.0.1"
 BEFORE_COMPUTING = ("load", "waiting for the others")
 
 
-@dataclass(frozen=True)
-class Measurement:
-    """One run of the benchmark.
-
-    Attributes:
-        folder: an empty one, for the nodes.
-        members: their names.
-        rows: keys of each member.
-        overlap: part of the keys that others have too.
-        hosts: where the nodes are, as `Loopback` takes it; empty for loopback.
-    """
-
-    folder: str
-    members: tuple[str, ...]
-    rows: int
-    overlap: float
-    hosts: dict[str, tuple[str, list[str]]]
-
-    def run(self, show: Progress) -> dict[str, Any]:
-        """Start the federation and measure a session; returns the JSON report."""
-        committee = trial.committee_for(self.members)
-        with Loopback(Path(self.folder), self.members, committee, self.hosts) as federation:
-            return trial.bench(federation, self.rows, self.overlap, show)
-
-
-def bench(
-    folder: Path, members: Sequence[str], rows: int, overlap: float, *, rate: str | None, show: Progress
-) -> dict[str, Any]:
+def measure(folder: Path, step: Step, show: Progress) -> dict[str, Any]:
     """Measure a session.
 
     Args:
         folder: an empty one, for the nodes.
-        members: their names.
-        rows: keys of each member.
-        overlap: part of the keys that others have too.
-        rate: of every committee node's line, each way; None for no limit.
-        show: progress, where there is no limit; else the process in the hub shows it on standard error.
+        step: what is measured; a rate is one that `check_rates` has seen.
+        show: progress, where there is no rate; else the process in the hub shows it on standard error.
 
     Returns:
-        The JSON report, with `rate` and `line_used` if there is a limit.
+        The JSON report, with `line_used` if there is a rate.
 
     Raises:
-        InputError: the rate cannot be read.
         ConfigError: this machine cannot limit lines.
     """
-    if rate is None:
-        return Measurement(str(folder), tuple(members), rows, overlap, {}).run(show)
-    bits = parse_rate(rate)
-    check_machine()
-    with limited_lines(trial.committee_for(members), bits) as lines:
-        report = _in_hub(lines, Measurement(str(folder), tuple(members), rows, overlap, lines.hosts()))
-    return report | {"rate": rate, "line_used": line_used(report["committee"], bits)}
+    if not step.rate:
+        return bench.Measurement(str(folder), step, {}).run(show)
+    bits = parse_rate(step.rate)
+    with limited_lines(trial.committee_for(trial.names(step.members)), bits) as lines:
+        report = _in_hub(lines, bench.Measurement(str(folder), step, lines.hosts()))
+    return report | {"line_used": line_used(report["committee"], bits)}
 
 
 def parse_rate(text: str) -> int:
@@ -116,6 +85,18 @@ def parse_rate(text: str) -> int:
     return bits
 
 
+def check_rates(rates: Iterable[str]) -> None:
+    """Find out whether lines of these rates can be had here, before anything is begun; an empty text is no limit.
+
+    Raises:
+        InputError: a rate cannot be read.
+        ConfigError: this machine cannot limit lines.
+    """
+    wanted = [parse_rate(rate) for rate in rates if rate]
+    if wanted:
+        check_machine()
+
+
 def check_machine() -> None:
     """Find out whether lines can be limited here, before anything is changed.
 
@@ -123,12 +104,16 @@ def check_machine() -> None:
         ConfigError: says what to do.
     """
     if not sys.platform.startswith("linux"):
-        raise ConfigError("--rate needs Linux; run the benchmark without it, or on a Linux machine.")
+        raise ConfigError("Lines of a --rate need Linux; run the benchmark without them, or on a Linux machine.")
     if os.geteuid() != 0:
-        raise ConfigError("--rate makes network namespaces, which only root may do; run it with sudo, or without it.")
+        raise ConfigError(
+            "Lines of a --rate are network namespaces, which only root may make; run it with sudo, or without them."
+        )
     missing = [name for name in ("ip", "tc") if shutil.which(name) is None]
     if missing:
-        raise ConfigError(f"--rate needs `{'` and `'.join(missing)}`; install the package iproute2 (or iproute).")
+        raise ConfigError(
+            f"Lines of a --rate need `{'` and `'.join(missing)}`; install the package iproute2 (or iproute)."
+        )
 
 
 def line_used(committee: dict[str, dict[str, Any]], bits: int) -> dict[str, float]:
@@ -248,7 +233,7 @@ def _termination_as_interrupt() -> Iterator[None]:
             signal.signal(number, action)
 
 
-def _in_hub(lines: Lines, measurement: Measurement) -> dict[str, Any]:
+def _in_hub(lines: Lines, measurement: bench.Measurement) -> dict[str, Any]:
     """Measure in a process of the hub; it gets the measurement on standard input and writes the report to its output.
 
     It has a terminal session of its own, so that Ctrl-C reaches this process alone, which then ends it.
@@ -263,7 +248,7 @@ def _in_hub(lines: Lines, measurement: Measurement) -> dict[str, Any]:
         text=True,
         encoding="utf-8",
         start_new_session=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+        env=bench.own_environment(),
     )
     with process:
         try:
@@ -283,9 +268,9 @@ def _in_hub(lines: Lines, measurement: Measurement) -> dict[str, Any]:
 def main() -> None:
     """Measure in the hub: the other side of `_in_hub`."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
-    measurement = Measurement(**json.load(sys.stdin))
+    given = json.load(sys.stdin)
     try:
-        answer = measurement.run(Terminal(sys.stderr))
+        answer = bench.Measurement(given["folder"], Step(**given["step"]), given["hosts"]).run(Terminal(sys.stderr))
     except (ServiceError, MpcError) as error:
         kind = type(error).__name__ if isinstance(error, ServiceError) else errors.SessionAborted.__name__
         answer = {"error": kind, "sentence": errors.sentence(error)}

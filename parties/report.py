@@ -12,6 +12,7 @@ from parties.findings import Severity
 from parties.lifecycle import MEANING
 from parties.results import DEVIATES, LEARNS, REVIEW, TRUST, committee_learns
 from parties.review import Item
+from parties.scenarios import Scenario, Step, cost_per_row
 from parties.shown import shown
 from parties.trial import MemberResult, Outcome
 from parties.wire import View
@@ -25,10 +26,15 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     cells = [list(headings), *([f"{c:,}" if isinstance(c, int) else str(c) for c in row] for row in rows)]
     columns = list(zip(*cells, strict=True))
     widths = [max(map(len, column)) for column in columns]
-    numbers = [k > 0 and all(c[:1].isdigit() or c == "-" for c in column[1:] if c) for k, column in enumerate(columns)]
+    numbers = [k > 0 and all(map(_is_number, filter(None, column[1:]))) for k, column in enumerate(columns)]
     aligned = [[c.rjust(w) if n else c.ljust(w) for c, w, n in zip(row, widths, numbers, strict=True)] for row in cells]
     lines = ["  ".join(row).rstrip() for row in aligned]
     return "\n".join([lines[0], "-" * (sum(widths) + 2 * len(widths) - 2), *lines[1:]])
+
+
+def _is_number(cell: str) -> bool:
+    """Whether it is a number, perhaps with its unit."""
+    return cell == "-" or (cell[0].isdigit() and len(cell.split()) <= 2)
 
 
 def check_text(check: ListCheck) -> str:
@@ -147,8 +153,56 @@ def _example(row: dict[str, str]) -> str:
     return f"{', '.join(map(shown, own[:4]))}  (on {on})"
 
 
-def bench_text(report: dict[str, Any]) -> str:
-    """The benchmark's table for people."""
+def scenarios_text(scenarios: Iterable[Scenario]) -> str:
+    """What can be measured, for people."""
+    rows: list[tuple[str, str, str]] = []
+    for scenario in scenarios:
+        first, *others = (step.to_text() for step in scenario.steps)
+        rows += [(scenario.name, scenario.shows, first), *(("", "", other) for other in others)]
+    return table(("name", "what it shows", "sessions"), rows)
+
+
+def bench_text(scenario: Mapping[str, Any]) -> str:
+    """A scenario's figures for people: of a single step in full, of several side by side."""
+    steps, title = scenario["steps"], f"{scenario['name']}: {scenario['shows']}"
+    if len(steps) == 1:
+        return f"{title}\n\n{_step_text(steps[0])}\n"
+    names = [Step(**step["step"]).to_text() for step in steps]
+    rows = [(name, *_summary(step)) for name, step in zip(names, steps, strict=True)]
+    kinds = list(scenario["ratios"][0])
+    against = [
+        (name, *(f"{r:.2f}" for r in each.values())) for name, each in zip(names, scenario["ratios"], strict=True)
+    ]
+    lines = [title, "", table(("session", *SUMMARY), rows), ""]
+    lines += ["what a row cost, against the first session", "", table(("session", *kinds), against), ""]
+    return "\n".join(lines)
+
+
+SUMMARY = ("whole", "compute", "rows/s", "cpu/1M", "sent/row", "memory/row", "memory", "line used", "result")
+
+
+def _summary(step: Mapping[str, Any]) -> tuple[object, ...]:
+    """A step in a row; figures of nodes are of that node where they are highest."""
+    cost, used = cost_per_row(step), step.get("line_used")
+    return (
+        f"{step['wall_s']:.2f} s",
+        f"{step['seconds']['compute']:.2f} s",
+        step["rows_per_s"],
+        f"{cost['cpu_s'] * 1e6:.2f} s",
+        f"{cost['sent_bytes']:.1f} B",
+        f"{cost['memory_bytes']:.0f} B",
+        f"{max(f['peak_rss_bytes'] for f in step['committee'].values()) / 1e6:.0f} MB",
+        f"{max(used.values()):.0%}" if used else "-",
+        _result(step),
+    )
+
+
+def _result(step: Mapping[str, Any]) -> str:
+    return "exactly right" if step["correct"] else "WRONG"
+
+
+def _step_text(report: Mapping[str, Any]) -> str:
+    """A step in full."""
     total = sum(report["rows"].values())
     rows = [
         (
@@ -161,11 +215,13 @@ def bench_text(report: dict[str, Any]) -> str:
         )
         for name, f in report["committee"].items()
     ]
-    lines = [f"{report['members']} members, {total:,} keys in all, {report['rows_per_s']:,} keys/s computed"]
-    lines += ["", table(("committee node", "cpu", "cpu/1M", "sent/key", "memory/key", "memory"), rows), ""]
-    if "rate" in report:
+    up = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in report["daemons_s"].items())
+    lines = [f"{Step(**report['step']).to_text()}, {total:,} in all, {report['rows_per_s']:,} rows/s computed"]
+    lines += [f"daemons up after: {up}", ""]
+    lines += [table(("committee node", "cpu", "cpu/1M", "sent/row", "memory/row", "memory"), rows), ""]
+    if "line_used" in report:
         used = ", ".join(f"{name} {part:.0%}" for name, part in report["line_used"].items())
-        lines += [f"lines of {report['rate']} each way; sending while computing used: {used}", ""]
+        lines += [f"of lines of {report['step']['rate']} each way, sending while computing used: {used}", ""]
     lines += [table(("phase", "seconds"), [*report["seconds"].items(), ("whole session", report["wall_s"])]), ""]
     lines += [table(("step of compute", "seconds"), list(report["phases"].items())), ""]
-    return "\n".join([*lines, "result: " + ("exactly right" if report["correct"] else "WRONG")])
+    return "\n".join([*lines, f"result: {_result(report)}"])

@@ -17,7 +17,7 @@ GRPC = {
     *("member", "cli", "calls", "loopback", "partners"),
 }
 """The channel, the servicers, the calling side, and what waits for daemons to answer."""
-PB2 = {"wire", "node", "coordinator", "member", "transport", "calls", "service", "partners"}
+PB2 = {"wire", "node", "coordinator", "member", "transport", "calls", "service", "partners", "frames"}
 MAX_LINES = 400
 INSECURE = {
     *("pickle", "marshal", "shelve", "dill", "yaml", "cgitb"),
@@ -130,7 +130,7 @@ def test_nothing_insecure_is_called() -> None:
 
 def test_chance_is_the_systems_but_for_invented_people() -> None:
     found = {where(p) for p in files("mpc", "parties") for name in imported(p) | calls(p) if re.match(CHANCE, name)}
-    assert found == {"parties/generator.py", "parties/habits.py", "parties/trial.py"}
+    assert found == {"parties/generator.py", "parties/habits.py", "parties/bench.py"}
 
 
 def shown(path: Path, source: str | None = None) -> set[str]:

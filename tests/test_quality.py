@@ -12,6 +12,7 @@ import pytest
 
 from parties.manifestfile import rules_from_toml
 from parties.rules import Rule
+from tests import drawing
 from tests.quality import measure, report, rulesets, samples
 from tests.quality.evaluate import Evaluation, by_rules, why_missed
 from tests.quality.measure import Score
@@ -117,7 +118,7 @@ def test_tables(evaluation: Evaluation) -> None:
 
 
 def test_plots_are_well_formed_and_need_nothing_else() -> None:
-    svg = report.bars("A & B", ("missed", "wrong"), {"<usual>": (10, 5), "none": (0, 0)})
+    svg = drawing.bars("A & B", ("missed", "wrong"), {"<usual>": (10, 5), "none": (0, 0)})
     root = ET.fromstring(svg)  # noqa: S314 - our own
     widths = [float(bar.get("width", "")) for bar in root.iter("{http://www.w3.org/2000/svg}rect")][2:]
     assert widths == [440, 220, 0, 0]

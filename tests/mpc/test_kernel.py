@@ -55,7 +55,7 @@ def test_every_move_of_bytes(name: str, blocks: int, words: int, seed: int) -> N
     planes = int(program.tape[:, 3].min()) - 128
     inputs, key = random_array(seed, (1, planes, words)), random_array(seed + 1, (1, 128, 1))
     outputs = random_array(seed + 2, (blocks, 128, words))
-    by_both([program.on(inputs, key, outputs)], blocks, outputs)
+    by_both([program.on(inputs, key, outputs, constants=1)], blocks, outputs)
 
 
 @needs_compiled
@@ -81,7 +81,7 @@ def test_any_tape(data: st.DataObject, length: int, seed: int) -> None:
         tape.append((op, left, 3 if op == XOR and data.draw(st.booleans()) else right, target))
     held = random_array(seed, (2, 6, length))
     constant, outputs = random_array(seed + 1, (1, 1, 1)), random_array(seed + 2, (2, 1, length))
-    step = Step(np.array(tape, np.uint16), (held[:, ::2], constant, outputs), 2)
+    step = Step(np.array(tape, np.uint16), 2, (held[:, ::2], constant, outputs), 1)
     by_both([step], 2, outputs)
 
 

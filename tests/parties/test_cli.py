@@ -76,7 +76,9 @@ COMMANDS: dict[str, object] = {
     "review forget --before 2026-01-31": commands.review_forget,
     "results ID --out FILE.csv": commands.results,
     "bench": commands.bench,
-    "bench --members 3 --rows 1000000 --rate 100mbit --json": commands.bench,
+    "bench --members 3 --rows 1000000 --rate 100mbit --delay 30 --overlap 0.1 --json --out FILE.json": commands.bench,
+    "bench small growth --rows 1000": commands.bench,
+    "bench --list": commands.bench,
 }
 """The contract in full, and what each command runs."""
 TECHNICAL = ("argparse", "None", "namespace", "gRPC", "protobuf", "SQLite", "PRSS", "shuffle", "stdout", "daemon", "==")
@@ -136,7 +138,7 @@ def test_what_the_options_mean() -> None:
     demo = parse(["demo"])
     assert (demo.members, demo.rows, demo.overlap) == (3, 10_000, 0.1)
     bench = parse(["bench"])
-    assert (bench.members, bench.rows, bench.rate) == (3, 1_000_000, None)
+    assert (bench.names, bench.members, bench.rows, bench.rate, bench.delay) == ([], None, None, None, None)
     launch = parse(["session", "launch", "M"])
     assert (launch.wait_approvals, launch.config, launch.json) == ("2h", Path("node.toml"), False)
     init = parse(["node", "init", "agency-a", "--dir", "D"])

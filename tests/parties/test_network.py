@@ -8,13 +8,15 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from parties import errors, network
+from parties import bench, errors, network
 from parties.cli import main
 from parties.errors import ConfigError, InputError, ServiceError, SessionAborted
+from parties.scenarios import Step
 
 COMMITTEE = ("agency-a", "agency-b", "neutral")
 
@@ -55,13 +57,13 @@ def test_a_rate_is_read(text: str, bits: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "100", "mbit", "0mbit", "-1mbit", "1.5gbit", "100 mbit", "100MBit", "100mbps", "99kbit", "101gbit",
+    "text", ["100", "mbit", "0mbit", "-1mbit", "1.5gbit", "100 mbit", "100MBit", "100mbps", "99kbit", "101gbit",
              "100mbit\n", "100mbit; true", "١mbit", "9999999kbit"],
 )  # fmt: skip
 def test_what_is_no_rate_is_refused_before_anything_is_done(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocess, "run", pytest.fail)
     with pytest.raises(InputError, match="write for example 100mbit"):
-        network.bench(Path("nowhere"), COMMITTEE[:2], 1, 0.1, rate=text, show=lambda *_: None)
+        network.check_rates(["", "100mbit", text])
 
 
 @pytest.mark.usefixtures("capable")
@@ -69,10 +71,15 @@ def test_a_capable_machine_is_accepted() -> None:
     network.check_machine()
 
 
+def test_without_rates_any_machine_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network, "check_machine", pytest.fail)
+    network.check_rates(["", ""])
+
+
 @pytest.mark.usefixtures("capable")
 @pytest.mark.parametrize(
     ("missing", "sentence"),
-    [({"ip"}, "needs `ip`; install"), ({"tc"}, "needs `tc`; install"), ({"ip", "tc"}, "needs `ip` and `tc`; install")],
+    [({"ip"}, "need `ip`; install"), ({"tc"}, "need `tc`; install"), ({"ip", "tc"}, "need `ip` and `tc`; install")],
 )
 def test_missing_programs_are_named(missing: set[str], sentence: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None if name in missing else name)
@@ -83,14 +90,16 @@ def test_missing_programs_are_named(missing: set[str], sentence: str, monkeypatc
 @pytest.mark.usefixtures("capable")
 def test_it_takes_root(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000, raising=False)
-    assert main(["bench", "--rows", "10", "--rate", "100mbit"]) == 2
-    assert re.fullmatch(r"matchbit: --rate .* only root may do; run it with sudo, .*\.\n", capsys.readouterr().err)
+    for argv in (["--rows", "10", "--rate", "100mbit"], ["small", "line"]):
+        assert main(["bench", *argv]) == 2
+        sentence = r"matchbit: Lines of a --rate .* only root may make; run it with sudo, .*\.\n"
+        assert re.fullmatch(sentence, capsys.readouterr().err), "before anything is begun"
 
 
 @pytest.mark.usefixtures("capable")
 def test_it_takes_linux(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
-    with pytest.raises(ConfigError, match="needs Linux"):
+    with pytest.raises(ConfigError, match="need Linux"):
         network.check_machine()
 
 
@@ -165,19 +174,24 @@ def test_both_ends_of_every_line_are_limited(stem: str) -> None:
             assert re.match(r"qdisc tbf \S+ root .*rate 20Mbit burst 64Kb lat 50(\.0)?ms", shown)
 
 
-def test_a_limited_run_is_right_and_leaves_nothing(stem: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench", "--members", "2", "--rows", "2000", "--rate", "20mbit", "--json"]) == 0
-    report = json.loads(capsys.readouterr().out)
-    assert report["correct"]
-    assert report["rate"] == "20mbit"
-    assert set(report["line_used"]) == set(COMMITTEE)
-    assert all(0 < part <= 1.1 for part in report["line_used"].values())
+def test_limited_runs_are_right_and_leave_nothing(stem: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The second one with a relay in each node's namespace."""
+    command = ["bench", "far", "--members", "2", "--rows", "2000", "--rate", "20mbit", "--json"]
+    assert main(command) == 0
+    near, far = json.loads(capsys.readouterr().out)["scenarios"][0]["steps"]
+    assert (near["step"]["delay_ms"], far["step"]["delay_ms"]) == (0, 30)
+    for report in (near, far):
+        assert report["correct"]
+        assert report["step"]["rate"] == "20mbit"
+        assert set(report["line_used"]) == set(COMMITTEE)
+        assert all(0 < part <= 1.1 for part in report["line_used"].values())
     assert not [name for name in namespaces() if name.startswith(stem)]
 
 
-def test_an_error_in_the_hub_is_raised_outside(stem: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench", "--members", "2", "--rows", "0", "--rate", "20mbit"]) == 2
-    assert capsys.readouterr().err == "matchbit: --rows must be at least 1.\n"
+def test_an_error_in_the_hub_is_raised_outside(stem: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="Cannot make a node in"):
+        network.measure(tmp_path / "file", Step(2, 10, rate="20mbit"), lambda *_: None)
     assert not [name for name in namespaces() if name.startswith(stem)]
 
 
@@ -190,7 +204,7 @@ def answered(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def in_hub() -> None:
-    network._in_hub(network.Lines.named(COMMITTEE), network.Measurement("", COMMITTEE[:2], 1, 0.1, {}))
+    network._in_hub(network.Lines.named(COMMITTEE), bench.Measurement("", Step(2, 1), {}))
 
 
 def test_every_kind_of_error_comes_back_as_itself(answered: list[str]) -> None:
@@ -212,9 +226,7 @@ def test_the_process_in_the_hub_tells_its_errors(
     def fail(*_: object) -> None:
         raise SessionAborted("It stopped.")
 
-    monkeypatch.setattr(network.Measurement, "run", fail)
-    monkeypatch.setattr(
-        "parties.network.json.load", lambda _: {"folder": "", "members": [], "rows": 1, "overlap": 0.0, "hosts": {}}
-    )
+    monkeypatch.setattr(bench.Measurement, "run", fail)
+    monkeypatch.setattr("parties.network.json.load", lambda _: asdict(bench.Measurement("", Step(2, 1), {})))
     network.main()
     assert json.loads(capsys.readouterr().out) == {"error": "SessionAborted", "sentence": "It stopped."}

@@ -1,5 +1,4 @@
-import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ from mpc.dummies import Dummies
 from parties.lifecycle import MEANING, State
 from parties.report import LEARNS, TRUST, bench_text, demo_json, demo_text, session_text, table
 from parties.results import REVIEW, Summary
+from parties.scenarios import Step, ratios
 from parties.statements import Commitment
 from parties.store import SessionRecord
 from parties.trial import MemberResult, Outcome
@@ -174,21 +174,47 @@ def test_the_demos_story_without_truth_or_folder() -> None:
     assert "Result sheets" not in text
 
 
-@pytest.mark.parametrize("correct", [True, False])
-def test_the_benchmarks_table(correct: bool) -> None:
-    report: dict[str, Any] = outcome().report() | {
+def step(correct: bool, **changed: Any) -> dict[str, Any]:
+    """A measured session."""
+    report = outcome().report() | {
+        "step": asdict(Step(rate="100mbit")),
+        "daemons_s": {"coordinator": 0.5, "neutral": 0.75},
         "rows": {"agency-a": 1_000_000, "agency-b": 1_000_000, "agency-c": 1_000_000},
         "rows_per_s": 123_456,
         "sent_bytes_per_row": {"agency-a": 17.3, "neutral": 18.9},
         "memory_bytes_per_row": {"agency-a": 30.0, "neutral": 31.0},
         "phases": {"tag": 1.5},
+        "line_used": {"agency-a": 0.934, "neutral": 0.5},
         "correct": correct,
     }
-    lines = squeezed(bench_text(report))
-    assert lines[0] == "3 members, 3,000,000 keys in all, 123,456 keys/s computed"
-    assert "neutral 1.25 s 0.42 s 18.9 B 31 B 150 MB" in lines
-    assert "whole session 2.75" in lines
-    assert "tag 1.5" in lines
-    assert lines[-1] == ("result: exactly right" if correct else "result: WRONG")
-    limited = bench_text(report | {"rate": "100mbit", "line_used": {"agency-a": 0.934}})
-    assert re.search(r"100mbit each way.*agency-a 93%", limited)
+    return report | changed
+
+
+@pytest.mark.parametrize("correct", [True, False])
+def test_the_benchmarks_table(correct: bool) -> None:
+    lines = squeezed(
+        bench_text({"name": "million", "shows": "a million rows", "steps": [step(correct)], "ratios": [{}]})
+    )
+    assert lines[0] == "million: a million rows"
+    for wanted in (
+        "3 × 1,000,000 rows, at 100mbit, 3,000,000 in all, 123,456 rows/s computed",
+        "daemons up after: coordinator 0.50 s, neutral 0.75 s",
+        "neutral 1.25 s 0.42 s 18.9 B 31 B 150 MB",
+        "of lines of 100mbit each way, sending while computing used: agency-a 93%, neutral 50%",
+        "whole session 2.75",
+        "tag 1.5",
+        "result: exactly right" if correct else "result: WRONG",
+    ):
+        assert wanted in lines, wanted
+
+
+def test_the_benchmarks_steps_side_by_side() -> None:
+    steps = [step(True), step(False, step=asdict(Step(rows=10)), line_used={}, wall_s=5.5)]
+    lines = squeezed(bench_text({"name": "x", "shows": "y", "steps": steps, "ratios": ratios(steps)}))
+    for wanted in (
+        "3 × 1,000,000 rows, at 100mbit 2.75 s 2.25 s 123,456 0.42 s 18.9 B 31 B 150 MB 93% exactly right",
+        "3 × 10 rows 5.50 s 2.25 s 123,456 0.42 s 18.9 B 31 B 150 MB - WRONG",
+        "session wall_s compute_s cpu_s sent_bytes memory_bytes",
+        "3 × 10 rows 2.00 1.00 1.00 1.00 1.00",
+    ):
+        assert wanted in lines, wanted

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from string import Template
 
+from tests import drawing
 from tests.quality import baseline, report, rulesets, samples
 from tests.quality.baseline import BEST, SURE, with_baseline
 from tests.quality.evaluate import Evaluation, by_rules, why_missed
@@ -96,8 +97,8 @@ def _plots(people: Evaluation) -> dict[str, str]:
     }
     title = f"Rows missed and rows matched wrongly, of {sum(people.sample.sizes):,}"
     return {
-        "sets": report.bars(title, ("missed", "wrong"), counts),
-        "traditions": report.bars("Recall by names and birth dates, percent of rows", BY_NAME, recall),
+        "sets": drawing.bars(title, ("missed", "wrong"), counts),
+        "traditions": drawing.bars("Recall by names and birth dates, percent of rows", BY_NAME, recall),
     }
 
 

@@ -1,0 +1,167 @@
+"""What the benchmark measures: named scenarios, what they are for, and what ties the figures of their steps. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from parties.errors import InputError
+
+
+@dataclass(frozen=True)
+class Step:
+    """One session to measure.
+
+    Attributes:
+        members: how many.
+        rows: keys of each member.
+        overlap: part of the keys that others have too.
+        rate: of every committee node's line, each way, for example 100mbit; empty for no limit.
+        delay_ms: of every committee node's line, each way.
+        verify_tags: whether the terms ask for verified tags.
+        dummies: whether the terms ask for dummies, with epsilon 1 and delta one in a million.
+    """
+
+    members: int = 3
+    rows: int = 1_000_000
+    overlap: float = 0.1
+    rate: str = ""
+    delay_ms: float = 0.0
+    verify_tags: bool = False
+    dummies: bool = False
+
+    def terms(self) -> dict[str, Any]:
+        """Entries of the manifest's session besides the usual ones."""
+        verified = {"verify_tags": True} if self.verify_tags else {}
+        return verified | ({"dummies": {"epsilon": 1.0, "delta": 1e-6}} if self.dummies else {})
+
+    def to_text(self) -> str:
+        """The step in a line for people."""
+        line = f"at {self.rate}" if self.rate else ""
+        far = f"{self.delay_ms:g} ms each way" if self.delay_ms else ""
+        terms = [name for name, is_asked in (("verify_tags", self.verify_tags), ("dummies", self.dummies)) if is_asked]
+        return ", ".join([f"{self.members:,} × {self.rows:,} rows", *filter(None, (line, far, *terms))])
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Sessions that are measured one after another.
+
+    Attributes:
+        name: what people call it.
+        shows: what it is for.
+        steps: at least one; figures of the others are shown against the first one's.
+    """
+
+    name: str
+    shows: str
+    steps: tuple[Step, ...]
+
+    def changed(self, *, rows: int | None = None, **options: Any) -> Scenario:
+        """The scenario with options of the caller's.
+
+        Args:
+            rows: of each member in the first step; the other steps' rows change in proportion.
+            options: other fields of every step; None leaves them as they are.
+
+        Raises:
+            InputError: no session can be so, or the option is what the scenario's steps differ in.
+        """
+        given = {field: value for field, value in options.items() if value is not None}
+        for field in given:
+            if len({getattr(step, field) for step in self.steps}) > 1:
+                option = field.removesuffix("_ms")
+                raise InputError(f"The steps of `{self.name}` differ in their {option}; leave --{option} out.")
+        if rows is not None and rows < 1:
+            raise InputError("--rows must be at least 1.")
+        of = 1.0 if rows is None else rows / self.steps[0].rows
+        steps = tuple(replace(step, rows=max(1, round(step.rows * of)), **given) for step in self.steps)
+        for step in steps:
+            _check(step)
+        return replace(self, steps=steps)
+
+
+def _check(step: Step) -> None:
+    if not 2 <= step.members <= 1000 or not 0 <= step.overlap <= 1:
+        raise InputError("--members must be 2 to 1000, --overlap from 0 to 1.")
+    if not 0 <= step.delay_ms <= 1000:
+        raise InputError("--delay must be 0 to 1000 milliseconds.")
+
+
+LINE = Step(rows=100_000, rate="100mbit")
+FAR = replace(LINE, delay_ms=30.0)
+THREE = Step(rows=100_000)
+SCENARIOS = (
+    Scenario("small", "a small session, and how soon daemons are up", (Step(rows=1_000),)),
+    Scenario("three", "three agencies with lists of a usual size", (THREE,)),
+    Scenario("million", "three agencies with a million rows each", (Step(rows=1_000_000),)),
+    Scenario("ten", "ten agencies in one run", (Step(10, 300_000),)),
+    Scenario(
+        "growth",
+        "time, bytes and memory as lists grow",
+        tuple(Step(rows=rows) for rows in (100_000, 333_000, 1_000_000, 3_330_000)),
+    ),
+    Scenario("huge", "thirty million rows in bounded memory", (Step(rows=10_000_000),)),
+    Scenario(
+        "members",
+        "the same rows in all, with more and more members",
+        tuple(Step(members, 300_000 // members) for members in (3, 10, 30, 100)),
+    ),
+    Scenario("centres", "a thousand members over lines of 100 Mbit/s", (replace(LINE, members=1_000, rows=10_000),)),
+    Scenario("line", "a line of 100 Mbit/s", (LINE,)),
+    Scenario("far", "the same, and with 30 ms each way", (LINE, FAR)),
+    Scenario(
+        "lines",
+        "from a thin line to a thick one",
+        (replace(LINE, rows=10_000, rate="10mbit"), LINE, replace(LINE, rate="1gbit")),
+    ),
+    Scenario("verified", "what verified tags cost", (THREE, replace(THREE, verify_tags=True))),
+    Scenario("dummies", "what dummies cost", (THREE, replace(THREE, dummies=True))),
+)
+OWN = Scenario("own", "a session of your own", (Step(),))
+ALL = "all"
+
+
+def chosen(names: Sequence[str]) -> tuple[Scenario, ...]:
+    """The scenarios of these names, each once, in the order of the table; one of the caller's own if there is no name.
+
+    Raises:
+        InputError: there is no such scenario.
+    """
+    known = [scenario.name for scenario in SCENARIOS]
+    for name in names:
+        if name not in (*known, ALL):
+            raise InputError(
+                f"There is no scenario `{name}`: choose from {', '.join(known)}, or {ALL}; "
+                "`matchbit bench --list` says what they show."
+            )
+    return tuple(s for s in SCENARIOS if s.name in names or ALL in names) if names else (OWN,)
+
+
+def cost_per_row(report: Mapping[str, Any]) -> dict[str, float]:
+    """What a row of a step cost.
+
+    It is seconds of the whole session and of its computation; and of the node where it was most, seconds of processor,
+    bytes sent and bytes of memory.
+
+    Args:
+        report: of the step, as `parties.network.measure` gives it.
+    """
+    total = sum(report["rows"].values())
+    return {
+        "wall_s": report["wall_s"] / total,
+        "compute_s": report["seconds"]["compute"] / total,
+        "cpu_s": max(figures["cpu_s"] for figures in report["committee"].values()) / total,
+        "sent_bytes": max(report["sent_bytes_per_row"].values()),
+        "memory_bytes": max(report["memory_bytes_per_row"].values()),
+    }
+
+
+def ratios(reports: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
+    """For each step, what a row cost of what one of the first step did; figures that were nothing there are left out.
+
+    1.0 everywhere means that cost is linear in rows.
+    """
+    costs = [cost_per_row(report) for report in reports]
+    return [{name: round(cost[name] / first, 3) for name, first in costs[0].items() if first > 0} for cost in costs]
