@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 import grpc
@@ -20,13 +23,18 @@ from parties.transport import dial
 
 COORDINATOR, NEUTRAL = "coordinator", "neutral"
 START_TIMEOUT_S = 60.0
+PORTS = range(10_000, 30_000)
+"""Below those that systems give to outgoing connections, so that none is taken before its daemon listens."""
+_turns = count(secrets.randbelow(len(PORTS)))
 
 
-def free_port(host: str = "127.0.0.1") -> int:
-    """A port that nothing listens on just now."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
+def free_port() -> int:
+    """A port that nothing listens on just now, each time another one."""
+    while True:
+        port = PORTS[next(_turns) % len(PORTS)]
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Loopback:
@@ -56,8 +64,11 @@ class Loopback:
             address = f"{host}:{free_port() if host == '127.0.0.1' else 7700}" if listens else ""
             self.configs[name] = config.create(name, folder / name, address, name == COORDINATOR)
         entries = "\n".join((c.folder / "entry.toml").read_text("utf-8") for c in self.configs.values())
-        for c in self.configs.values():
-            c.federation_path.write_text(entries, "utf-8")
+        known = folder / "federation.toml"
+        known.write_text(entries, "utf-8")
+        for c in self.configs.values():  # a thousand copies of a thousand entries would fill the disk
+            c.federation_path.unlink()
+            c.federation_path.hardlink_to(known)
 
     @property
     def daemons(self) -> tuple[str, ...]:
@@ -111,9 +122,10 @@ class Loopback:
 
     def stop(self, *names: str, kill: bool = False) -> None:
         """Stop daemons, all by default."""
-        for name in names or tuple(self._processes):
-            process = self._processes.pop(name)
+        stopped = [self._processes.pop(name) for name in names or tuple(self._processes)]
+        for process in stopped:
             process.kill() if kill else process.terminate()
+        for process in stopped:
             try:
                 process.wait(timeout=20)
             except subprocess.TimeoutExpired:

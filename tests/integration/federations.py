@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from parties import config
 from parties.config import Config
@@ -20,6 +22,9 @@ from parties.store import SessionRecord
 
 MEMBERS = ("agency-a", "agency-b", "agency-c")
 COMMITTEE = ("agency-a", "agency-b", NEUTRAL)
+Keys = dict[str, np.typing.NDArray[np.uint64]]
+CHUNKED = {"agency-a": 70_000, "agency-b": 2000, "agency-c": 2000}
+"""Rows that make more than one chunk of an upload, and more than one chunk of the cipher."""
 
 
 class Federation(Loopback):
@@ -33,6 +38,11 @@ class Federation(Loopback):
             text = re.sub(r"(step|start)_timeout_s = \d+", r"\1_timeout_s = 20", path.read_text("utf-8"))
             path.write_text(text, "utf-8")
             self.configs[name] = config.load(path)
+
+    def revive(self) -> None:
+        """Start the daemons that are away."""
+        if away := [name for name in self.daemons if name not in self._processes]:
+            self.start(*away)
 
     @property
     def operator(self) -> Operator:
@@ -88,6 +98,22 @@ class Federation(Loopback):
             assert summary.matched == sum(row["match"] == "yes" for row in rows)
             assert summary.rows == len(numbers)
 
+    def check_keys(self, record: SessionRecord, keys: Keys, common: int) -> None:
+        """Fetch every member's result: the first so many of its keys are shared."""
+        for name, own in keys.items():
+            member = self.member(name)
+            flags = member.fetch(member.coordinator.get(record.id), len(own))
+            assert flags[:common].all(), name
+            assert not flags[common:].any(), name
+
+
+def random_keys(rows: Mapping[str, int], common: int) -> Keys:
+    """So many keys of each member, of which the first are common to all."""
+    random = np.random.default_rng(7)
+    keys = {name: random.integers(0, 2**64, (number, 2), np.uint64) for name, number in rows.items()}
+    shared = random.integers(0, 2**64, (common, 2), np.uint64)
+    return {name: np.concatenate([shared, own[common:]]) for name, own in keys.items()}
+
 
 def expected_row(record: SessionRecord, lists: dict[str, list[str]], name: str, row: dict[str, str]) -> None:
     """Hold one row of a result against the lists."""
@@ -130,5 +156,6 @@ def overlapping(members: Sequence[str], rows: int) -> dict[str, list[str]]:
 
 
 __all__ = [
-    "COMMITTEE", "COORDINATOR", "MEMBERS", "NEUTRAL", "Config", "Federation", "overlapping", "read", "write_numbers",
+    "CHUNKED", "COMMITTEE", "COORDINATOR", "MEMBERS", "NEUTRAL", "Config", "Federation", "Keys", "overlapping",
+    "random_keys", "read", "write_numbers",
 ]  # fmt: skip

@@ -192,6 +192,7 @@ class Recorded(Federation):
                     relay.start(address)
                     self._ends.callback(relay.close)
                     text = text.replace(f'"{address}"', f'"{relay.address}"')
+            config.federation_path.unlink()  # it is one file for all
             config.federation_path.write_text(text, "utf-8")
 
     def start(self, *_: str) -> None:

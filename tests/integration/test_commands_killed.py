@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,13 +13,6 @@ from parties.lifecycle import State
 from parties.store import SessionRecord
 from tests.integration.federations import MEMBERS, Federation, overlapping, read, write_numbers
 from tests.integration.test_failures import bulk, check_bulk, until_tagging
-
-
-@pytest.fixture
-def fragile(tmp_path: Path) -> Iterator[Federation]:
-    """A federation of this test's own, which it may break."""
-    with Federation(tmp_path / "nodes") as running:
-        yield running
 
 
 def killed(federation: Federation, point: str, mark: Path, *command: str) -> None:
@@ -58,8 +50,9 @@ def test_contribute_killed_and_left_so(federation: Federation, tmp_path: Path) -
     federation.check(tmp_path, federation.operator.run(record.id), lists)
 
 
-def done(federation: Federation, tmp_path: Path) -> tuple[SessionRecord, dict[str, list[str]]]:
-    lists = overlapping(MEMBERS, 20)
+def done(federation: Federation, tmp_path: Path, prefix: str = "") -> tuple[SessionRecord, dict[str, list[str]]]:
+    """A session that has been computed; its numbers begin with the prefix."""
+    lists = {name: [number and prefix + number for number in own] for name, own in overlapping(MEMBERS, 20).items()}
     record = federation.ready(tmp_path, lists)
     return federation.operator.run(record.id), lists
 
@@ -75,11 +68,11 @@ def test_results(federation: Federation, tmp_path: Path, point: str) -> None:
 
 
 @pytest.mark.parametrize("point", ["commit 1", "commit 2"])
-def test_review_import(fragile: Federation, tmp_path: Path, point: str) -> None:
+def test_review_import(federation: Federation, tmp_path: Path, point: str) -> None:
     """All decisions of a file or none."""
-    record, lists = done(fragile, tmp_path)
-    fragile.check(tmp_path, record, lists)
-    own, queue = fragile.own("agency-a"), tmp_path / "queue.csv"
+    record, lists = done(federation, tmp_path, point.upper())  # records of which nothing has been decided yet
+    federation.check(tmp_path, record, lists)
+    own, queue = federation.own("agency-a"), tmp_path / "queue.csv"
     assert main(["review", "export", record.id.hex(), "--out", str(queue), *own]) == 0
     rows = read(queue)
     text = queue.read_text("utf-8-sig").splitlines()
@@ -93,19 +86,19 @@ def test_review_import(fragile: Federation, tmp_path: Path, point: str) -> None:
             cells[where] = value
         filled.append(",".join(cells))
     queue.write_text("\n".join(filled) + "\n", "utf-8")
-    killed(fragile, point, tmp_path / "mark", "review", "import", record.id.hex(), str(queue))
+    killed(federation, point, tmp_path / "mark", "review", "import", record.id.hex(), str(queue))
     assert main(["review", "import", record.id.hex(), str(queue), *own]) == 0
     assert main(["review", "export", record.id.hex(), "--out", str(tmp_path / "left.csv"), *own]) == 0
     assert not (tmp_path / "left.csv").exists(), "nothing is left to review"
 
 
-def test_a_node_that_is_asked_to_stop_finishes_what_it_computes(fragile: Federation) -> None:
-    record, keys = bulk(fragile)
-    fragile.operator.coordinator.run(record.id)
-    until_tagging(fragile, record)
-    fragile.stop("agency-b")
-    assert fragile.configs["agency-b"].store().get(record.id).state in (State.COMPUTED, State.DONE)
-    fragile.start("agency-b")
-    done = fragile.operator.wait(record.id, State.DONE, 60)
+def test_a_node_that_is_asked_to_stop_finishes_what_it_computes(shaken: Federation) -> None:
+    record, keys = bulk(shaken)
+    shaken.operator.coordinator.run(record.id)
+    until_tagging(shaken, record)
+    shaken.stop("agency-b")
+    assert shaken.configs["agency-b"].store().get(record.id).state in (State.COMPUTED, State.DONE)
+    shaken.start("agency-b")
+    done = shaken.operator.wait(record.id, State.DONE, 60)
     assert done.attempt == 1
-    check_bulk(fragile, done, keys)
+    check_bulk(shaken, done, keys)

@@ -8,7 +8,7 @@ import os
 import socket
 import ssl
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -35,15 +35,7 @@ from parties.wire import commitment_to_pb
 from protos.matchbit.v1 import committee_pb2 as pb
 from protos.matchbit.v1.committee_pb2_grpc import ContributionServiceStub, ExchangeServiceStub
 from protos.matchbit.v1.session_pb2 import SessionState
-from tests.integration.federations import COMMITTEE, MEMBERS, Federation, overlapping, write_numbers
-
-
-@pytest.fixture
-def fragile(tmp_path: Path) -> Iterator[Federation]:
-    """A federation of this test's own, which it may break."""
-    with Federation(tmp_path / "nodes") as running:
-        yield running
-
+from tests.integration.federations import COMMITTEE, MEMBERS, Federation, Keys, overlapping, random_keys, write_numbers
 
 # Identity
 
@@ -123,37 +115,37 @@ def test_a_stopped_node_is_named_and_the_session_can_run_later(fragile: Federati
     fragile.check(tmp_path, fragile.operator.run(record.id), lists)
 
 
-def test_contributing_while_a_node_is_down_changes_nothing(fragile: Federation, tmp_path: Path) -> None:
+def test_contributing_while_a_node_is_down_changes_nothing(shaken: Federation, tmp_path: Path) -> None:
     lists = overlapping(MEMBERS, 30)
-    record = fragile.ready(tmp_path, lists)
-    fragile.stop("agency-b")
+    record = shaken.ready(tmp_path, lists)
+    shaken.stop("agency-b")
     with pytest.raises(PeerUnavailable, match="agency-b cannot be reached"):
-        fragile.member("agency-c").contribute(record.id, tmp_path / "agency-c.csv")
-    fragile.start("agency-b")
-    fragile.member("agency-c").contribute(record.id, tmp_path / "agency-c.csv")
-    fragile.check(tmp_path, fragile.operator.run(record.id), lists)
+        shaken.member("agency-c").contribute(record.id, tmp_path / "agency-c.csv")
+    shaken.start("agency-b")
+    shaken.member("agency-c").contribute(record.id, tmp_path / "agency-c.csv")
+    shaken.check(tmp_path, shaken.operator.run(record.id), lists)
 
 
-def test_everyone_restarts_between_any_two_steps(fragile: Federation, tmp_path: Path) -> None:
+def test_everyone_restarts_between_any_two_steps(shaken: Federation, tmp_path: Path) -> None:
     lists = overlapping(MEMBERS, 40)
 
     def restart(*, kill: bool) -> None:
-        fragile.stop(kill=kill)
-        fragile.start()
+        shaken.stop(kill=kill)
+        shaken.start()
 
-    record = fragile.operator.coordinator.get(fragile.operator.propose(fragile.terms()).session_id).record
+    record = shaken.operator.coordinator.get(shaken.operator.propose(shaken.terms()).session_id).record
     restart(kill=False)
     for name in record.manifest.participants:
-        fragile.member(name).approve(record.id)
+        shaken.member(name).approve(record.id)
         restart(kill=name == NEUTRAL)
     for name, numbers in lists.items():
-        fragile.member(name).contribute(record.id, write_numbers(tmp_path / f"{name}.csv", numbers))
+        shaken.member(name).contribute(record.id, write_numbers(tmp_path / f"{name}.csv", numbers))
         restart(kill=name == "agency-b")
-    done = fragile.operator.run(record.id)
+    done = shaken.operator.run(record.id)
     restart(kill=True)
-    fragile.check(tmp_path, done, lists)
+    shaken.check(tmp_path, done, lists)
     restart(kill=False)
-    fragile.operator.coordinator.close(record.id)
+    shaken.operator.coordinator.close(record.id)
 
 
 _RUNNING = SessionState.SESSION_STATE_RUNNING
@@ -169,23 +161,17 @@ def until_tagging(federation: Federation, record: SessionRecord) -> None:
             return
 
 
-def bulk(federation: Federation, rows: int = 150_000) -> tuple[SessionRecord, dict[str, np.typing.NDArray[np.uint64]]]:
+def bulk(federation: Federation, rows: int = 150_000) -> tuple[SessionRecord, Keys]:
     """A session that takes a while, ready to run; and its members' keys, of which the first half is common."""
     record = federation.approved(max_records=rows)
-    random = np.random.default_rng(7)
-    common = random.integers(0, 2**64, (rows // 2, 2), np.uint64)
-    keys = {m: np.concatenate([common, random.integers(0, 2**64, (rows - rows // 2, 2), np.uint64)]) for m in MEMBERS}
+    keys = random_keys(dict.fromkeys(MEMBERS, rows), rows // 2)
     for name in MEMBERS:
         federation.member(name).contribute_keys(record, keys[name])
     return record, keys
 
 
-def check_bulk(federation: Federation, record: SessionRecord, keys: dict[str, np.typing.NDArray[np.uint64]]) -> None:
-    for name in MEMBERS:
-        member = federation.member(name)
-        flags = member.fetch(member.coordinator.get(record.id), len(keys[name]))
-        assert flags[: len(flags) // 2].all()
-        assert not flags[len(flags) // 2 :].any()
+def check_bulk(federation: Federation, record: SessionRecord, keys: Keys) -> None:
+    federation.check_keys(record, keys, len(keys[MEMBERS[0]]) // 2)
 
 
 def commitment_of(
@@ -198,35 +184,35 @@ def commitment_of(
     return commitment.signed(config.identity().signing_key), dealings
 
 
-def test_compared_lists_cannot_be_changed(fragile: Federation) -> None:
+def test_compared_lists_cannot_be_changed(shaken: Federation) -> None:
     """Group sizes may have been opened: another list would open others."""
-    record, keys = bulk(fragile)
-    fragile.operator.coordinator.run(record.id)
-    until_tagging(fragile, record)
-    fragile.stop(COORDINATOR, "agency-b", kill=True)
-    fragile.start("agency-b")
-    own = fragile.configs["agency-c"]
-    while calls.get_run(fragile.configs[COORDINATOR], own.federation()[NEUTRAL], record.id).state == _RUNNING:
+    record, keys = bulk(shaken)
+    shaken.operator.coordinator.run(record.id)
+    until_tagging(shaken, record)
+    shaken.stop(COORDINATOR, "agency-b", kill=True)
+    shaken.start("agency-b")
+    own = shaken.configs["agency-c"]
+    while calls.get_run(shaken.configs[COORDINATOR], own.federation()[NEUTRAL], record.id).state == _RUNNING:
         pass
     commitment, dealings = commitment_of(own, record, keys["agency-c"][:10])
     for party, name in enumerate(COMMITTEE):
         with pytest.raises(SessionRefused, match="contributions are closed"):
             calls.contribute(own, own.federation()[name], commitment, dealings[party], lambda _: None)
-    fragile.start(COORDINATOR)
-    check_bulk(fragile, fragile.operator.wait(record.id, State.DONE, 120), keys)
+    shaken.start(COORDINATOR)
+    check_bulk(shaken, shaken.operator.wait(record.id, State.DONE, 120), keys)
 
 
 @pytest.mark.parametrize("victim", ["agency-b", COORDINATOR])
-def test_killed_in_the_midst_of_computing(fragile: Federation, victim: str) -> None:
+def test_killed_in_the_midst_of_computing(shaken: Federation, victim: str) -> None:
     """The session goes on with fresh randomness, or without the coordinator, and ends exactly right."""
-    record, keys = bulk(fragile)
-    fragile.operator.coordinator.run(record.id)
-    until_tagging(fragile, record)
-    fragile.stop(victim, kill=True)
-    fragile.start(victim)
-    done = fragile.operator.wait(record.id, State.DONE, 120)
+    record, keys = bulk(shaken)
+    shaken.operator.coordinator.run(record.id)
+    until_tagging(shaken, record)
+    shaken.stop(victim, kill=True)
+    shaken.start(victim)
+    done = shaken.operator.wait(record.id, State.DONE, 120)
     assert done.attempt == (2 if victim == "agency-b" else 1)
-    check_bulk(fragile, done, keys)
+    check_bulk(shaken, done, keys)
 
 
 # Peers that lie
@@ -256,13 +242,13 @@ def _exchange(federation: Federation, record: SessionRecord, frames: list[pb.Exc
     ],
 )
 def test_a_lying_peer_is_named(
-    fragile: Federation, tmp_path: Path, frames: list[pb.ExchangeFrame], sentence: str
+    shaken: Federation, tmp_path: Path, frames: list[pb.ExchangeFrame], sentence: str
 ) -> None:
     lists = overlapping(MEMBERS, 10)
-    record = fragile.ready(tmp_path, lists)
+    record = shaken.ready(tmp_path, lists)
     with contextlib.suppress(ServiceError):  # agency-a may hang up first
-        _exchange(fragile, record, frames)
-    own = fragile.configs[COORDINATOR]
+        _exchange(shaken, record, frames)
+    own = shaken.configs[COORDINATOR]
     while (
         run := calls.get_run(own, own.federation()["agency-a"], record.id)
     ).state == SessionState.SESSION_STATE_RUNNING:
@@ -271,8 +257,8 @@ def test_a_lying_peer_is_named(
     assert run.reason.startswith("neutral ")
     if not run.retriable:  # the coordinator, behind whose back the attempt was begun, takes its end for its own
         with pytest.raises(SessionAborted, match="neutral "):
-            fragile.operator.run(record.id)
-    fragile.check(tmp_path, fragile.operator.run(record.id), lists)
+            shaken.operator.run(record.id)
+    shaken.check(tmp_path, shaken.operator.run(record.id), lists)
 
 
 def test_a_member_that_deals_inconsistent_shares_is_refused(federation: Federation, tmp_path: Path) -> None:
@@ -366,18 +352,17 @@ def test_an_empty_or_foreign_call_gets_one_sentence(federation: Federation) -> N
     connection.close()
 
 
-def test_an_operator_of_another_federation_is_refused(tmp_path: Path, federation: Federation) -> None:
+def test_an_operator_of_another_federation_is_refused(federation: Federation, shaken: Federation) -> None:
     """Its coordinator pins the same names with other keys."""
-    with Federation(tmp_path / "other") as other:
-        record = other.approved()
-        mine = federation.configs["agency-a"]
-        with pytest.raises(PeerIdentityError, match="pins other keys"):
-            mine.federation().check(record.manifest, utc_now())
-        entries = mine.federation_path.read_text("utf-8")
-        stranger = dataclasses.replace(other.configs[COORDINATOR], federation_path=mine.federation_path)
-        with pytest.raises(ServiceError):
-            Operator(stranger, quiet).propose(other.terms())
-        assert mine.federation_path.read_text("utf-8") == entries
+    record = shaken.approved()
+    mine = federation.configs["agency-a"]
+    with pytest.raises(PeerIdentityError, match="pins other keys"):
+        mine.federation().check(record.manifest, utc_now())
+    entries = mine.federation_path.read_text("utf-8")
+    stranger = dataclasses.replace(shaken.configs[COORDINATOR], federation_path=mine.federation_path)
+    with pytest.raises(ServiceError):
+        Operator(stranger, quiet).propose(shaken.terms())
+    assert mine.federation_path.read_text("utf-8") == entries
 
 
 def test_logs_hold_no_record_values(federation: Federation, tmp_path: Path) -> None:

@@ -38,13 +38,6 @@ from tests.integration.federations import COMMITTEE, MEMBERS, Federation, overla
 from tests.integration.test_failures import bulk, check_bulk, until_tagging
 
 
-@pytest.fixture
-def fragile(tmp_path: Path) -> Iterator[Federation]:
-    """A federation of this test's own, which it may break."""
-    with Federation(tmp_path / "nodes") as running:
-        yield running
-
-
 def answer(federation: Federation, name: str, record: SessionRecord) -> State:
     """Where a session is at a node, as it tells the coordinator."""
     own = federation.configs[COORDINATOR]
@@ -215,49 +208,50 @@ def full_disk(federation: Federation, name: str) -> Iterator[None]:
         resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
 
 
-def test_a_full_disk(fragile: Federation, tmp_path: Path) -> None:
+def test_a_full_disk(shaken: Federation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whose disk it is is said; once there is room again, it goes on, without anyone uploading again."""
+    monkeypatch.setattr(calls, "UPLOAD_PAUSES_S", (0.0,))  # there is no room later either
     lists = overlapping(MEMBERS, 10)
-    record = fragile.approved()
+    record = shaken.approved()
     paths = {name: write_numbers(tmp_path / f"{name}.csv", numbers) for name, numbers in lists.items()}
-    with full_disk(fragile, "agency-b"), pytest.raises(ServiceError, match="its disk may be full") as caught:
-        fragile.member("agency-a").contribute(record.id, paths["agency-a"])
+    with full_disk(shaken, "agency-b"), pytest.raises(ServiceError, match="its disk may be full") as caught:
+        shaken.member("agency-a").contribute(record.id, paths["agency-a"])
     assert "agency-b" in str(caught.value)
     for name, path in paths.items():
-        fragile.member(name).contribute(record.id, path)
-    with full_disk(fragile, "agency-b"), pytest.raises(SessionAborted, match=r"agency-b.*its disk may be full"):
-        fragile.operator.run(record.id)
-    fragile.check(tmp_path, fragile.operator.run(record.id), lists)
+        shaken.member(name).contribute(record.id, path)
+    with full_disk(shaken, "agency-b"), pytest.raises(SessionAborted, match=r"agency-b.*its disk may be full"):
+        shaken.operator.run(record.id)
+    shaken.check(tmp_path, shaken.operator.run(record.id), lists)
 
 
-def test_a_disk_that_is_full_when_results_are_stored(fragile: Federation) -> None:
-    record, keys = bulk(fragile)
-    fragile.operator.coordinator.run(record.id)
-    until_tagging(fragile, record)
-    with full_disk(fragile, "agency-a"), pytest.raises(SessionAborted, match="its disk may be full"):
-        fragile.operator.wait(record.id, State.DONE, 120)
-    check_bulk(fragile, fragile.operator.run(record.id), keys)
+def test_a_disk_that_is_full_when_results_are_stored(shaken: Federation) -> None:
+    record, keys = bulk(shaken)
+    shaken.operator.coordinator.run(record.id)
+    until_tagging(shaken, record)
+    with full_disk(shaken, "agency-a"), pytest.raises(SessionAborted, match="its disk may be full"):
+        shaken.operator.wait(record.id, State.DONE, 120)
+    check_bulk(shaken, shaken.operator.run(record.id), keys)
 
 
-def test_a_coordinator_that_is_away_while_all_nodes_compute_and_are_killed(fragile: Federation) -> None:
+def test_a_coordinator_that_is_away_while_all_nodes_compute_and_are_killed(shaken: Federation) -> None:
     """The nodes keep what they have computed, and give nothing out until the coordinator is back."""
-    record, keys = bulk(fragile, 50_000)
-    fragile.operator.coordinator.run(record.id)
-    until_tagging(fragile, record)
-    fragile.stop(COORDINATOR, kill=True)
+    record, keys = bulk(shaken, 50_000)
+    shaken.operator.coordinator.run(record.id)
+    until_tagging(shaken, record)
+    shaken.stop(COORDINATOR, kill=True)
     for name in COMMITTEE:
-        while answer(fragile, name, record) is State.RUNNING:
+        while answer(shaken, name, record) is State.RUNNING:
             pass
-        assert answer(fragile, name, record) is State.COMPUTED
-    fragile.stop(*COMMITTEE, kill=True)
-    fragile.start(*COMMITTEE)
-    own = fragile.configs["agency-c"]
+        assert answer(shaken, name, record) is State.COMPUTED
+    shaken.stop(*COMMITTEE, kill=True)
+    shaken.start(*COMMITTEE)
+    own = shaken.configs["agency-c"]
     with pytest.raises(SessionRefused, match="Results are not released yet"):
         calls.fetch_result(own, own.federation()["agency-a"], record.id, [], 1_000_000)
-    fragile.start(COORDINATOR)
-    done = fragile.operator.wait(record.id, State.DONE, 60)
+    shaken.start(COORDINATOR)
+    done = shaken.operator.wait(record.id, State.DONE, 60)
     assert done.attempt == 1
-    check_bulk(fragile, done, keys)
+    check_bulk(shaken, done, keys)
 
 
 def test_a_peer_that_stalls_is_noticed(fragile: Federation) -> None:
@@ -288,11 +282,11 @@ def test_a_peer_that_stalls_is_noticed(fragile: Federation) -> None:
     check_bulk(fragile, done, keys)
 
 
-def test_an_upload_goes_on_after_its_node_was_killed(fragile: Federation, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_upload_goes_on_after_its_node_was_killed(shaken: Federation, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only what has not been acknowledged is sent again."""
     monkeypatch.setattr(calls, "UPLOAD_PAUSES_S", (2.0,) * 5)
     rows = 2_000_000
-    record = fragile.approved(max_records=rows)
+    record = shaken.approved(max_records=rows)
     sent: list[int] = []
     once = threading.Lock()
     parts = calls._upload_requests
@@ -302,14 +296,14 @@ def test_an_upload_goes_on_after_its_node_was_killed(fragile: Federation, monkey
         for number, request in enumerate(parts(commitment, dealing, offset, progress)):
             yield request
             if dealing.whole is not None and number == 20 and once.acquire(blocking=False):
-                fragile.stop("agency-b", kill=True)
-                fragile.start("agency-b")
+                shaken.stop("agency-b", kill=True)
+                shaken.start("agency-b")
 
     monkeypatch.setattr(calls, "_upload_requests", watched)
     keys = np.random.default_rng(3).integers(0, 2**64, (rows, 2), np.uint64)
-    fragile.member("agency-c").contribute_keys(record, keys)
+    shaken.member("agency-c").contribute_keys(record, keys)
     assert any(offset > 0 and offset % (1 << 20) == 0 for offset in sent), sent
-    assert fragile.operator.coordinator.get(record.id).commitments["agency-c"].keys == rows
+    assert shaken.operator.coordinator.get(record.id).commitments["agency-c"].keys == rows
 
 
 # The log

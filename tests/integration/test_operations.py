@@ -9,7 +9,6 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from parties import config
@@ -17,18 +16,16 @@ from parties.cli import main
 from parties.config import KEY_FILE
 from parties.lifecycle import State
 from parties.loopback import COORDINATOR, NEUTRAL
-from parties.store import SessionRecord
-from tests.integration.federations import MEMBERS, Federation
+from tests.integration.federations import CHUNKED, MEMBERS, Federation, Keys, random_keys
 
-Keys = dict[str, np.typing.NDArray[np.uint64]]
-ROWS = 70_000
-"""More than one chunk of an upload, and more than one chunk of the cipher."""
+COMMON_ROWS = 1000
 
 
 class Leaving(Federation):
     """A federation whose neutral node is asked to stop at a point, and is started again once it has stopped."""
 
     point: tuple[str, Path] | None = None
+    logged = 0
 
     def program(self, name: str) -> list[str]:
         if self.point is None or name != NEUTRAL:
@@ -39,7 +36,7 @@ class Leaving(Federation):
     def leave(self, point: str, mark: Path) -> threading.Thread:
         """Let the neutral node leave at a point; the thread ends when it is back."""
         self.stop(NEUTRAL)
-        self.point = point, mark
+        self.point, self.logged = (point, mark), len(self._log)
         self.start(NEUTRAL)
         self.point = None
         process = self._processes[NEUTRAL]
@@ -54,30 +51,23 @@ class Leaving(Federation):
 
     @property
     def said(self) -> str:
-        """What the neutral node has logged."""
+        """What the neutral node has logged since it was last let leave."""
+        return self._log[self.logged :]
+
+    @property
+    def _log(self) -> str:
         return (self.configs[NEUTRAL].folder / "log.txt").read_text("utf-8")
 
 
-@pytest.fixture
-def leaving(tmp_path: Path) -> Iterator[Leaving]:
-    with Leaving(tmp_path / "nodes") as running:
+@pytest.fixture(scope="module")
+def leaving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Leaving]:
+    with Leaving(tmp_path_factory.mktemp("leaving")) as running:
         yield running
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def keys() -> Keys:
-    """Of each member; the first half is common."""
-    random = np.random.default_rng(7)
-    common = random.integers(0, 2**64, (ROWS // 2, 2), np.uint64)
-    return {m: np.concatenate([common, random.integers(0, 2**64, (ROWS // 2, 2), np.uint64)]) for m in MEMBERS}
-
-
-def check_results(federation: Leaving, record: SessionRecord) -> None:
-    for name in MEMBERS:
-        member = federation.member(name)
-        flags = member.fetch(member.coordinator.get(record.id), ROWS)
-        assert flags[: ROWS // 2].all()
-        assert not flags[ROWS // 2 :].any()
+    return random_keys(CHUNKED, COMMON_ROWS)
 
 
 @pytest.mark.parametrize("point", ["send tag/schedule", "send finish"])
@@ -86,7 +76,7 @@ def test_a_computation_that_has_begun_comes_to_its_end(
 ) -> None:
     """One attempt is enough, though a node was asked to stop in the midst of it."""
     back = leaving.leave(point, tmp_path / "left")
-    record = leaving.approved(max_records=ROWS)
+    record = leaving.approved()
     for name in MEMBERS:
         leaving.member(name).contribute_keys(record, keys[name])
     done = leaving.operator.run(record.id)
@@ -94,11 +84,11 @@ def test_a_computation_that_has_begun_comes_to_its_end(
     assert (tmp_path / "left").exists(), "the point was not reached"
     assert "uploads and runs under way: 1" in leaving.said
     assert (done.state, done.attempt) == (State.DONE, 1)
-    check_results(leaving, record)
+    leaving.check_keys(record, keys, COMMON_ROWS)
 
 
 def test_an_upload_that_has_begun_comes_to_its_end(leaving: Leaving, keys: Keys, tmp_path: Path) -> None:
-    record = leaving.approved(max_records=ROWS)
+    record = leaving.approved()
     back = leaving.leave("chunk 1", tmp_path / "left")
     leaving.member(MEMBERS[0]).contribute_keys(record, keys[MEMBERS[0]])
     back.join()
@@ -108,7 +98,7 @@ def test_an_upload_that_has_begun_comes_to_its_end(leaving: Leaving, keys: Keys,
     for name in MEMBERS[1:]:
         leaving.member(name).contribute_keys(record, keys[name])
     assert leaving.operator.run(record.id).state is State.DONE
-    check_results(leaving, record)
+    leaving.check_keys(record, keys, COMMON_ROWS)
 
 
 def test_a_running_federation_is_well(federation: Federation, capsys: pytest.CaptureFixture[str]) -> None:
@@ -122,7 +112,7 @@ def test_a_running_federation_is_well(federation: Federation, capsys: pytest.Cap
 
 def test_a_node_that_is_lost_is_restored_and_takes_part(leaving: Leaving, keys: Keys, tmp_path: Path) -> None:
     """From a backup that was made while a session was under way: what was uploaded is uploaded again."""
-    record = leaving.approved(max_records=ROWS)
+    record = leaving.approved()
     for name in MEMBERS:
         leaving.member(name).contribute_keys(record, keys[name])
     lost = leaving.configs[NEUTRAL].folder
@@ -137,4 +127,4 @@ def test_a_node_that_is_lost_is_restored_and_takes_part(leaving: Leaving, keys: 
     for name in MEMBERS:
         leaving.member(name).contribute_keys(record, keys[name])
     assert leaving.operator.run(record.id).state is State.DONE
-    check_results(leaving, record)
+    leaving.check_keys(record, keys, COMMON_ROWS)

@@ -9,20 +9,17 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
 import pytest
 
 from parties import verdict
 from parties.errors import PeerUnavailable, SessionAborted
 from parties.lifecycle import State
 from parties.loopback import COORDINATOR
-from parties.member import Member
 from parties.store import SessionRecord
-from tests.integration.federations import COMMITTEE, MEMBERS, Federation
+from tests.integration.federations import CHUNKED, COMMITTEE, MEMBERS, Federation, Keys, random_keys
 
 Result = TypeVar("Result")
-ROWS = 70_000
-"""More than one chunk of an upload, and more than one chunk of the cipher."""
+COMMON_ROWS = 1000
 NODE_POINTS = (
     "before received", "chunk 1", "after received",
     "before attempt", "after attempt", "send keys", "send agree/terms", "send agree#", "send shuffle",
@@ -72,11 +69,8 @@ def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mortal]:
 
 
 @pytest.fixture(scope="module")
-def keys() -> dict[str, np.typing.NDArray[np.uint64]]:
-    """Of each member; the first half is common."""
-    random = np.random.default_rng(7)
-    common = random.integers(0, 2**64, (ROWS // 2, 2), np.uint64)
-    return {m: np.concatenate([common, random.integers(0, 2**64, (ROWS // 2, 2), np.uint64)]) for m in MEMBERS}
+def keys() -> Keys:
+    return random_keys(CHUNKED, COMMON_ROWS)
 
 
 def insist(action: Callable[[], Result]) -> Result:
@@ -88,26 +82,19 @@ def insist(action: Callable[[], Result]) -> Result:
             pass
 
 
-def whole_session(federation: Mortal, keys: dict[str, np.typing.NDArray[np.uint64]]) -> SessionRecord:
+def whole_session(federation: Mortal, keys: Keys) -> SessionRecord:
     """From proposal to deletion, by people who try again."""
     operator = federation.operator
-    session = insist(lambda: operator.propose(federation.terms(max_records=ROWS))).session_id
+    session = insist(lambda: operator.propose(federation.terms())).session_id
     record = insist(lambda: operator.coordinator.get(session)).record
     for name in record.manifest.participants:
         insist(partial(federation.member(name).approve, session))
     for name in MEMBERS:
         insist(partial(federation.member(name).contribute_keys, record, keys[name]))
     done = insist(lambda: operator.run(session))
-    for name in MEMBERS:
-        flags = insist(partial(fetched, federation.member(name), session))
-        assert flags[: ROWS // 2].all()
-        assert not flags[ROWS // 2 :].any()
+    insist(partial(federation.check_keys, record, keys, COMMON_ROWS))
     insist(lambda: operator.coordinator.close(session))
     return done
-
-
-def fetched(member: Member, session: bytes) -> np.typing.NDArray[np.generic]:
-    return member.fetch(member.coordinator.get(session), ROWS)
 
 
 def check_ends(federation: Mortal, record: SessionRecord) -> None:
@@ -122,9 +109,7 @@ def check_ends(federation: Mortal, record: SessionRecord) -> None:
 
 
 @pytest.mark.parametrize("point", NODE_POINTS)
-def test_a_node_killed_at_any_step(
-    mortal: Mortal, keys: dict[str, np.typing.NDArray[np.uint64]], tmp_path: Path, point: str
-) -> None:
+def test_a_node_killed_at_any_step(mortal: Mortal, keys: Keys, tmp_path: Path, point: str) -> None:
     victim = COMMITTEE[0 if "unshuffle" in point else 1]  # P1 sends nothing there
     doom = mortal.doom(victim, point, tmp_path / "died")
     record = whole_session(mortal, keys)
@@ -134,9 +119,7 @@ def test_a_node_killed_at_any_step(
 
 
 @pytest.mark.parametrize("point", COORDINATOR_POINTS)
-def test_the_coordinator_killed_at_any_step(
-    mortal: Mortal, keys: dict[str, np.typing.NDArray[np.uint64]], tmp_path: Path, point: str
-) -> None:
+def test_the_coordinator_killed_at_any_step(mortal: Mortal, keys: Keys, tmp_path: Path, point: str) -> None:
     doom = mortal.doom(COORDINATOR, point, tmp_path / "died")
     record = whole_session(mortal, keys)
     assert (tmp_path / "died").exists(), "the point was not reached"
