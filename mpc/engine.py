@@ -26,7 +26,7 @@ from mpc.bitslice import on_planes
 from mpc.committee import PartyId
 from mpc.dummies import Noise, dummy_rows, secret_digest
 from mpc.errors import DealingError, IntegrityError, ShareError
-from mpc.lanes import CHUNK_ROWS, LANES, Lanes, Progress
+from mpc.lanes import LANES, Lanes, Progress
 from mpc.matching import Reveal
 from mpc.replicated import Array, Share, concatenate
 from mpc.reveal import DIGEST_BYTES, digest, reveal
@@ -50,7 +50,7 @@ class Inputs:
         noise: the dummy groups that the terms ask for, if they do.
         secrets: with noise, `dummies.pair_secret` of components a and b; the same in every attempt of a session.
         verified: whether the terms ask for verified tags.
-        chunk_rows: rows that go through the cipher together; the same at all parties.
+        chunk_rows: rows that go through the cipher together; the same at all parties. 0 for as many as suit.
 
     Raises:
         ShareError: noise without secrets, or for another number of members.
@@ -64,7 +64,7 @@ class Inputs:
     noise: Noise | None = None
     secrets: tuple[bytes, bytes] = (b"", b"")
     verified: bool = False
-    chunk_rows: int = CHUNK_ROWS
+    chunk_rows: int = 0
 
     def __post_init__(self) -> None:
         if self.noise is not None and (self.noise.members != len(self.counts) or not all(self.secrets)):

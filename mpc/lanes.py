@@ -10,12 +10,21 @@ from typing import TypeVar
 from mpc.errors import MpcError
 from mpc.session import Session
 
-CHUNK_ROWS = 1 << 16
+CHUNKS = 8
+"""At least so many, where there are rows enough: lanes have something to overlap, over slow lines above all."""
+CHUNK_ROWS = 1 << 14, 1 << 17
+"""Fewest and most: a step of a chunk costs the interpreter a tenth of a millisecond, and a lane takes 200 B a row."""
 LANES = 2
 
 T = TypeVar("T")
 Progress = Callable[[str, int, int], None]
 """(phase, rows done, rows in all)."""
+
+
+def suitable(rows: int) -> int:
+    """Rows of a chunk, of so many in all."""
+    fewest, most = CHUNK_ROWS
+    return min(max(-(-rows // (64 * CHUNKS)) * 64, fewest), most)
 
 
 @dataclass(frozen=True)
@@ -25,12 +34,12 @@ class Lanes:
     Attributes:
         progress: told of every chunk, from any thread.
         number: chunks in flight, each in a thread with step labels of its own.
-        chunk_rows: rows of a chunk; the same at all parties.
+        chunk_rows: rows of a chunk; the same at all parties. 0 for as many as suit the rows.
     """
 
     progress: Progress
     number: int = LANES
-    chunk_rows: int = CHUNK_ROWS
+    chunk_rows: int = 0
 
     def map(self, session: Session, rows: int, phase: str, lane: Callable[[Session, slice], T]) -> list[T]:
         """Do something to every chunk; where one fails, the other lanes end, here and at the peers.
@@ -47,7 +56,8 @@ class Lanes:
         Raises:
             MpcError: what a lane raises.
         """
-        places = [slice(start, min(start + self.chunk_rows, rows)) for start in range(0, rows, self.chunk_rows)]
+        size = self.chunk_rows or suitable(rows)
+        places = [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
         self.progress(phase, 0, rows)
         with ThreadPoolExecutor(self.number) as pool:
             chunks = {pool.submit(lane, session.at(f"chunk{k}"), place): place for k, place in enumerate(places)}

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.constant_time import bytes_eq
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
@@ -83,10 +83,7 @@ class Session:
 def _tag(key: bytes, label: str, payload: bytes | memoryview) -> bytes:
     """The AES-128-GMAC of a payload, with a nonce made of the label."""
     nonce = hashlib.blake2b(label.encode(), digest_size=12).digest()
-    gmac = Cipher(algorithms.AES(key), modes.GCM(nonce)).encryptor()
-    gmac.authenticate_additional_data(payload)
-    gmac.finalize()
-    return gmac.tag
+    return AESGCM(key).encrypt(nonce, b"", payload)
 
 
 def open_session(party: PartyId, channel: Channel, private_key: X25519PrivateKey, context: bytes) -> Session:

@@ -16,7 +16,7 @@ from mpc.errors import MpcError, PeerError
 from parties import audit, calls, metrics, policy, protocols
 from parties.admission import who_calls
 from parties.approvals import Approvals
-from parties.compute import Figures, Runs
+from parties.compute import Figures, Runs, prepare
 from parties.config import Config
 from parties.contribution import SEED_BYTES
 from parties.errors import ConfigError, InputError, PeerUnavailable, SessionRefused
@@ -243,6 +243,7 @@ def serve(config: Config, service: Service | None = None) -> None:
 def _serve(config: Config, service: Service) -> None:
     store = config.store()
     guard, mailboxes = guard_of(config, store), Mailboxes()
+    prepare()
     if not kernel.COMPILED:
         log.warning("without its compiled kernel Matchbit computes half as fast; docs/releases.md says who has it")
     store.log(audit.NODE, audit.Event.STARTED, version=protocols.program())

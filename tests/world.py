@@ -21,7 +21,6 @@ from mpc.committee import PARTIES, PartyId
 from mpc.dummies import Noise
 from mpc.engine import Inputs
 from mpc.errors import MpcError
-from mpc.lanes import CHUNK_ROWS
 from mpc.matching import Reveal
 from mpc.replicated import Array, deal, share
 from mpc.reveal import digest
@@ -245,7 +244,7 @@ SECRETS = tuple(bytes([component]) * 32 for component in PARTIES)
 def dealt(
     lists: Sequence[Array],
     reveal: Reveal = Reveal.FLAG,
-    chunk_rows: int = CHUNK_ROWS,
+    chunk_rows: int = 0,
     seed: int = 0,
     *,
     noise: Noise | None = None,
