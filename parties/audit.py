@@ -26,10 +26,11 @@ from types import MappingProxyType
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from parties.errors import AuditError, StorageError, line
 from parties.manifest import NAME
+from parties.signatures import Verifier
 
 NOTHING = bytes(32)
 """Stands for the entry before the first."""
@@ -69,7 +70,7 @@ _KINDS = {
     **dict.fromkeys(("records", "new_records", "keys", "rows", "attempt", "seconds", "number"), _NUMBER),
     **dict.fromkeys(("commitment", "contributions", "hash", "certificate", "policy"), _DIGEST),
     **dict.fromkeys(("title", "person", "reason", "decision", "version", "made"), _TEXT),
-    "members": _several(_NAME),
+    **dict.fromkeys(("members", "names"), _several(_NAME)),
     "group_sizes": _several(_NUMBER),
     "reasons": _TEXTS,
 }
@@ -83,6 +84,8 @@ class Event(Enum):
     POLICY = "This node's policy decided: {decision}; reasons: {reasons}."
     CONSENTED = "{person} consented for this node."
     APPROVED = "{name} approved the terms."
+    APPROVALS = "{names} approved the terms."
+    """What a node hears at once is one entry: else every log of a session of a thousand had a thousand of them."""
     REFUSED = "{name} refused the terms: {reason}."
     EXPIRED = "The session expired: the agreed date has passed."
     CONTRIBUTED = (
@@ -258,7 +261,7 @@ class Head:
         """What the signature is over."""
         return _canonical("head", self.statement())
 
-    def check(self, key: Ed25519PublicKey) -> None:
+    def check(self, key: Verifier) -> None:
         """Check the signature.
 
         Raises:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from typing import TypeVar
 
 import grpc
 
@@ -13,7 +16,7 @@ from parties import heads
 from parties.audit import Head
 from parties.config import Config
 from parties.contribution import Dealing
-from parties.errors import PeerUnavailable, ResultError
+from parties.errors import PeerUnavailable, ResultError, TooManyCalls
 from parties.federation import Federation, Node
 from parties.heads import MAX_HEADS
 from parties.manifest import Manifest
@@ -37,8 +40,11 @@ from protos.matchbit.v1.committee_pb2_grpc import ContributionServiceStub, RunSe
 from protos.matchbit.v1.node_pb2_grpc import NodeServiceStub
 from protos.matchbit.v1.session_pb2_grpc import SessionServiceStub
 
+T = TypeVar("T")
 UPLOAD_PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 """Between the tries of an upload whose connection is lost."""
+BUSY_PAUSES_S = (0.1, 0.2, 0.5, *UPLOAD_PAUSES_S)
+"""Between the tries of a call to a node that says that it is busy."""
 
 
 @contextmanager
@@ -52,8 +58,26 @@ def connected(config: Config, node: Node) -> Iterator[grpc.Channel]:
         connection.close()
 
 
+def patiently(call: Callable[[], T]) -> T:
+    """Make a call, and make it again as long as the node is busy.
+
+    Raises:
+        TooManyCalls: it was so each time.
+    """
+    for pause_s in BUSY_PAUSES_S:
+        with suppress(TooManyCalls):
+            return call()
+        _pause(pause_s)
+    return call()
+
+
+def _pause(pause_s: float) -> None:
+    """As long or less, by chance: others wait too, and are not to come back at the same moment."""
+    time.sleep(pause_s * (1000 + secrets.randbelow(1001)) / 2000)
+
+
 class Coordinator:
-    """The coordinator's session service, called as this node.
+    """The coordinator's session service, called as this node; it is asked again where it is busy.
 
     Args:
         config: of this node.
@@ -62,23 +86,41 @@ class Coordinator:
 
     def __init__(self, config: Config, federation: Federation) -> None:
         self._config, self._node = config, federation.coordinator
+        self._kept: grpc.Channel | None = None
 
     @contextmanager
-    def _service(self) -> Iterator[SessionServiceStub]:
+    def kept(self) -> Iterator[None]:
+        """One connection for all calls of a block, which is short and makes one call after the other."""
         with connected(self._config, self._node) as connection:
-            yield SessionServiceStub(connection)
+            self._kept = connection
+            try:
+                yield
+            finally:
+                self._kept = None
+
+    def _ask(self, ask: Callable[[grpc.Channel], T]) -> T:
+        def once() -> T:
+            if self._kept is not None:
+                with calling(self._node.name):
+                    return ask(self._kept)
+            with connected(self._config, self._node) as connection:
+                return ask(connection)
+
+        return patiently(once)
+
+    def _call(self, ask: Callable[[SessionServiceStub], T]) -> T:
+        return self._ask(lambda connection: ask(SessionServiceStub(connection)))
 
     def propose(self, manifest: Manifest) -> bytes:
         """Publish a manifest; returns the session id."""
-        with self._service() as service:
-            request = session_pb2.ProposeSessionRequest(manifest=manifest.to_bytes())
-            service.ProposeSession(request, timeout=CALL_TIMEOUT_S)
+        request = session_pb2.ProposeSessionRequest(manifest=manifest.to_bytes())
+        self._call(lambda service: service.ProposeSession(request, timeout=CALL_TIMEOUT_S))
         return manifest.session_id
 
     def sessions(self) -> list[View]:
         """The sessions that this node is part of, newest first."""
-        with self._service() as service:
-            response = service.ListSessions(session_pb2.ListSessionsRequest(), timeout=CALL_TIMEOUT_S)
+        request = session_pb2.ListSessionsRequest()
+        response = self._call(lambda service: service.ListSessions(request, timeout=CALL_TIMEOUT_S))
         return [view_of(s) for s in response.sessions]
 
     def get(self, session_id: bytes) -> View:
@@ -87,53 +129,54 @@ class Coordinator:
         Raises:
             ResultError: the coordinator answered with another session.
         """
-        with self._service() as service:
-            request = session_pb2.GetSessionRequest(session_id=session_id)
-            response = service.GetSession(request, timeout=CALL_TIMEOUT_S)
-        view = view_of(response.session)
+        request = session_pb2.GetSessionRequest(session_id=session_id)
+        response = self._call(lambda service: service.GetSession(request, timeout=CALL_TIMEOUT_S))
+        view = _view(response.session.SerializeToString())
         if not view.record.id.startswith(session_id):
             raise ResultError(f"{self._node.name} answered with another session than was asked for.")
         return view
 
     def approve(self, session_id: bytes, signature: bytes) -> None:
         """Sign."""
-        with self._service() as service:
-            request = session_pb2.ApproveSessionRequest(session_id=session_id, signature=signature)
-            service.ApproveSession(request, timeout=CALL_TIMEOUT_S)
+        request = session_pb2.ApproveSessionRequest(session_id=session_id, signature=signature)
+        self._call(lambda service: service.ApproveSession(request, timeout=CALL_TIMEOUT_S))
 
     def refuse(self, session_id: bytes, reason: str) -> None:
         """Refuse for good."""
-        with self._service() as service:
-            request = session_pb2.RefuseSessionRequest(session_id=session_id, reason=reason)
-            service.RefuseSession(request, timeout=CALL_TIMEOUT_S)
+        request = session_pb2.RefuseSessionRequest(session_id=session_id, reason=reason)
+        self._call(lambda service: service.RefuseSession(request, timeout=CALL_TIMEOUT_S))
 
     def report(self, commitment: Commitment, receipts: Sequence[Receipt]) -> None:
         """Show a contribution's commitment and the committee's receipts."""
-        with self._service() as service:
-            shown = [receipt_to_pb(r) for r in receipts]
-            request = session_pb2.ReportContributionRequest(commitment=commitment_to_pb(commitment), receipts=shown)
-            service.ReportContribution(request, timeout=CALL_TIMEOUT_S)
+        shown = [receipt_to_pb(r) for r in receipts]
+        request = session_pb2.ReportContributionRequest(commitment=commitment_to_pb(commitment), receipts=shown)
+        self._call(lambda service: service.ReportContribution(request, timeout=CALL_TIMEOUT_S))
 
     def exchange_heads(self, session_id: bytes, heads: Sequence[Head]) -> list[Head]:
         """Tell how audit logs of a session stand, and hear what the coordinator knows of them; signatures unchecked."""
-        return exchange_heads(self._config, self._node, session_id, heads)
+        return self._ask(lambda connection: exchange_heads(connection, session_id, heads))
 
     def run(self, session_id: bytes) -> None:
         """Queue for computing."""
-        with self._service() as service:
-            service.RunSession(session_pb2.RunSessionRequest(session_id=session_id), timeout=CALL_TIMEOUT_S)
+        request = session_pb2.RunSessionRequest(session_id=session_id)
+        self._call(lambda service: service.RunSession(request, timeout=CALL_TIMEOUT_S))
 
     def close(self, session_id: bytes) -> None:
         """Delete shares and results everywhere."""
-        with self._service() as service:
-            service.CloseSession(session_pb2.CloseSessionRequest(session_id=session_id), timeout=4 * CALL_TIMEOUT_S)
+        request = session_pb2.CloseSessionRequest(session_id=session_id)
+        self._call(lambda service: service.CloseSession(request, timeout=4 * CALL_TIMEOUT_S))
 
 
-def exchange_heads(config: Config, node: Node, session_id: bytes, heads: Sequence[Head]) -> list[Head]:
+@lru_cache(2)
+def _view(session: bytes) -> View:
+    """A session as a coordinator tells it, which it mostly tells again as it was: whoever waits for it asks often."""
+    return view_of(session_pb2.Session.FromString(session))
+
+
+def exchange_heads(connection: grpc.Channel, session_id: bytes, heads: Sequence[Head]) -> list[Head]:
     """Tell a node how audit logs of a session stand, and hear what it knows of them; signatures unchecked."""
-    with connected(config, node) as connection:
-        request = node_pb2.ExchangeHeadsRequest(session_id=session_id, heads=map(head_to_pb, heads))
-        response = NodeServiceStub(connection).ExchangeHeads(request, timeout=CALL_TIMEOUT_S)
+    request = node_pb2.ExchangeHeadsRequest(session_id=session_id, heads=map(head_to_pb, heads))
+    response = NodeServiceStub(connection).ExchangeHeads(request, timeout=CALL_TIMEOUT_S)
     return [head_of(head) for head in response.heads[:MAX_HEADS]]
 
 
@@ -149,7 +192,7 @@ def contribute(
     receipt = _upload(config, node, commitment, dealing, progress)
     expected = Receipt(commitment.session_id, node.name, member=config.name, commitment=commitment.digest)
     receipt.check(node.verifier())
-    if receipt.signed_bytes() != expected.signed_bytes():
+    if receipt.signed_bytes != expected.signed_bytes:
         raise ResultError(
             f"{node.name} confirmed something else than was uploaded; ask its operator, then contribute again."
         )
@@ -170,11 +213,12 @@ def _upload(
                 begun = True
                 requests = _upload_requests(commitment, dealing, offset, progress)
                 return receipt_of(service.Contribute(requests, timeout=UPLOAD_TIMEOUT_S).receipt)
-        except PeerUnavailable:
+        except PeerUnavailable as error:
+            begun = begun or isinstance(error, TooManyCalls)
             pause_s = next(pauses, None)
             if pause_s is None or not begun:  # a node that is down is for its operator
                 raise
-            time.sleep(pause_s)
+            _pause(pause_s)
 
 
 def _upload_requests(
@@ -198,10 +242,14 @@ def fetch_result(
     Raises:
         ResultError: the node sends more, or other pieces than nodes keep, which could go on for ever.
     """
-    part = bytearray()
     shown = [completion_to_pb(c) for c in completions]
+    request = committee_pb2.FetchResultRequest(session_id=session_id, completions=shown)
+    return patiently(lambda: _fetched(config, node, request, limit_bytes))
+
+
+def _fetched(config: Config, node: Node, request: committee_pb2.FetchResultRequest, limit_bytes: int) -> bytes:
+    part = bytearray()
     with connected(config, node) as connection:
-        request = committee_pb2.FetchResultRequest(session_id=session_id, completions=shown)
         for response in ContributionServiceStub(connection).FetchResult(request, timeout=UPLOAD_TIMEOUT_S):
             if len(response.chunk) != min(MAX_MESSAGE_BYTES, limit_bytes - len(part)) or not response.chunk:
                 raise ResultError(f"{node.name} sends another result than is due; ask its operator.")
@@ -270,5 +318,6 @@ class Committee:
     def exchange_heads(self, name: str, session_id: bytes) -> None:
         """Exchange how the audit logs stand."""
         federation = self._config.federation()
-        told = exchange_heads(self._config, federation[name], session_id, self._store.latest_heads(session_id))
+        with connected(self._config, federation[name]) as connection:
+            told = exchange_heads(connection, session_id, self._store.latest_heads(session_id))
         heads.receive(self._store, federation, self._store.get(session_id).manifest, told)

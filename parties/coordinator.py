@@ -46,11 +46,18 @@ class SessionServicer(services.SessionServiceServicer):
     def __init__(self, registry: Registry, runner: Runner, committee: calls.Committee) -> None:
         self._registry, self._runner, self._committee = registry, runner, committee
         self._store = registry.store
+        self._shown: dict[bytes, tuple[View, pb.Session]] = {}
 
-    def _view(self, record: SessionRecord) -> View:
+    def _view(self, record: SessionRecord) -> pb.Session:
+        """A session for one of its parties; as it was shown last, where nothing has changed."""
         store = self._store
         progress = self._runner.progress.get(record.id, ("", 0, 0))
-        return View(record, store.commitments(record.id), tuple(store.completions(record.id)), progress)
+        view = View(record, store.commitments(record.id), tuple(store.completions(record.id)), progress)
+        shown = self._shown.get(record.id)
+        if shown is None or shown[0] != view:
+            shown = view, view_to_pb(view)
+            self._shown = {record.id: shown}
+        return shown[1]
 
     def _whole_id(self, prefix: bytes, caller: str) -> bytes:
         """The session of the caller's that begins so."""
@@ -91,7 +98,7 @@ class SessionServicer(services.SessionServiceServicer):
         """One session."""
         caller = who_calls()
         record = self._registry.session(self._whole_id(request.session_id, caller), caller)
-        return pb.GetSessionResponse(session=view_to_pb(self._view(record)))
+        return pb.GetSessionResponse(session=self._view(record))
 
     def ApproveSession(  # noqa: N802
         self, request: pb.ApproveSessionRequest, _context: grpc.ServicerContext
@@ -126,7 +133,7 @@ class SessionServicer(services.SessionServiceServicer):
         session_id = self._whole_id(request.session_id, caller)
         self._registry.run(caller, session_id)
         self._runner.drive(session_id)
-        return pb.RunSessionResponse(state=state_to_pb(self._store.get(session_id).state))
+        return pb.RunSessionResponse(state=state_to_pb(self._store.state(session_id)))
 
     def CloseSession(self, request: pb.CloseSessionRequest, _context: grpc.ServicerContext) -> pb.CloseSessionResponse:  # noqa: N802
         """Have shares and results deleted by all committee nodes, then close."""
@@ -143,7 +150,7 @@ class SessionServicer(services.SessionServiceServicer):
                 self._committee.exchange_heads(name, session_id)
 
         self._registry.close(caller, session_id, delete)
-        return pb.CloseSessionResponse(state=state_to_pb(self._store.get(session_id).state))
+        return pb.CloseSessionResponse(state=state_to_pb(self._store.state(session_id)))
 
 
 def serve(config: Config, service: Service | None = None) -> None:

@@ -30,6 +30,7 @@ class Database:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._local = threading.local()
+        self._writing = threading.Lock()  # SQLite's own makes those who wait sleep longer and longer, in no order
         try:
             if not path.exists():  # closing any other descriptor of it would drop the locks of this process
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
@@ -70,6 +71,10 @@ class Database:
         if connection.in_transaction:
             yield connection
             return
+        with self._writing:
+            yield from self._transaction(connection)
+
+    def _transaction(self, connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
         try:
             connection.execute("BEGIN IMMEDIATE")
             yield connection

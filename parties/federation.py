@@ -18,17 +18,21 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from parties import toml
 from parties.errors import ConfigError, PeerIdentityError, SessionRefused
 from parties.identity import Identity, certificate_digest, certificate_pem, certificate_subject
 from parties.manifest import NAME, Manifest, verify
 from parties.secrecy import write_private
+from parties.signatures import PinnedKey
 
 ADDRESS = re.compile(r'[^\s"\\]+:\d{1,5}')
 """HOST:PORT, such as can stand in a TOML string as it is."""
+REMEMBERED = 16
+"""Sessions whose approvals are not checked again, which a node does at every call, until federation.toml changes."""
 _QUOTES = '"""'
+_READ: dict[bytes, Federation] = {}
+"""What was read last, by the SHA-256 of its text: nodes that one process plays have a thousand entries in common."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +84,9 @@ class Node:
         """
         return " ".join(["matchbit entry", self.name, *self.certificate_digests]).encode()
 
-    def verifier(self) -> Ed25519PublicKey:
+    def verifier(self) -> PinnedKey:
         """The key that checks the node's signatures."""
-        return Ed25519PublicKey.from_public_bytes(self.signing_key)
+        return PinnedKey(self.signing_key)
 
     def entry(self) -> str:
         """The node's table in federation.toml."""
@@ -110,6 +114,11 @@ class Federation:
     def _owners(self) -> dict[str, Node]:
         return {digest: node for node in self.nodes.values() for digest in node.certificate_digests}
 
+    @cached_property
+    def _good(self) -> dict[bytes, dict[str, bytes]]:
+        """Approvals that were all found good by these keys, of the sessions that were looked at last."""
+        return {}
+
     @property
     def coordinator(self) -> Node:
         """The one coordinator."""
@@ -131,6 +140,8 @@ class Federation:
 
     def with_own(self, own: Node) -> Federation:
         """The same with this entry in place of the one of the same name."""
+        if self.nodes.get(own.name) == own:
+            return self
         return Federation({**self.nodes, own.name: own})
 
     def check_approved(self, manifest: Manifest, signatures: Mapping[str, bytes], now: datetime) -> None:
@@ -147,8 +158,13 @@ class Federation:
         missing = [name for name in manifest.participants if name not in signatures]
         if missing:
             raise SessionRefused(f"Not yet approved by {', '.join(missing)}; each runs `matchbit session approve`.")
+        if self._good.get(manifest.session_id) == signatures:
+            return
         for name in manifest.participants:
             verify(self[name].verifier(), manifest.session_id, name, signatures[name])
+        if len(self._good) >= REMEMBERED:
+            self._good.clear()
+        self._good[manifest.session_id] = dict(signatures)
 
     def check(self, manifest: Manifest, now: datetime) -> None:
         """Check that a manifest means the same nodes as this federation, and was not created in the future.
@@ -180,7 +196,14 @@ def load(path: Path) -> Federation:
     Raises:
         ConfigError: one sentence that names the file and what is wrong with it.
     """
-    return _of(toml.read(path, "It holds all nodes' entry.toml, one after the other."), path)
+    text = toml.text_of(path, "It holds all nodes' entry.toml, one after the other.")
+    digest = hashlib.sha256(text.encode()).digest()
+    known = _READ.get(digest)
+    if known is None:
+        known = _of(toml.parsed(text, path), path)
+        _READ.clear()
+        _READ[digest] = known
+    return known
 
 
 def replace_entry(path: Path, own: Node) -> bool:

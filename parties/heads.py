@@ -41,4 +41,5 @@ def receive(store: Store, federation: Federation, manifest: Manifest, heads: Seq
 def told(store: Store, manifest: Manifest, caller: str) -> list[Head]:
     """What a caller is told: of the coordinator, the committee, and what it said itself."""
     wanted = {manifest.coordinator, *manifest.committee, caller}
-    return [head for head in store.latest_heads(manifest.session_id) if head.node in wanted]
+    heads = store.latest_heads(manifest.session_id, wanted)
+    return [head for head in heads if head.node in wanted]

@@ -14,11 +14,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import MAXYEAR, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from mpc.dummies import DELTAS, EPSILONS, MOST_ROWS, Dummies, Noise
 from mpc.matching import Reveal
@@ -26,10 +26,13 @@ from parties import normalise
 from parties.errors import ConfigError
 from parties.normalise.codes import COUNTRIES
 from parties.rules import MAX_FIELDS, SCOPES, Rule
+from parties.signatures import Verifier
 
 FORMAT = "matchbit.v1"
 MAX_MANIFEST_BYTES = 1 << 18
 MAX_MEMBERS = 1000
+REMEMBERED = 16
+"""Manifests that are known again by their bytes, each as long as a session's members are many."""
 MAX_RULES = 32
 MAX_RECORDS = 50_000_000
 MAX_RETENTION_DAYS = 90
@@ -99,7 +102,7 @@ class Manifest:
     expires: str
     retention_days: int
 
-    @property
+    @cached_property
     def participants(self) -> tuple[str, ...]:
         """Everyone who must sign: members, then committee nodes that are not members."""
         return tuple(dict.fromkeys((*self.members, *self.committee)))
@@ -134,6 +137,10 @@ class Manifest:
 
     def to_bytes(self) -> bytes:
         """The canonical bytes."""
+        return self._canonical
+
+    @cached_property
+    def _canonical(self) -> bytes:
         terms = {f.name: getattr(self, f.name) for f in fields(self)} | {"format": FORMAT}
         terms["rules"] = [asdict(rule) for rule in self.rules]
         terms["dummies"] = None if self.dummies is None else asdict(self.dummies)
@@ -151,6 +158,7 @@ def from_bytes(data: bytes) -> Manifest:
     return manifest
 
 
+@lru_cache(REMEMBERED)
 def read(data: bytes) -> Manifest:
     """Read canonical bytes whose terms were checked when they came; by now this node may want others.
 
@@ -306,7 +314,7 @@ def sign(key: Ed25519PrivateKey, session_id: bytes, name: str) -> bytes:
     return key.sign(_approval(session_id, name))
 
 
-def verify(key: Ed25519PublicKey, session_id: bytes, name: str, signature: bytes) -> None:
+def verify(key: Verifier, session_id: bytes, name: str, signature: bytes) -> None:
     """Check a node's approval.
 
     Raises:

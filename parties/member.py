@@ -148,10 +148,16 @@ class Member(Participant):
 
         with ThreadPoolExecutor(3) as pool:
             receipts = list(pool.map(upload, range(3)))
+        with self.coordinator.kept():
+            self._report(record, commitment, receipts)
+
+    def _report(self, record: SessionRecord, commitment: Commitment, receipts: list[Receipt]) -> None:
+        """Show the coordinator the committee's receipts, and keep what was contributed."""
         self.coordinator.report(commitment, receipts)
-        self.store.add_session(record.manifest, State.APPROVED, record.signatures)
-        self.store.add_statement(commitment)
-        self.store.log(record.id, audit.Event.CONTRIBUTED, **commitment.facts())
+        with self.store.transaction():
+            self.store.add_session(record.manifest, State.APPROVED, record.signatures)
+            self.store.add_statement(commitment)
+            self.store.log(record.id, audit.Event.CONTRIBUTED, **commitment.facts())
         self.exchange_heads(record)
 
     def results(self, session_id: bytes, out: Path, page: Path, *, accept: bool = False) -> results.Summary:

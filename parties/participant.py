@@ -33,6 +33,10 @@ class Participant:
 
     def approve(self, session_id: bytes) -> SessionRecord:
         """Sign a session's terms, after checking that they mean the nodes that we know, and our policy allows them."""
+        with self.coordinator.kept():
+            return self._approve(session_id)
+
+    def _approve(self, session_id: bytes) -> SessionRecord:
         record = self.coordinator.get(session_id).record
         self.federation.check(record.manifest, utc_now())
         if record.manifest.is_past(utc_now()):
@@ -40,8 +44,7 @@ class Participant:
         self.policy().refuse(record.manifest, self.config.name)
         signature = sign(self.config.identity().signing_key, record.id, self.config.name)
         self.coordinator.approve(record.id, signature)
-        self.store.add_session(record.manifest, State.PROPOSED)
-        self.store.add_signature(record.id, self.config.name, signature)
+        self.store.add_session(record.manifest, State.PROPOSED, {self.config.name: signature})
         self.exchange_heads(record)
         return record
 

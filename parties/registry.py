@@ -100,7 +100,7 @@ class Registry:
                 self.store.add_signature(record.id, caller, signature)
                 if {*record.signatures, caller} >= set(record.manifest.participants):
                     self.store.change(record.id, Event.ALL_APPROVED)
-            return self.store.get(record.id).state
+            return self.store.state(record.id)
 
     def refuse(self, caller: str, session_id: bytes, reason: str) -> State:
         """End the session with the caller's reason.
@@ -135,7 +135,7 @@ class Registry:
             if caller not in record.manifest.members or commitment.name != caller:
                 raise SessionRefused(f"{caller} is not a member of this session.")
             fixed = record.contributions is not None
-            known = self.store.commitments(record.id).get(caller) == commitment
+            known = self.store.commitment(record.id, caller) == commitment
             if known and record.state in (State.APPROVED, State.READY):
                 return record.state
             if record.state not in (State.APPROVED, State.READY, State.ABORTED) or (fixed and not known):
@@ -148,10 +148,10 @@ class Registry:
                 for statement in (commitment, *receipts):
                     self.store.add_statement(statement)
                 self.store.log(record.id, audit.Event.CONTRIBUTED, **commitment.facts())
-                everyone = self.store.commitments(record.id).keys() >= set(record.manifest.members)
+                everyone = self.store.contributed(record.id) >= set(record.manifest.members)
                 if everyone and record.state is State.APPROVED:
                     self.store.change(record.id, Event.ALL_CONTRIBUTED)
-            return self.store.get(record.id).state
+            return self.store.state(record.id)
 
     def _check_receipts(self, record: SessionRecord, commitment: Commitment, receipts: Sequence[Receipt]) -> None:
         """One from each committee node, signed, on this commitment."""

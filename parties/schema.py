@@ -82,5 +82,6 @@ MIGRATIONS = (
         signature BLOB NOT NULL, PRIMARY KEY (session, node, number, hash)
     ) STRICT;
     """,
+    "CREATE INDEX entries_by_event ON entries (session, event)",
 )
 """Entry k brings a database from version k to k + 1."""

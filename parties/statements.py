@@ -10,12 +10,17 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar, Self
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from parties.errors import InputError
+from parties.signatures import Verifier
+
+REMEMBERED = 1 << 12
+"""Statements that are known again by their text: a session of a thousand members has four thousand."""
 
 
 @dataclass(frozen=True)
@@ -33,29 +38,30 @@ class Statement:
     name: str
     signature: bytes = b""
 
+    @cached_property
     def signed_bytes(self) -> bytes:
         """What the signature is over."""
         content = self._content()
         del content["signature"]
         return f"matchbit.v1 {self.KIND}\0".encode() + _json(content)
 
-    @property
+    @cached_property
     def digest(self) -> bytes:
         """32 bytes: the SHA-256 of what is signed."""
-        return hashlib.sha256(self.signed_bytes()).digest()
+        return hashlib.sha256(self.signed_bytes).digest()
 
     def signed(self, key: Ed25519PrivateKey) -> Self:
         """The same, signed."""
-        return replace(self, signature=key.sign(self.signed_bytes()))
+        return replace(self, signature=key.sign(self.signed_bytes))
 
-    def check(self, key: Ed25519PublicKey) -> None:
+    def check(self, key: Verifier) -> None:
         """Check the signature.
 
         Raises:
             InputError: it is not that of the node's pinned key.
         """
         try:
-            key.verify(self.signature, self.signed_bytes())
+            key.verify(self.signature, self.signed_bytes)
         except InvalidSignature:
             raise InputError(f"A {self.KIND} in the name of {self.name} is not signed by its pinned key.") from None
 
@@ -64,6 +70,7 @@ class Statement:
         return _json(self._content()).decode()
 
     @classmethod
+    @lru_cache(REMEMBERED)
     def from_text(cls, text: str) -> Self:
         """The way back from `to_text`."""
         return cls(**{name: _read(value) for name, value in json.loads(text).items()})

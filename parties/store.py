@@ -78,8 +78,7 @@ class Store(Database):
             insert = "INSERT OR IGNORE INTO sessions (id, manifest, state, created) VALUES (?, ?, ?, ?)"
             if db.execute(insert, row).rowcount:
                 self.log(session_id, audit.Event.PROPOSED, title=manifest.title, coordinator=manifest.coordinator)
-            for name, signature in signatures.items():
-                self.add_signature(session_id, name, signature)
+            self._add_signatures(session_id, signatures)
             if state is State.APPROVED and self.get(session_id).state is State.PROPOSED:
                 self.change(session_id, Event.ALL_APPROVED)
 
@@ -101,8 +100,12 @@ class Store(Database):
         """
         record = self.session(session_id)
         if record is None:
-            raise _unknown(session_id)
+            raise unknown(session_id)
         return record
+
+    def state(self, session_id: bytes) -> State:
+        """Where a known session is."""
+        return State(self.read("SELECT state FROM sessions WHERE id = ?", (session_id,))[0][0])
 
     def of_party(self, session_id: bytes, name: str) -> SessionRecord:
         """The session, for one of its parties; of all others it is as unknown as one that there is not.
@@ -112,7 +115,7 @@ class Store(Database):
         """
         record = self.session(session_id)
         if record is None or name not in record.manifest.nodes:
-            raise _unknown(session_id)
+            raise unknown(session_id)
         return record
 
     def session_ids(self, prefix: bytes = b"", state: State | None = None) -> list[bytes]:
@@ -191,10 +194,18 @@ class Store(Database):
 
     def add_signature(self, session_id: bytes, name: str, signature: bytes) -> None:
         """Remember a checked approval."""
+        self._add_signatures(session_id, {name: signature})
+
+    def _add_signatures(self, session_id: bytes, signatures: Mapping[str, bytes]) -> None:
         with self.transaction() as db:
-            insert = "INSERT OR IGNORE INTO signatures VALUES (?, ?, ?)"
-            if db.execute(insert, (session_id, name, signature)).rowcount:
-                self.log(session_id, audit.Event.APPROVED, name=name)
+            known = {row[0] for row in db.execute("SELECT name FROM signatures WHERE session = ?", (session_id,))}
+            new = [name for name in signatures if name not in known]
+            rows = [(session_id, name, signatures[name]) for name in new]
+            db.executemany("INSERT INTO signatures VALUES (?, ?, ?)", rows)
+            if len(new) > 1:
+                self.log(session_id, audit.Event.APPROVALS, names=new)
+            elif new:
+                self.log(session_id, audit.Event.APPROVED, name=new[0])
 
     def add_statement(self, statement: Statement) -> None:
         """Remember a checked statement, in place of an earlier one of the same kind, name and member."""
@@ -206,6 +217,17 @@ class Store(Database):
     def commitments(self, session_id: bytes) -> dict[str, Commitment]:
         """What members have committed to and shown to be held, by member."""
         return {c.name: c for c in self._statements(session_id, Commitment)}
+
+    def commitment(self, session_id: bytes, member: str) -> Commitment | None:
+        """What one member has committed to."""
+        query = "SELECT statement FROM statements WHERE session = ? AND kind = ? AND name = ?"
+        rows = self.read(query, (session_id, Commitment.KIND, member))
+        return Commitment.from_text(rows[0][0]) if rows else None
+
+    def contributed(self, session_id: bytes) -> set[str]:
+        """The members that have committed to something."""
+        query = "SELECT name FROM statements WHERE session = ? AND kind = ?"
+        return {row[0] for row in self.read(query, (session_id, Commitment.KIND))}
 
     def completions(self, session_id: bytes) -> list[Completion]:
         """Which committee nodes have computed the newest attempt."""
@@ -262,7 +284,8 @@ class Store(Database):
 
     def times(self, session_id: bytes, event: audit.Event, member: str) -> int:
         """How often the log of a session tells one event of a member."""
-        return sum(entry.facts["member"] == member for entry in self.logged(session_id, event))
+        query = "SELECT count(*) FROM entries WHERE session = ? AND event = ? AND json_extract(facts, '$.member') = ?"
+        return int(self.read(query, (session_id, event.code, member))[0][0])
 
     def audited(self) -> list[bytes]:
         """Every session with entries; the node itself is the empty id."""
@@ -273,14 +296,15 @@ class Store(Database):
         query = "SELECT node, number, hash, signature FROM heads WHERE session = ? ORDER BY node, number"
         return self._heads(session_id, query)
 
-    def latest_heads(self, session_id: bytes) -> list[Head]:
-        """Of each party the head of its longest log."""
-        query = "SELECT node, max(number), hash, signature FROM heads WHERE session = ? GROUP BY node ORDER BY node"
-        return self._heads(session_id, query)
+    def latest_heads(self, session_id: bytes, nodes: Collection[str] | None = None) -> list[Head]:
+        """Of each party the head of its longest log, or of each of these and of this node."""
+        which = "session = ?" if nodes is None else f"session = ? AND node IN ({', '.join('?' * len(nodes))})"
+        query = f"SELECT node, max(number), hash, signature FROM heads WHERE {which} GROUP BY node ORDER BY node"  # noqa: S608
+        return self._heads(session_id, query, nodes or ())
 
-    def _heads(self, session_id: bytes, query: str) -> list[Head]:
+    def _heads(self, session_id: bytes, query: str, nodes: Collection[str] = ()) -> list[Head]:
         """Those of others that a query finds, and this node's own."""
-        rows = self.read(query, (session_id,))
+        rows = self.read(query, (session_id, *nodes))
         others = [Head(node, session_id, number, digest, signature) for node, number, digest, signature in rows]
         own = self._log.head(self._connection, session_id)
         return [*others, *([own] if own else [])]
@@ -295,5 +319,6 @@ class Store(Database):
             self._log.add_heads(db, list(heads))
 
 
-def _unknown(session_id: bytes) -> SessionRefused:
+def unknown(session_id: bytes) -> SessionRefused:
+    """What is said of a session that is not here, or is none of the caller's."""
     return SessionRefused(f"No session {session_id[:8].hex()} is known here; see `matchbit session list`.")

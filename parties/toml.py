@@ -26,13 +26,30 @@ def read(path: Path, hint: str = "") -> dict[str, Any]:
     Raises:
         ConfigError: it cannot be read; names the file, and the line where it is wrong.
     """
+    return parsed(text_of(path, hint), path)
+
+
+def text_of(path: Path, hint: str = "") -> str:
+    """A file's text, or the beginning of one that is too long.
+
+    Raises:
+        ConfigError: it cannot be read; names the file.
+    """
     try:
         with path.open(encoding="utf-8-sig") as file:
-            text = file.read(MAX_CHARS + 1)
+            return file.read(MAX_CHARS + 1)
     except OSError as error:
         raise ConfigError(f"Cannot read {path}: {error.strerror}. {hint}".strip()) from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path} is not UTF-8 text: in Notepad choose Save as, encoding UTF-8.") from None
+
+
+def parsed(text: str, path: Path) -> dict[str, Any]:
+    """What a file's text says.
+
+    Raises:
+        ConfigError: it is no TOML; names the file, and the line where it is wrong.
+    """
     if len(text) > MAX_CHARS or any(line.count(".") > MAX_DOTS for line in text.split("\n")):
         raise ConfigError(
             f"{path} has more than {MAX_CHARS:,} characters, or {MAX_DOTS} dots in a line: it is no file of Matchbit's."

@@ -95,7 +95,7 @@ _UNSAID: dict[grpc.StatusCode, tuple[type[ServiceError], str]] = {
         PeerUnavailable, "did not answer in time; its operator should look at its log.",
     ),
     grpc.StatusCode.CANCELLED: (
-        PeerUnavailable, "ended the call: it waited for us too long, or is being stopped; try again.",
+        TooManyCalls, "ended the call: it waited for us too long, has too many, or is being stopped; try again.",
     ),
     grpc.StatusCode.RESOURCE_EXHAUSTED: (TooManyCalls, "is busy with other calls; try again in a while."),
     grpc.StatusCode.INTERNAL: _UNEXPECTED,

@@ -1,4 +1,4 @@
-"""Whole sessions on a federation of real daemons on this machine: the demo over lists, the benchmark over keys."""
+"""Whole sessions on a federation of real daemons on this machine, and the demo, which is one over lists."""
 
 from __future__ import annotations
 
@@ -14,13 +14,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow.compute as pc
 
-from mpc.replicated import Array
 from parties import fields, generator, records, toml
 from parties.columns import MapFile, read_map
-from parties.errors import ConfigError, InputError
+from parties.errors import InputError
 from parties.findings import Finding
 from parties.identity import utc_now
 from parties.launch import Operator
@@ -33,6 +31,8 @@ from parties.store import SessionRecord
 
 DAY = timedelta(days=1)
 EXAMPLES = 3
+AT_ONCE = 16
+"""Members that act at the same time: as many as one machine gains by."""
 
 
 class Seconds(dict[str, float]):
@@ -96,12 +96,15 @@ def run_session(
     with seconds.timed("propose"):
         session_id = operator.propose(manifest).session_id
         record = operator.coordinator.get(session_id).record
-    with ThreadPoolExecutor(16) as pool:
+
+    def member(name: str) -> Member:  # for each step another one, as it is for members; a thousand stay open for none
+        return Member(federation.configs[name], show)
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
         with seconds.timed("approve"):
-            members = {name: Member(federation.configs[name], show) for name in record.manifest.participants}
-            list(pool.map(lambda name: members[name].approve(session_id), members))
+            list(pool.map(lambda name: member(name).approve(session_id), record.manifest.participants))
         with seconds.timed("contribute"):
-            list(pool.map(lambda name: contribute(members[name], record), federation.members))
+            list(pool.map(lambda name: contribute(member(name), record), federation.members))
     with seconds.timed("compute"):
         operator.wait(session_id, State.READY, 60.0)
         record = operator.run(session_id)
@@ -249,65 +252,3 @@ def working_folder() -> Iterator[Path]:
     """A private folder that is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="matchbit-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
-
-
-def bench_keys(members: int, rows: int, overlap: float) -> tuple[list[Array], list[Array]]:
-    """Random keys with a known truth: `overlap` of each member's keys are shared, half of them with all others.
-
-    Returns:
-        For each member (rows, 2) uint64 keys, and (rows,) uint8 the flags that they must get.
-    """
-    random = np.random.default_rng()
-    shared_by_all, shared_by_two = int(rows * overlap) // 2, int(rows * overlap) // 4
-    common = random.integers(0, 2**64, (shared_by_all, 2), np.uint64)
-    pairs = random.integers(0, 2**64, (members, shared_by_two, 2), np.uint64)
-    keys, flags = [], []
-    for m in range(members):
-        shared = np.concatenate([common, pairs[m], pairs[(m + 1) % members]])[:rows]
-        own = random.integers(0, 2**64, (rows - len(shared), 2), np.uint64)
-        order = random.permutation(rows)
-        keys.append(np.concatenate([shared, own])[order])
-        flags.append((order < len(shared)).astype(np.uint8))
-    return keys, flags
-
-
-def bench(federation: Loopback, rows: int, overlap: float, show: Progress) -> dict[str, Any]:
-    """One session over generated keys on a started federation.
-
-    Returns:
-        The JSON report.
-
-    Raises:
-        ConfigError: fewer than one row.
-    """
-    if rows < 1:
-        raise ConfigError("--rows must be at least 1.")
-    show("generating keys", 0, 0)
-    generated, truth = bench_keys(len(federation.members), rows, overlap)
-    keys = dict(zip(federation.members, generated, strict=True))
-    terms = {
-        "session": {"title": "Benchmark", "purpose": "measure", "max_records": rows},
-        "rule": [{"name": "key", "fields": ["key"]}],
-    }
-    outcome = run_session(federation, terms, lambda m, record: m.contribute_keys(record, keys[m.config.name]), show)
-    found = {}
-    with outcome.seconds.timed("results"):
-        for name in federation.members:
-            member = Member(federation.configs[name])
-            found[name] = member.fetch(member.coordinator.get(outcome.record.id), rows)
-    total = rows * len(federation.members)
-    report = outcome.report()
-    report |= {
-        "rows": dict.fromkeys(federation.members, rows),
-        "matched": {name: int(np.count_nonzero(values)) for name, values in found.items()},
-        "expected": {n: int(flags.sum()) for n, flags in zip(federation.members, truth, strict=True)},
-        "correct": all(np.array_equal(found[n], f) for n, f in zip(federation.members, truth, strict=True)),
-        "rows_per_s": round(total / outcome.seconds["compute"]),
-        "sent_bytes_per_row": {n: round(f["sent_bytes"] / total, 1) for n, f in outcome.figures.items()},
-        "memory_bytes_per_row": {
-            n: round((f["peak_rss_bytes"] - f["idle_rss_bytes"]) / total, 1) for n, f in outcome.figures.items()
-        },
-        "phases": outcome.figures[federation.committee[0]]["phases"],
-    }
-    Operator(federation.configs[COORDINATOR], show).coordinator.close(outcome.record.id)
-    return report

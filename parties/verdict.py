@@ -10,16 +10,16 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from parties.audit import NOTHING, Entry, Event, Head
 from parties.auditfile import Export
 from parties.errors import AuditError, ConfigError
 from parties.manifest import verify
+from parties.signatures import Verifier
 
 CLOCK_STEP = timedelta(minutes=5)
 """By so much a node's clock may be set back without a remark."""
-Keys = Mapping[str, Ed25519PublicKey]
+Keys = Mapping[str, Verifier]
 """The pinned signing key of each node."""
 
 
@@ -81,7 +81,7 @@ def judge(
     return [*verdicts, *map(_forgery, forged), *_contradictions(exports, signed)]
 
 
-def check(entries: Sequence[Entry], node: str, session: bytes, key: Ed25519PublicKey) -> list[str]:
+def check(entries: Sequence[Entry], node: str, session: bytes, key: Verifier) -> list[str]:
     """Check that a log is a chain of its node's signed entries, without gaps.
 
     Returns:

@@ -124,5 +124,5 @@ def _sign(part: Any, name: str, key: Any) -> None:
                     if isinstance(inner, Message):
                         _sign(inner, name, key)
             return
-    data = statement.signed_bytes if isinstance(statement, Head) else statement.signed_bytes()
+    data = statement.signed_bytes
     part.signature = key.sign(data)

@@ -267,7 +267,7 @@ def test_the_log_tells_of_a_callers_excess_once_a_minute(nodes: Nodes, caplog: p
 # Patience
 
 
-ENDED = "^agency-a ended the call: it waited for us too long, or is being stopped; try again.$"
+ENDED = "^agency-a ended the call: it waited for us too long, has too many, or is being stopped; try again.$"
 
 
 @pytest.mark.parametrize(("kind", "sent"), [*((kind, 0) for kind in KINDS), ("stream_unary", 1), ("stream_stream", 1)])

@@ -16,6 +16,7 @@ from parties.loopback import free_port
 from parties.manifest import Manifest
 from parties.registry import Registry
 from parties.runner import Runner
+from parties.statements import Commitment
 from parties.transport import listen
 from protos.matchbit.v1.session_pb2_grpc import add_SessionServiceServicer_to_server
 from tests.parties.samples import approvals, federate, terms_of
@@ -121,6 +122,23 @@ def test_closing_goes_on_when_a_node_is_back(hub: Hub) -> None:
     hub.close(terms)
     assert hub.store.get(terms.session_id).state is State.CLOSED
     assert hub.committee.asked[-1] == ("delete", "neutral")
+
+
+# What is shown
+
+
+def test_a_session_is_shown_as_it_is_by_now(hub: Hub) -> None:
+    """Also where it was made into a message for another caller before."""
+    terms = hub.agreed()
+    other = hub.agreed(title="Other")
+    shown = [hub.coordinator(name).get(terms.session_id) for name in ("agency-a", "agency-b")]
+    assert shown[0] == shown[1]
+    assert hub.coordinator("agency-a").get(other.session_id).record.manifest == other
+    commitment = Commitment(terms.session_id, "agency-a", bytes(64), 3, 3, 3, (bytes(32),) * 3)
+    hub.store.add_statement(commitment)
+    assert hub.coordinator("agency-b").get(terms.session_id).commitments == {"agency-a": commitment}
+    hub.store.begin(terms.session_id, 1, bytes(32), list(terms.members))
+    assert hub.coordinator("agency-b").get(terms.session_id).record.state is State.RUNNING
 
 
 # The first bytes of an id

@@ -325,3 +325,44 @@ def test_a_file_without_the_entry_or_arranged_in_another_way_is_left_to_people(
         path = write(tmp_path / "f.toml", text)
         assert not federation.replace_entry(path, rotated)
         assert path.read_text("utf-8") == text
+
+
+# What is known again
+
+
+def test_one_text_is_read_once_and_a_changed_one_again(nodes: dict[str, Config], tmp_path: Path) -> None:
+    text = "".join(entry(nodes, name) for name in NAMES)
+    path, same = write(tmp_path / "one.toml", text), write(tmp_path / "same.toml", text)
+    first = federation.load(path)
+    assert federation.load(same) is first
+    write(path, entry(nodes, "agency-a"))
+    assert set(federation.load(path).nodes) == {"agency-a"}
+    assert federation.load(same).nodes == first.nodes
+    for _ in range(2):
+        assert str(same) in refused(write(same, text.replace('name = "', 'name = "X', 1)))
+
+
+def test_approvals_that_were_good_are_not_good_with_another_signature_or_other_keys(
+    nodes: dict[str, Config], tmp_path: Path
+) -> None:
+    known, terms = nodes["hub"].federation(), terms_of(nodes)
+    good = approvals(nodes, terms)
+    for _ in range(2):
+        known.check_approved(terms, good, NOW)
+        for name in terms.participants:
+            with pytest.raises(ConfigError, match=f"in the name of {name} is not signed"):
+                known.check_approved(terms, good | {name: bytes(64)}, NOW)
+            with pytest.raises(SessionRefused, match=f"Not yet approved by {name};"):
+                known.check_approved(terms, {n: s for n, s in good.items() if n != name}, NOW)
+    again = config.create("agency-b", tmp_path / "again", "", False)
+    others = known.with_own(entry_of(again.identity(), "", False))
+    with pytest.raises(PeerIdentityError, match="pins other keys for agency-b"):
+        others.check_approved(terms, good, NOW)
+
+
+def test_approvals_of_many_sessions(nodes: dict[str, Config]) -> None:
+    known = nodes["agency-c"].federation()
+    for k in range(federation.REMEMBERED + 1):
+        terms = terms_of(nodes, title=f"Session {k}")
+        known.check_approved(terms, approvals(nodes, terms), NOW)
+    assert len(known._good) <= federation.REMEMBERED

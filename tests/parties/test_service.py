@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from parties import calls, coordinator, metrics, node, protocols, service
+from parties.audit import Head
 from parties.config import Config
 from parties.errors import ConfigError, PeerUnavailable, SessionRefused, StorageError
 from parties.lifecycle import State
@@ -141,16 +142,21 @@ def test_logs_heads_are_exchanged_among_a_sessions_parties_only(configs: dict[st
     for store in (own, its):
         store.add_session(terms, State.APPROVED, approvals(configs, terms))
     node = configs["agency-a"].federation()["neutral"]
+
+    def exchanged(caller: str, session_id: bytes, heads: Sequence[Head]) -> list[Head]:
+        with calls.connected(configs[caller], node) as connection:
+            return calls.exchange_heads(connection, session_id, heads)
+
     with Daemon(configs["neutral"]):
-        told = calls.exchange_heads(configs["agency-a"], node, terms.session_id, own.latest_heads(terms.session_id))
+        told = exchanged("agency-a", terms.session_id, own.latest_heads(terms.session_id))
         assert {head.node for head in told} == {"agency-a", "neutral"}
         assert {head.node for head in its.latest_heads(terms.session_id)} == {"agency-a", "neutral"}
         before = refusals("FAILED_PRECONDITION")
         with pytest.raises(SessionRefused, match=r"^No session [0-9a-f]{16} is known here"):
-            calls.exchange_heads(configs["stranger"], node, terms.session_id, [])
+            exchanged("stranger", terms.session_id, [])
         assert refusals("FAILED_PRECONDITION") == before + 1
         with pytest.raises(SessionRefused, match="No session"):
-            calls.exchange_heads(configs["agency-a"], node, bytes(32), [])
+            exchanged("agency-a", bytes(32), [])
 
 
 def test_what_has_begun_comes_to_its_end_and_nothing_new_begins(configs: dict[str, Config]) -> None:

@@ -62,7 +62,7 @@ def test_a_signature_is_by_the_pinned_key(statement: Statement) -> None:
         signed.signature[:-1],
         signed.signature + b"\0",
         bytes(64),
-        OTHER.sign(statement.signed_bytes()),
+        OTHER.sign(statement.signed_bytes),
     ):
         assert refusal(replace(signed, signature=false)) == says
 
@@ -82,7 +82,7 @@ def test_every_field_is_signed(statement: Statement) -> None:
     for field in (f.name for f in fields(statement) if f.name != "signature"):
         for value in OTHER_VALUES[field]:
             changed = replace(signed, **{field: value})
-            assert changed.signed_bytes() != signed.signed_bytes()
+            assert changed.signed_bytes != signed.signed_bytes
             assert changed.digest != signed.digest
             refusal(changed)
 
@@ -90,7 +90,7 @@ def test_every_field_is_signed(statement: Statement) -> None:
 def test_a_statement_of_one_kind_is_none_of_another() -> None:
     """Also where two kinds say nothing but what all say."""
     bare: list[Statement] = [kind(ID, "agency-a") for kind in (Commit, Commitment, Receipt, Completion)]
-    assert len({s.signed_bytes() for s in bare}) == 4
+    assert len({s.signed_bytes for s in bare}) == 4
     for one, other in product(bare, bare):
         taken = replace(other, signature=one.signed(KEY).signature)
         if one is other:
@@ -102,20 +102,20 @@ def test_a_statement_of_one_kind_is_none_of_another() -> None:
 def test_the_signed_bytes_of_each_kind_by_hand() -> None:
     tail = b'"name":"neutral","session_id":{"hex":"' + ID.hex().encode() + b'"}}'
     receipt = b'{"commitment":{"hex":"' + b"63" * 32 + b'"},"member":"agency-a",' + tail
-    assert RECEIPT.signed_bytes() == b"matchbit.v1 receipt\0" + receipt
+    assert RECEIPT.signed_bytes == b"matchbit.v1 receipt\0" + receipt
     completion = b'{"attempt":2,"contributions":{"hex":"' + b"64" * 32 + b'"},' + tail
-    assert COMPLETION.signed_bytes() == b"matchbit.v1 completion\0" + completion
+    assert COMPLETION.signed_bytes == b"matchbit.v1 completion\0" + completion
     digests = ",".join(f'{{"hex":"{d.hex()}"}}' for d in DIGESTS).encode()
-    assert COMMITMENT.signed_bytes() == (
+    assert COMMITMENT.signed_bytes == (
         b'matchbit.v1 commitment\0{"digests":[' + digests + b'],"keys":19,"name":"agency-a","new_records":4,'
         b'"records":10,"session_id":{"hex":"' + ID.hex().encode() + b'"}}'
     )
-    assert COMMITMENT.digest == hashlib.sha256(COMMITMENT.signed_bytes()).digest()
+    assert COMMITMENT.digest == hashlib.sha256(COMMITMENT.signed_bytes).digest()
 
 
 @EACH
 def test_the_signature_is_no_part_of_what_is_signed(statement: Statement) -> None:
-    assert statement.signed(KEY).signed_bytes() == statement.signed_bytes()
+    assert statement.signed(KEY).signed_bytes == statement.signed_bytes
     assert statement.signed(KEY).digest == statement.digest
 
 
@@ -143,14 +143,14 @@ any_statement = st.one_of(
 def test_what_is_stored_is_read_back(statement: Statement) -> None:
     read = type(statement).from_text(statement.to_text())
     assert read == statement
-    assert read.signed_bytes() == statement.signed_bytes()
+    assert read.signed_bytes == statement.signed_bytes
 
 
 @given(st.lists(any_statement, min_size=2, max_size=2))
 @examples(200)
 def test_different_statements_are_signed_differently(pair: list[Statement]) -> None:
     one, other = (replace(s, signature=b"") for s in pair)
-    assert (one == other) == (one.signed_bytes() == other.signed_bytes())
+    assert (one == other) == (one.signed_bytes == other.signed_bytes)
 
 
 # What stands for all commitments

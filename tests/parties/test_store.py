@@ -80,8 +80,10 @@ def test_a_session_with_its_signatures_in_one_step(path: Path) -> None:
     store_of(path).add_session(TERMS, State.APPROVED, given)
     again = store_of(path)
     assert again.get(ID).signatures == given
-    assert logged(again, ID) == ["proposed", *["approved"] * len(given)]
-    assert [e.facts["name"] for e in again.entries(ID)[1:]] == list(given)
+    assert logged(again, ID) == ["proposed", "approvals"]
+    told = again.entries(ID)[1]
+    assert told.facts == {"names": list(given)}
+    assert told.sentence == f"{', '.join(given)} approved the terms."
     assert again.entries(ID)[0].facts == {"coordinator": "hub", "title": TERMS.title}
 
 
@@ -90,7 +92,8 @@ def test_a_known_session_stays_as_it_is(store: Store) -> None:
     store.add_session(TERMS, State.PROPOSED, signatures(TERMS))
     assert store.get(ID).state is State.APPROVED
     assert store.get(ID).signatures == signatures(TERMS) | {"agency-b": b"b" * 64}
-    assert logged(store, ID) == ["proposed", *["approved"] * 4]
+    assert logged(store, ID) == ["proposed", "approved", "approvals"]
+    assert store.entries(ID)[-1].facts == {"names": [name for name in signatures(TERMS) if name != "agency-b"]}
 
 
 def test_a_session_that_was_proposed_can_be_approved(store: Store) -> None:
@@ -101,7 +104,7 @@ def test_a_session_that_was_proposed_can_be_approved(store: Store) -> None:
     store.add_session(OTHER, State.APPROVED, signatures(OTHER))
     assert store.get(OTHER.session_id).state is State.APPROVED
     assert store.get(OTHER.session_id).signatures == signatures(OTHER)
-    assert logged(store, OTHER.session_id) == ["proposed", *["approved"] * 4]
+    assert logged(store, OTHER.session_id) == ["proposed", "approved", "approvals"]
 
 
 def test_an_unknown_session(store: Store) -> None:

@@ -140,7 +140,7 @@ def test_words_that_are_not_the_called_nodes_are_not_told_as_its_own() -> None:
     assert refused(grpc.StatusCode.FAILED_PRECONDITION, **said) == (SessionRefused, "The list is too long.")
     assert refused(grpc.StatusCode.UNAVAILABLE, **said) == (PeerUnavailable, "agency-a: The list is too long.")
     assert "too long" not in refused(grpc.StatusCode.UNAVAILABLE)[1]
-    assert refused(grpc.StatusCode.CANCELLED)[0] is PeerUnavailable
+    assert refused(grpc.StatusCode.CANCELLED)[0] is TooManyCalls
     assert refused(grpc.StatusCode.RESOURCE_EXHAUSTED) == (
         TooManyCalls,
         "agency-a is busy with other calls; try again in a while.",
