@@ -10,11 +10,11 @@ from typing import TypeVar
 from mpc.errors import MpcError
 from mpc.session import Session
 
-CHUNKS = 8
+CHUNKS = 16
 """At least so many, where there are rows enough: lanes have something to overlap, over slow lines above all."""
 CHUNK_ROWS = 1 << 14, 1 << 17
 """Fewest and most: a step of a chunk costs the interpreter a tenth of a millisecond, and a lane takes 200 B a row."""
-LANES = 2
+LANES = 4
 
 T = TypeVar("T")
 Progress = Callable[[str, int, int], None]

@@ -45,9 +45,10 @@ ROW_S = 0.005
 
 TURN_S = 0.0005
 """How long a thread that only wants the interpreter's lock for a moment waits for one that does not give it up."""
-KEPT = {-1: 64 << 20, -2: 4 << 20, -3: 4 << 20}
-"""glibc's M_TRIM_THRESHOLD, M_TOP_PAD and M_MMAP_THRESHOLD. A message is a megabyte, taken and freed a thousand times a
-second: by its own defaults the library returns each to the system, and a tenth of all time goes to getting it again."""
+KEPT = {-1: 64 << 20, -2: 4 << 20, -3: 4 << 20, -8: 1}
+"""glibc's M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD and M_ARENA_MAX. A message is a megabyte, taken by one thread and
+freed by another, a thousand a second: by its own defaults the library gives each back to the system, takes a tenth of all
+time to get it again, and keeps what many threads had at most, each for itself."""
 
 
 def prepare() -> None:
