@@ -18,7 +18,7 @@ ffi.cdef(
         const array *arrays;
         size_t count, registers, length, constants, after;
     } program;
-    void matchbit_run(const program *programs, size_t count, size_t blocks, uint64_t *scratch, uint64_t **at);
+    void matchbit_run(const program *programs, size_t count, size_t blocks, uint64_t *scratch, void *room);
     """
 )
 ffi.set_source(

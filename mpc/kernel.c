@@ -15,6 +15,8 @@
 
 enum { XOR, AND, COPY };
 
+typedef uint64_t word __attribute__((aligned(1))); /* what a peer sent is used where it lies */
+
 typedef struct {
     uint16_t op, left, right, target;
 } gate;
@@ -39,11 +41,11 @@ typedef struct {
         _Pragma("GCC ivdep") for (size_t i = 0; i < words; i++) target[i] = (value);                                   \
     } while (0)
 
-static inline __attribute__((always_inline)) void run_gates(const program *p, uint64_t *const *at, size_t words) {
+static inline __attribute__((always_inline)) void run_gates(const program *p, word *const *at, size_t words) {
     const gate *end = (const gate *)p->tape + p->gates;
     for (const gate *g = (const gate *)p->tape; g < end; g++) {
-        const uint64_t *left = at[g->left], *right = at[g->right];
-        uint64_t *target = at[g->target];
+        const word *left = at[g->left], *right = at[g->right];
+        word *target = at[g->target];
         if (g->op == AND)
             EACH(left[i] & right[i]);
         else if (g->op == COPY)
@@ -51,31 +53,32 @@ static inline __attribute__((always_inline)) void run_gates(const program *p, ui
         else if (g->right < p->constants || g->right >= p->after)
             EACH(left[i] ^ right[i]);
         else {
-            const uint64_t word = *right;
-            EACH(left[i] ^ word);
+            const uint64_t constant = *right;
+            EACH(left[i] ^ constant);
         }
     }
 }
 
-FOR_EACH_PROCESSOR static void run_strip(const program *p, uint64_t *const *at, size_t words) {
+FOR_EACH_PROCESSOR static void run_strip(const program *p, word *const *at, size_t words) {
     if (words == STRIP)
         run_gates(p, at, STRIP);
     else
         run_gates(p, at, words);
 }
 
-/* All programs on one block, then on the next. scratch: STRIP words for each register; at: a pointer for each plane and
- * register; both for the program that needs most. */
-void matchbit_run(const program *programs, size_t count, size_t blocks, uint64_t *scratch, uint64_t **at) {
+/* All programs on one block, then on the next. scratch: STRIP words for each register; room: for a pointer to each plane
+ * and register; both for the program that needs most. */
+void matchbit_run(const program *programs, size_t count, size_t blocks, uint64_t *scratch, void *room) {
+    word **at = room;
     for (size_t block = 0; block < blocks; block++)
         for (const program *p = programs; p < programs + count; p++) {
             for (size_t start = 0; start < p->length; start += STRIP) {
-                uint64_t **next = at;
+                word **next = at;
                 for (const array *a = p->arrays; a < p->arrays + p->count; a++)
                     for (size_t k = 0; k < a->planes; k++)
-                        *next++ = (uint64_t *)(a->address + block * a->block + k * a->plane + start * a->word);
+                        *next++ = (word *)(a->address + block * a->block + k * a->plane + start * a->word);
                 for (size_t k = 0; k < p->registers; k++)
-                    *next++ = scratch + k * STRIP;
+                    *next++ = (word *)(scratch + k * STRIP);
                 run_strip(p, at, p->length - start < STRIP ? p->length - start : STRIP);
             }
         }

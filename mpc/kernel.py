@@ -94,7 +94,7 @@ def _run_compiled(steps: Sequence[Step], blocks: int) -> None:
         program.registers, program.length, program.constants, program.after = step.registers, step.length, first, after
         most, registers = max(most, sum(sizes) + step.registers), max(registers, step.registers)
     lib.matchbit_run(
-        programs, len(steps), blocks, ffi.new("uint64_t[]", STRIP_WORDS * registers), ffi.new("uint64_t *[]", most)
+        programs, len(steps), blocks, ffi.new("uint64_t[]", STRIP_WORDS * registers), ffi.new("uintptr_t[]", most)
     )
 
 

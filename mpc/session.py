@@ -9,6 +9,7 @@ not notice. The nonce is a digest of the label, which the mailbox and the PRSS g
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -53,31 +54,42 @@ class Session:
 
     def send(self, peer: PartyId, array: Array) -> None:
         """Send a C-contiguous array to a peer under this step's label, as messages of at most 1 MiB."""
-        for label, part in self._parts(array):
-            self.channel.send(peer, label, part.data, _tag(self.mac_keys[peer][0], label, part.data))
+        flat = array.reshape(-1).view(np.uint8)
+        for label, part in self._parts(flat.size):
+            self.channel.send(peer, label, flat[part].data, _tag(self.mac_keys[peer][0], label, flat[part].data))
 
     def receive(self, peer: PartyId, shape: tuple[int, ...], dtype: npt.DTypeLike = np.uint64) -> Array:
         """The array of exactly this shape and dtype that the peer sent under this step's label.
 
+        Returns:
+            The array, not to be written to: of a single message it is a view, wherever in memory that begins.
+
         Raises:
             PeerError: nothing came in time, the length is wrong, or the message is not authentic.
         """
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        if 0 < size <= MAX_MESSAGE_BYTES:
+            return np.frombuffer(self._payload(peer, f"{self.step}#0", size), dtype).reshape(shape)
         array: Array = np.empty(shape, dtype)
-        for label, part in self._parts(array):
-            message = memoryview(self.channel.receive(peer, label))
-            if len(message) != part.size + TAG_BYTES:
-                detail = f"{len(message) - TAG_BYTES} bytes where {part.size} are due"
-                raise PeerError(peer, label, "malformed", detail)
-            payload = message[: part.size]
-            if not bytes_eq(_tag(self.mac_keys[peer][1], label, payload), bytes(message[part.size :])):
-                raise PeerError(peer, label, "malformed", "the message is not authentic")
-            part[:] = np.frombuffer(payload, np.uint8)
+        flat = array.reshape(-1).view(np.uint8)
+        for label, part in self._parts(size):
+            flat[part] = np.frombuffer(self._payload(peer, label, part.stop - part.start), np.uint8)
         return array
 
-    def _parts(self, array: Array) -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:
-        flat = array.reshape(-1).view(np.uint8)
-        for k, start in enumerate(range(0, flat.size, MAX_MESSAGE_BYTES)):
-            yield f"{self.step}#{k}", flat[start : start + MAX_MESSAGE_BYTES]
+    def _payload(self, peer: PartyId, label: str, size: int) -> memoryview:
+        """What a message says, once it is known to be the peer's."""
+        message = memoryview(self.channel.receive(peer, label))
+        if len(message) != size + TAG_BYTES:
+            raise PeerError(peer, label, "malformed", f"{len(message) - TAG_BYTES} bytes where {size} are due")
+        payload = message[:size]
+        if not bytes_eq(_tag(self.mac_keys[peer][1], label, payload), bytes(message[size:])):
+            raise PeerError(peer, label, "malformed", "the message is not authentic")
+        return payload
+
+    def _parts(self, size: int) -> Iterator[tuple[str, slice]]:
+        """The label and place of each message of so many bytes."""
+        for k, start in enumerate(range(0, size, MAX_MESSAGE_BYTES)):
+            yield f"{self.step}#{k}", slice(start, min(start + MAX_MESSAGE_BYTES, size))
 
 
 def _tag(key: bytes, label: str, payload: bytes | memoryview) -> bytes:
