@@ -5,13 +5,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+PACKAGES := $(VENV)/.packages
 RELEASING := .venv-release
 PEERS := .venv-peers
 RELEASE_TOOLS := $(RELEASING)/.installed
 INSTALL := -m pip install --quiet --disable-pip-version-check
 PROTOS := $(wildcard protos/matchbit/v1/*.proto)
 
-.PHONY: demo test lint format protos bench bench-hostile bench-kernels bench-lists bench-peers bench-recovery bench-transport profile plots fuzz fuzz-sessions quality wheel lock audit release clean
+.PHONY: demo test lint format protos bench bench-hostile bench-kernels bench-lanes bench-lists bench-peers bench-recovery bench-transport profile plots fuzz fuzz-sessions quality wheel lock audit release clean
 
 demo: $(INSTALLED)  ## a whole session with real nodes on this machine
 	$(BIN)/matchbit demo
@@ -45,6 +46,9 @@ bench-kernels: $(INSTALLED)  ## local work against tests/benchmarks/baseline.jso
 
 bench-transport: $(INSTALLED)  ## what bulk messages cost over gRPC, in all ways to use it, and over plain TLS
 	$(BIN)/python -m tests.benchmarks.transport
+
+bench-lanes: $(INSTALLED)  ## how much faster two lanes are than one
+	$(BIN)/python -m tests.benchmarks.lanes
 
 PROFILE_ROWS ?= 1000000
 
@@ -106,12 +110,15 @@ release: $(INSTALLED) $(RELEASE_TOOLS)  ## what is published of a commit, signed
 clean:  ## remove all that was made
 	rm -rf $(VENV) $(RELEASING) $(PEERS) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz .profile
 
-$(INSTALLED): pyproject.toml supply/dev.txt
+$(INSTALLED): $(PACKAGES) mpc/kernel.c build_kernel.py setup.py
+	$(BIN)/python $(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $(INSTALLED)
+
+$(PACKAGES): pyproject.toml supply/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Matchbit needs Python 3.11 or newer.") if sys.version_info < (3, 11) else 0'
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python $(INSTALL) --require-hashes -r supply/dev.txt
-	$(BIN)/python $(INSTALL) --no-deps --no-build-isolation --editable .
-	@touch $(INSTALLED)
+	@touch $(PACKAGES)
 
 $(RELEASE_TOOLS): supply/release.txt
 	$(PYTHON) -m venv --clear $(RELEASING)

@@ -285,7 +285,7 @@ ADD_KEY = _sum_of_bytes(8, (slice(0, 8), np.arange(16)))
 
 
 def _with_key(program: Program, key: Array) -> Affine:
-    """A program with a round key (8, 16, …)."""
+    """A program with a round key, (8, 16) or (8, 16, 1)."""
     return Affine(program, key.reshape(8 * 16, 1), 16)
 
 

@@ -105,7 +105,7 @@ class Circuit:
                     registers += 1
                 place[signal] = free.pop()
             tape.append((op, source[0], source[1], place[signal]))
-        return Program(tape, len(outputs), registers - first_register)
+        return Program(tape, self.inputs, len(outputs), registers - first_register)
 
     def _order(self, output: Signal, order: list[Signal]) -> None:
         """Append the gates that an output needs, operands first."""
@@ -125,12 +125,19 @@ class Circuit:
 class Program:
     """A compiled circuit: a tape over planes of inputs, planes of outputs, and registers."""
 
-    def __init__(self, tape: Sequence[tuple[int, int, int, int]], outputs: int, registers: int) -> None:
+    def __init__(self, tape: Sequence[tuple[int, int, int, int]], inputs: int, outputs: int, registers: int) -> None:
         self.tape = np.array(tape, np.uint16).reshape(-1, 4)
-        self.outputs, self.registers = outputs, registers
+        self.inputs, self.outputs, self.registers = inputs, outputs, registers
 
     def on(self, *arrays: Array, constants: int = -1) -> Step:
-        """The program on arrays that hold its inputs' planes and then its outputs', see `kernel.Step`."""
+        """The program on arrays that hold its inputs' planes, and one with its outputs', see `kernel.Step`.
+
+        Raises:
+            ValueError: there are other planes, or the last array cannot be written to.
+        """
+        planes = [array.shape[1] for array in arrays]
+        if (sum(planes[:-1]), planes[-1]) != (self.inputs, self.outputs) or not arrays[-1].flags.writeable:
+            raise ValueError(f"arrays of {planes} planes for {self.inputs} inputs and {self.outputs} outputs to write")
         return Step(self.tape, self.registers, arrays, constants)
 
     def run(self, inputs: Array) -> Array:

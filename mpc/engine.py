@@ -26,7 +26,7 @@ from mpc.bitslice import on_planes
 from mpc.committee import PartyId
 from mpc.dummies import Noise, dummy_rows, secret_digest
 from mpc.errors import DealingError, IntegrityError, ShareError
-from mpc.lanes import LANES, Lanes, Progress
+from mpc.lanes import LANES, Lanes, Progress, suitable
 from mpc.matching import Reveal
 from mpc.replicated import Array, Share, concatenate
 from mpc.reveal import DIGEST_BYTES, digest, reveal
@@ -71,6 +71,11 @@ class Inputs:
             raise ShareError(f"noise for {self.noise.members} members, {len(self.counts)} counts, or no secrets")
 
     @property
+    def chunk(self) -> int:
+        """Rows of a chunk."""
+        return self.chunk_rows or suitable(self.total)
+
+    @property
     def total(self) -> int:
         """Rows in all, dummies included."""
         return sum(self.counts) + (self.noise.rows if self.noise else 0)
@@ -107,9 +112,8 @@ def run(
     Returns:
         This party's outputs, once all three have said that they reached the end with the same tags.
 
-    Tags that are verified cost what `mpc.verify` costs besides.
-
     Cost: 86 rounds for one chunk; 1194 B in all for each row (`flag`), 17760 B and 96 B for each member in all besides.
+    Verified tags cost what `mpc.verify` costs besides.
     Reveals: to the committee, each member's number of keys and the group sizes; to members nothing yet.
     Raises: PeerError, IntegrityError, DealingError.
     """
@@ -117,11 +121,12 @@ def run(
     total = inputs.total
     progress("shuffle", 0, total)
     rows, order = shuffle(session.at("shuffle"), gather(session.party, inputs))
-    tags = tag(session.at("tag"), rows[:, :2], Lanes(progress, lanes, inputs.chunk_rows), verified=inputs.verified)
+    tags = tag(session.at("tag"), rows[:, :2], Lanes(progress, lanes, inputs.chunk), verified=inputs.verified)
     progress("match", 0, total)
-    groups, opened = matching.group(tags), digest(tags)
     masks = rows[:, 2:].map(np.copy)
-    del tags, rows
+    del rows
+    groups, opened = matching.group(tags), digest(tags)
+    del tags
     values = matching.other_members(session.party, groups, masks, inputs.reveal)
     part = unshuffle(session.at("unshuffle"), order, values)
     finish(session.at("finish"), opened)
@@ -155,7 +160,7 @@ def agree(session: Session, inputs: Inputs) -> None:
     Reveals: to the parties, digests of terms, and of shares and secrets that both already hold.
     Raises: PeerError; IntegrityError for other terms or dummies; DealingError, naming the first member concerned.
     """
-    public = inputs.terms, inputs.counts, inputs.reveal, inputs.noise, inputs.verified, inputs.chunk_rows
+    public = inputs.terms, inputs.counts, inputs.reveal, inputs.noise, inputs.verified, inputs.chunk
     terms = np.frombuffer(hashlib.blake2b(repr(public).encode(), digest_size=DIGEST_BYTES).digest(), np.uint8)
     dealt = [*inputs.digests]
     if inputs.noise is not None:

@@ -14,7 +14,8 @@ CHUNKS = 16
 """At least so many, where there are rows enough: lanes have something to overlap, over slow lines above all."""
 CHUNK_ROWS = 1 << 14, 1 << 17
 """Fewest and most: a step of a chunk costs the interpreter a tenth of a millisecond, and a lane takes 200 B a row."""
-LANES = 4
+LANES, MOST_LANES = 4, 32
+"""A party that is ahead with more lanes than another one would fill that one's mailbox: see `mpc.channel`."""
 
 T = TypeVar("T")
 Progress = Callable[[str, int, int], None]

@@ -15,7 +15,7 @@ import numpy as np
 
 from mpc.committee import PartyId
 from mpc.replicated import Array, Share, public
-from mpc.sorting import in_runs, order_of
+from mpc.sorting import order_of
 
 
 class Reveal(Enum):
@@ -69,10 +69,13 @@ def group(tags: Array) -> Groups:
     """
     order, tied = order_of(tags[:, 0].copy())
     same = _same(tags, order)
-    if np.any(tied & ~same):  # what was sorted by is shared by chance: sort those runs by all of the tag
-        runs = in_runs(tied)
-        first, second = np.take(tags, order[runs], axis=0).T
-        order[runs] = order[runs][np.lexsort((second, first, np.cumsum(~tied)[runs]))]
+    if np.any(mixed := tied & ~same):  # what was sorted by is shared by chance: sort those runs by all of the tag
+        run = np.cumsum(~tied, dtype=np.uint32)
+        is_mixed = np.zeros(len(tags) + 1, bool)
+        is_mixed[run[mixed]] = True
+        places = np.flatnonzero(is_mixed[run])  # no others: how many tags are equal shows in no time or memory
+        first, second = np.take(tags, order[places], axis=0).T
+        order[places] = order[places][np.lexsort((second, first, run[places]))]
         same = _same(tags, order)
     number = np.cumsum(~same, dtype=np.uint32)
     number -= np.uint32(1)

@@ -81,7 +81,7 @@ class Affine:
     pieces: int
 
     def on(self, planes: Array, result: Array) -> Step:
-        """The map from (blocks, planes, length) to (blocks, planes, length)."""
+        """The map from (blocks, planes, length) to (blocks, planes, length), at least one block."""
         cut = [array.reshape(len(array), array.shape[1] * self.pieces, -1) for array in (planes, result)]
         return self.program.on(cut[0], self.constants[None], cut[1], constants=1)
 

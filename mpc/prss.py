@@ -39,7 +39,13 @@ class Keystream:
         self._context: CipherContext = Cipher(algorithms.AES(key), modes.CTR(bytes(16))).encryptor()
 
     def xor_into(self, array: Array) -> None:
-        """Add the next bytes of the stream to a C-contiguous array, in place."""
+        """Add the next bytes of the stream to an array, in place.
+
+        Raises:
+            ValueError: it is not C-contiguous: what would be masked is a copy.
+        """
+        if not array.flags.c_contiguous:
+            raise ValueError("only a C-contiguous array is masked in place")
         flat = array.reshape(-1).view(np.uint8).data
         self._context.update_into(flat, flat)
 

@@ -73,16 +73,17 @@ def shuffle(session: Session, rows: Share) -> tuple[Share, Order]:
     Source: Araki et al., CCS 2021, section 5.2.
     """
     n, shape = rows.shape[0], rows.shape
-    first, second, rest = session.at("pass1"), session.at("pass2"), session.at("components")
-    given = rows.a ^ rows.b if session.party == PartyId.P0 else rows.b
-    del rows  # which nobody else may hold: they are the most that there is in memory
     order = Order(
         permutation(session.prss.stream("a", f"permutation {session.step}"), n),
         permutation(session.prss.stream("b", f"permutation {session.step}"), n),
     )
-    match session.party:
+    first, second, rest = session.at("pass1"), session.at("pass2"), session.at("components")
+    match session.party:  # the engine does not hold the rows: they are let go as soon as they can be
         case PartyId.P0:
-            first.send(PartyId.P2, _pass(first, "b", given, order.b))
+            a = _pass(first, "b", rows.a ^ rows.b, order.b)
+            del rows
+            first.send(PartyId.P2, a)
+            del a
             y1 = rest.prss.stream("b", f"component {rest.step}").random(shape)
             b = _pass(session.at("pass3"), "a", second.receive(PartyId.P1, shape), order.a)
             b ^= y1
@@ -90,11 +91,13 @@ def shuffle(session: Session, rows: Share) -> tuple[Share, Order]:
             b ^= rest.receive(PartyId.P2, shape)
             return Share(b, y1), order
         case PartyId.P1:
-            b = _pass(first, "a", given, order.a)
+            b = _pass(first, "a", rows.b, order.a)
+            del rows
             second.send(PartyId.P0, _pass(second, "b", b, order.b))
             y1 = rest.prss.stream("a", f"component {rest.step}").random(shape)
             return Share(y1, rest.prss.stream("b", f"component {rest.step}").random(shape)), order
         case PartyId.P2:
+            del rows
             a = _pass(second, "a", first.receive(PartyId.P0, shape), order.a)
             a = _pass(session.at("pass3"), "b", a, order.b)
             y2 = rest.prss.stream("a", f"component {rest.step}").random(shape)

@@ -15,12 +15,17 @@ def order_of(words: Array) -> tuple[Array, Array]:
     """The places of words in the order of their upper bits.
 
     Args:
-        words: (n,) uint64, n below 2^32; overwritten. Of each the upper 64 - ceil(log2 n) bits count.
+        words: (n,) uint64; overwritten. Of each the upper 64 - ceil(log2 n) bits count.
 
     Returns:
         (n,) uint32, the places in order; (n,) bool, whether the word at a sorted place is tied with the one before it.
+
+    Raises:
+        ValueError: n is 2^32 or more.
     """
     n = len(words)
+    if n >> 32:
+        raise ValueError(f"{n} places do not fit 32 bits")
     bits = np.uint64(max(n - 1, 0).bit_length())
     low = np.uint64((1 << int(bits)) - 1)
     words &= ~low

@@ -62,7 +62,7 @@ class Approvals:
             PeerUnavailable: the coordinator cannot be reached.
             ConfigError: the policy cannot be read.
         """
-        participant = Participant(self._config)
+        participant = Participant(self._config, 0.0)
         rules, records = participant.policy(), self._records(participant)
         history = self._history(records)
         return [self._judged(record, rules, history) for record in records if self._is_pending(record)]
@@ -79,7 +79,7 @@ class Approvals:
             PeerUnavailable: the coordinator cannot be reached.
             ConfigError: the policy cannot be read.
         """
-        participant = Participant(self._config)
+        participant = Participant(self._config, 0.0)
         rules, records = participant.policy(), self._records(participant)
         self._note_policy()
         self._recall(participant, records)
@@ -112,7 +112,7 @@ class Approvals:
             SessionRefused: the policy refuses the terms, the person is no approver, or approvals are closed.
             InputError: the name is missing, or cannot be a name.
         """
-        participant = Participant(self._config)
+        participant = Participant(self._config, 0.0)
         rules = participant.policy()
         record = participant.coordinator.get(session_id).record
         if self._config.name in record.signatures:
@@ -138,7 +138,7 @@ class Approvals:
             session_id: the id, or its first bytes.
             reason: in plain words, for everyone to read.
         """
-        participant = Participant(self._config)
+        participant = Participant(self._config, 0.0)
         record = participant.coordinator.get(session_id).record
         self._refuse(participant, record.id, reason)
         return record

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import TypeVar
 
@@ -45,6 +45,8 @@ UPLOAD_PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 """Between the tries of an upload whose connection is lost."""
 BUSY_PAUSES_S = (0.1, 0.2, 0.5, *UPLOAD_PAUSES_S)
 """Between the tries of a call to a node that says that it is busy."""
+PATIENCE_S = 120.0
+"""How long such a call is made again for people; a daemon, whose own callers wait, is not patient."""
 
 
 @contextmanager
@@ -58,15 +60,19 @@ def connected(config: Config, node: Node) -> Iterator[grpc.Channel]:
         connection.close()
 
 
-def patiently(call: Callable[[], T]) -> T:
+def patiently(call: Callable[[], T], patience_s: float = PATIENCE_S) -> T:
     """Make a call, and make it again as long as the node is busy.
 
     Raises:
-        TooManyCalls: it was so each time.
+        TooManyCalls: it was so each time, or for as long as we are patient.
     """
+    until = time.monotonic() + patience_s
     for pause_s in BUSY_PAUSES_S:
-        with suppress(TooManyCalls):
+        try:
             return call()
+        except TooManyCalls:
+            if time.monotonic() + pause_s > until:
+                raise
         _pause(pause_s)
     return call()
 
@@ -82,10 +88,11 @@ class Coordinator:
     Args:
         config: of this node.
         federation: of this node.
+        patience_s: how long a call is made again; `run` and `refuse`, which may have been heard, are not.
     """
 
-    def __init__(self, config: Config, federation: Federation) -> None:
-        self._config, self._node = config, federation.coordinator
+    def __init__(self, config: Config, federation: Federation, patience_s: float = PATIENCE_S) -> None:
+        self._config, self._node, self._patience_s = config, federation.coordinator, patience_s
         self._kept: grpc.Channel | None = None
 
     @contextmanager
@@ -98,15 +105,15 @@ class Coordinator:
             finally:
                 self._kept = None
 
-    def _ask(self, ask: Callable[[grpc.Channel], T]) -> T:
-        def once() -> T:
-            if self._kept is not None:
-                with calling(self._node.name):
-                    return ask(self._kept)
-            with connected(self._config, self._node) as connection:
-                return ask(connection)
+    def _once(self, ask: Callable[[grpc.Channel], T]) -> T:
+        if self._kept is not None:
+            with calling(self._node.name):
+                return ask(self._kept)
+        with connected(self._config, self._node) as connection:
+            return ask(connection)
 
-        return patiently(once)
+    def _ask(self, ask: Callable[[grpc.Channel], T]) -> T:
+        return patiently(lambda: self._once(ask), self._patience_s)
 
     def _call(self, ask: Callable[[SessionServiceStub], T]) -> T:
         return self._ask(lambda connection: ask(SessionServiceStub(connection)))
@@ -144,7 +151,7 @@ class Coordinator:
     def refuse(self, session_id: bytes, reason: str) -> None:
         """Refuse for good."""
         request = session_pb2.RefuseSessionRequest(session_id=session_id, reason=reason)
-        self._call(lambda service: service.RefuseSession(request, timeout=CALL_TIMEOUT_S))
+        self._once(lambda connection: SessionServiceStub(connection).RefuseSession(request, timeout=CALL_TIMEOUT_S))
 
     def report(self, commitment: Commitment, receipts: Sequence[Receipt]) -> None:
         """Show a contribution's commitment and the committee's receipts."""
@@ -159,7 +166,7 @@ class Coordinator:
     def run(self, session_id: bytes) -> None:
         """Queue for computing."""
         request = session_pb2.RunSessionRequest(session_id=session_id)
-        self._call(lambda service: service.RunSession(request, timeout=CALL_TIMEOUT_S))
+        self._once(lambda connection: SessionServiceStub(connection).RunSession(request, timeout=CALL_TIMEOUT_S))
 
     def close(self, session_id: bytes) -> None:
         """Delete shares and results everywhere."""

@@ -41,14 +41,12 @@ from parties.transport import ExchangeChannel, Mailboxes
 log = logging.getLogger("matchbit")
 ROW_S = 0.005
 """What an attempt may take for each row, besides a time for itself: on a line of 1 Mbit/s it takes as long."""
-
-
 TURN_S = 0.0005
 """How long a thread that only wants the interpreter's lock for a moment waits for one that does not give it up."""
 KEPT = {-1: 64 << 20, -2: 4 << 20, -3: 4 << 20, -8: 1}
-"""glibc's M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD and M_ARENA_MAX. A message is a megabyte, taken by one thread and
-freed by another, a thousand a second: by its own defaults the library gives each back to the system, takes a tenth of all
-time to get it again, and keeps what many threads had at most, each for itself."""
+"""glibc's M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD and M_ARENA_MAX. A message is a megabyte, taken by one thread
+and freed by another, a thousand a second: by its own defaults the library gives each back to the system, takes a tenth of
+all time to get it again, and keeps what many threads had at most, each for itself."""
 
 
 def prepare() -> None:
@@ -321,6 +319,7 @@ def _digests(commitment: Commitment | None, components: tuple[int, int]) -> tupl
 def longest_queue(inputs: Inputs) -> int:
     """Bytes that an honest peer may leave unread: two passes of the shuffle, and a mailbox for what lanes send."""
     words = 2 + (-(-len(inputs.counts) // 64) if inputs.reveal is Reveal.MEMBERS else 0)
+    words = max(words, 4 if inputs.verified else 0)  # rows and tags are shuffled together
     return MAILBOX_BYTES + 2 * 8 * words * inputs.total
 
 

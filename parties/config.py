@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from mpc.lanes import LANES
+from mpc.lanes import LANES, MOST_LANES
 from parties import federation, identity, secrecy, toml, vault
 from parties.audit import Log
 from parties.errors import ConfigError
@@ -209,8 +209,8 @@ def load(path: Path) -> Config:
     policy_path = folder / settings.pop("policy", "policy.toml")
     config = Config(folder, settings.pop("name"), settings.pop("listen", ""), federation_path, policy_path, **settings)
     timeouts_s = config.step_timeout_s, config.start_timeout_s, config.attempt_timeout_s, config.drain_timeout_s
-    if not (1 <= config.lanes <= 64 and all(0 < s <= DAY_S for s in timeouts_s)):
-        raise ConfigError(f"{path}: `lanes` must be 1 to 64, and time-outs above 0 and at most a day.")
+    if not (1 <= config.lanes <= MOST_LANES and all(0 < s <= DAY_S for s in timeouts_s)):
+        raise ConfigError(f"{path}: `lanes` must be 1 to {MOST_LANES}, and time-outs above 0 and at most a day.")
     if config.metrics and not ADDRESS.fullmatch(config.metrics):
         raise ConfigError(f"{path}: `metrics` must be HOST:PORT, for example 127.0.0.1:9177, or empty.")
     if config.log not in LOGS:

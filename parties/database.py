@@ -16,6 +16,9 @@ from typing import Any
 from parties.errors import ConfigError, StorageError
 from parties.schema import MIGRATIONS
 
+BUSY_S = 60.0
+"""How long a writer waits for others, of this process and of others."""
+
 
 class Database:
     """One node's database.
@@ -41,7 +44,7 @@ class Database:
     @property
     def _connection(self) -> sqlite3.Connection:
         if not hasattr(self._local, "connection"):
-            connection = sqlite3.connect(self.path, timeout=60, isolation_level=None)
+            connection = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None)
             _keep_log(connection)
             for pragma in ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
                 connection.execute(f"PRAGMA {pragma}")
@@ -71,8 +74,12 @@ class Database:
         if connection.in_transaction:
             yield connection
             return
-        with self._writing:
+        if not self._writing.acquire(timeout=BUSY_S):
+            raise StorageError(f"{self.path.name} is being written by others for too long; try again.")
+        try:
             yield from self._transaction(connection)
+        finally:
+            self._writing.release()
 
     def _transaction(self, connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
         try:

@@ -1,4 +1,4 @@
-"""Frames of a computation on the wire: the bytes that Protobuf would write for an ExchangeRequest, without its copies.
+"""Frames of a computation on the wire: what Protobuf would write of an ExchangeRequest, without its copies.
 
 A committee node sends and receives some 400 bytes a row; Protobuf copies each three times on its way out and twice on
 its way in, which cost more than TLS. The messages are the same, and whoever uses Protobuf's own code is understood.

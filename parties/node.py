@@ -214,7 +214,7 @@ def guard_of(config: Config, store: Store) -> Guard:
         key=config.identity().signing_key,
         federation=config.federation,
         policy=lambda: _policy(config),
-        fetch=lambda session_id: calls.Coordinator(config, config.federation()).get(session_id).record,
+        fetch=lambda session_id: calls.Coordinator(config, config.federation(), 0.0).get(session_id).record,
     )
     return Guard(store, Shares(store, config.vault()), around)
 

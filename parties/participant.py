@@ -19,12 +19,13 @@ class Participant:
 
     Args:
         config: of the node.
+        patience_s: how long the coordinator is asked again while it is busy.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, patience_s: float = calls.PATIENCE_S) -> None:
         self.config = config
         self.federation = config.federation()
-        self.coordinator = calls.Coordinator(config, self.federation)
+        self.coordinator = calls.Coordinator(config, self.federation, patience_s)
         self.store = config.store()
 
     def policy(self) -> Policy:

@@ -110,7 +110,7 @@ SCENARIOS = (
     ),
     Scenario("centres", "a thousand members over lines of 100 Mbit/s", (replace(LINE, members=1_000, rows=10_000),)),
     Scenario("line", "a line of 100 Mbit/s", (LINE,)),
-    Scenario("far", "the same, and with 30 ms each way", (LINE, FAR)),
+    Scenario("far", "the same, and with 30 ms each way", (LINE, FAR, replace(FAR, rows=300_000))),
     Scenario(
         "lines",
         "from a thin line to a thick one",

@@ -26,6 +26,7 @@ ELSEWHERE = {
     "make bench-peers": "by hand",
     "make bench-kernels": ".ci/run",
     "make bench-transport": "by hand",
+    "make bench-lanes": "by hand; tests/mpc/test_engine.py has the lanes",
     "make profile": "by hand; its parts are tested by tests/benchmarks/test_plots.py",
     "make plots": "by hand; tests/benchmarks/test_plots.py",
     "make bench-hostile": "by hand; tests/integration/test_hostile.py makes the same attacks, smaller",

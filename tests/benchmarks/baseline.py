@@ -14,7 +14,7 @@ import mpc.kernel
 
 PATH = Path(__file__).with_name("baseline.json")
 CALIBRATION = "calibration"
-MOST_GROWTH = {"instructions": 1.10, "time": 2.0}
+MOST_GROWTH = {"instructions": 1.10, "time": 4.0}
 """Today's ratio over the baseline's, for each kind: clocks are noisy, instructions are not."""
 AGAIN = "write the baseline anew with `make bench-kernels UPDATE=1`"
 

@@ -15,9 +15,10 @@ from mpc.channel import InMemoryChannel, Mailbox
 from mpc.committee import PARTIES, PartyId
 from mpc.replicated import Array
 from mpc.session import Session, open_session
-from parties import protocols, wire
+from parties import frames, protocols, wire
+from parties.frames import Frame
 from parties.statements import Statement
-from protos.matchbit.v1.committee_pb2 import ExchangeFrame
+from protos.matchbit.v1.committee_pb2 import ExchangeFrame, ExchangeHeader, ExchangeRequest
 from tests.fuzz.mutations import in_message
 from tests.fuzz.target import MARK, Target, may_be_refused
 from tests.mpc.test_session import Wire, opened
@@ -62,18 +63,18 @@ def _sessions() -> dict[PartyId, Session]:
 def _frames(data: bytes) -> None:
     """A peer's frames are refused, or give the array that it has sent."""
     try:
-        frames = list(_split(data))
+        sent = list(_split(data))
     except DecodeError:
         return
     with may_be_refused():
-        _received([ExchangeFrame(step=frame.step, payload=MARK + frame.payload) for frame in frames])
-    assert np.array_equal(_received(frames), ARRAY)
+        _received([ExchangeFrame(step=frame.step, payload=MARK + frame.payload) for frame in sent])
+    assert np.array_equal(_received(sent), ARRAY)
 
 
-def _received(frames: list[ExchangeFrame]) -> Array:
+def _received(sent: list[ExchangeFrame]) -> Array:
     """What P0 reads of P1's frames at a step."""
     mailbox = Mailbox(timeout_s=0)
-    for frame in frames:
+    for frame in sent:
         mailbox.put(P1, frame.step, frame.payload)
     mailbox.end(P1)
     channel = InMemoryChannel(P0, {P0: mailbox})
@@ -88,8 +89,8 @@ def _split(data: bytes) -> Iterator[ExchangeFrame]:
         data = data[end:]
 
 
-def _joined(frames: list[ExchangeFrame]) -> bytes:
-    parts = [frame.SerializeToString()[: (1 << 16) - 1] for frame in frames]
+def _joined(sent: list[ExchangeFrame]) -> bytes:
+    parts = [frame.SerializeToString()[: (1 << 16) - 1] for frame in sent]
     return b"".join(len(part).to_bytes(2, "big") + part for part in parts)
 
 
@@ -104,14 +105,37 @@ def _sent() -> list[bytes]:
 
 def _in_frames(data: bytes, random: Random) -> bytes:
     try:
-        frames = list(_split(data))
+        sent = list(_split(data))
     except DecodeError:
         return data
-    if not frames:
+    if not sent:
         return data
-    k = random.randrange(len(frames))
-    spoilt = ExchangeFrame.FromString(in_message(ExchangeFrame)(frames[k].SerializeToString(), random))
-    return _joined([*frames[:k], *random.choice(([spoilt], [frames[k]] * 2, [])), *frames[k + 1 :]])
+    k = random.randrange(len(sent))
+    spoilt = ExchangeFrame.FromString(in_message(ExchangeFrame)(sent[k].SerializeToString(), random))
+    return _joined([*sent[:k], *random.choice(([spoilt], [sent[k]] * 2, [])), *sent[k + 1 :]])
+
+
+def _frame(data: bytes) -> None:
+    """A frame as it comes is read as Protobuf reads it, whoever wrote it."""
+    try:
+        request = ExchangeRequest.FromString(data)
+    except DecodeError:
+        request = None
+    try:
+        found = frames.read(data)
+    except DecodeError:
+        assert request is None
+        return
+    assert request is not None
+    is_frame = request.HasField("frame")
+    assert found == (Frame(request.frame.step, request.frame.payload) if is_frame else request.header)
+    if is_frame:
+        assert frames.read(frames.write(request.frame.step, request.frame.payload)) == found
+
+
+def _as_sent() -> list[bytes]:
+    header = ExchangeRequest(header=ExchangeHeader(session_id=bytes(32), attempt=1))
+    return [frames.write("tag/chunk0/round1/norm256#0", bytes(40)), header.SerializeToString()]
 
 
 def _keys(data: bytes) -> None:
@@ -147,6 +171,7 @@ def _words(data: bytes) -> None:
 TARGETS = (
     *map(_message, GOOD),
     Target("frames", _frames, _sent, _in_frames),
+    Target("frame", _frame, _as_sent),
     Target("public-key", _keys, _public_keys, longest=64),
     Target("protocol-versions", _versions, lambda: [protocols.told().encode(), b"1,2,9999"], longest=256),
     Target("words", _words, lambda: [b"agency-a"], longest=4096),

@@ -101,6 +101,21 @@ def test_planes_that_do_not_fit_are_refused(array: np.ndarray) -> None:
         kernel.run([program.on(array, np.zeros((2, 1, 4), np.uint64))], 2)
 
 
+@pytest.mark.parametrize(("inputs", "outputs"), [(1, 1), (3, 1), (2, 2)])
+def test_other_planes_than_the_programs_are_refused(inputs: int, outputs: int) -> None:
+    circuit = Circuit(2)
+    program = circuit.compile([circuit.xor(0, 1)])
+    with pytest.raises(ValueError, match="for 2 inputs and 1 outputs to write"):
+        program.on(np.zeros((1, inputs, 4), np.uint64), np.zeros((1, outputs, 4), np.uint64))
+
+
+def test_what_cannot_be_written_to_is_no_output() -> None:
+    circuit = Circuit(2)
+    program = circuit.compile([circuit.xor(0, 1)])
+    with pytest.raises(ValueError, match="to write"):
+        program.on(np.zeros((1, 2, 4), np.uint64), np.frombuffer(bytes(32), np.uint64).reshape(1, 1, 4))
+
+
 def test_without_a_compiler_it_is_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernel, "COMPILED", False)
     monkeypatch.delattr(kernel, "lib", raising=False)

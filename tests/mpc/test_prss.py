@@ -119,3 +119,8 @@ def test_a_label_serves_once() -> None:
     ):
         with pytest.raises(PrssReuseError):
             again()
+
+
+def test_only_what_is_contiguous_is_masked_in_place() -> None:
+    with pytest.raises(ValueError, match="C-contiguous"):
+        Keystream(bytes(16)).xor_into(np.zeros((4, 4), np.uint64)[:, :2])

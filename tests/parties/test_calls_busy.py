@@ -67,6 +67,35 @@ def test_patience_ends(pauses: list[float]) -> None:
     assert len(pauses) == len(calls.BUSY_PAUSES_S)
 
 
+def test_who_has_none_asks_once(pauses: list[float]) -> None:
+    with pytest.raises(TooManyCalls):
+        calls.patiently(busy(1, str), 0.0)
+    assert pauses == []
+
+
+@pytest.mark.parametrize(
+    ("say", "times"),
+    [
+        (lambda coordinator: coordinator.get(bytes(32)), 1 + len(calls.BUSY_PAUSES_S)),
+        (lambda coordinator: coordinator.run(bytes(32)), 1),
+        (lambda coordinator: coordinator.refuse(bytes(32), "No."), 1),
+    ],
+)
+def test_what_may_have_been_heard_is_not_said_again(
+    running: Nodes, pauses: list[float], monkeypatch: pytest.MonkeyPatch, say: Callable[[Any], Any], times: int
+) -> None:
+    asked: list[object] = []
+
+    def connected(*called: object) -> None:
+        asked.append(called)
+        raise TooManyCalls(BUSY)
+
+    monkeypatch.setattr(calls, "connected", connected)
+    with pytest.raises(TooManyCalls):
+        say(running.coordinator)
+    assert len(asked) == times == len(pauses) + 1
+
+
 @pytest.mark.parametrize("error", [PeerUnavailable("hub cannot be reached."), SessionRefused("No.")])
 def test_any_other_refusal_is_the_answer(pauses: list[float], error: Exception) -> None:
     def answer() -> None:

@@ -154,7 +154,7 @@ def test_everything_can_be_set(node: Config, tmp_path: Path) -> None:
     path = change(
         node,
         listen='"0.0.0.0:1"',
-        lanes="64",
+        lanes="32",
         step_timeout_s="0.5",
         start_timeout_s="7",
         drain_timeout_s="300",
@@ -166,7 +166,7 @@ def test_everything_can_be_set(node: Config, tmp_path: Path) -> None:
         log='"json"',
     )
     loaded = config.load(path)
-    assert (loaded.listen, loaded.lanes, loaded.step_timeout_s, loaded.start_timeout_s) == ("0.0.0.0:1", 64, 0.5, 7)
+    assert (loaded.listen, loaded.lanes, loaded.step_timeout_s, loaded.start_timeout_s) == ("0.0.0.0:1", 32, 0.5, 7)
     assert (loaded.drain_timeout_s, loaded.metrics, loaded.log) == (300, "127.0.0.1:9177", "json")
     assert loaded.policy_path.resolve() == tmp_path / "policy.toml"
     assert loaded.passphrase_file == "words"  # noqa: S105 - a file's name
@@ -221,7 +221,7 @@ def test_unknown_entries_and_wrong_kinds_are_named(node: Config, key: str, value
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        *(("lanes", v) for v in ("0", "-1", "65", "1000000")),
+        *(("lanes", v) for v in ("0", "-1", "33", "1000000")),
         *(("step_timeout_s", v) for v in ("0", "-1", "-0.5", "nan", "-inf", "inf", "1e9")),
         *(("start_timeout_s", v) for v in ("0", "-1", "-0.5", "nan", "-inf", "inf", "1e9")),
         *(("attempt_timeout_s", v) for v in ("0", "-1", "-0.5", "nan", "-inf", "inf", "1e9")),
@@ -229,7 +229,7 @@ def test_unknown_entries_and_wrong_kinds_are_named(node: Config, key: str, value
     ],
 )
 def test_numbers_out_of_range(node: Config, key: str, value: str) -> None:
-    assert "`lanes` must be 1 to 64, and time-outs above 0" in refused(change(node, **{key: value}))
+    assert "`lanes` must be 1 to 32, and time-outs above 0" in refused(change(node, **{key: value}))
 
 
 @pytest.mark.parametrize(
