@@ -45,8 +45,8 @@ TURN_S = 0.0005
 """How long a thread that only wants the interpreter's lock for a moment waits for one that does not give it up."""
 KEPT = {-1: 64 << 20, -2: 4 << 20, -3: 4 << 20, -8: 1}
 """glibc's M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD and M_ARENA_MAX. A message is a megabyte, taken by one thread
-and freed by another, a thousand a second: by its own defaults the library gives each back to the system, takes a tenth of
-all time to get it again, and keeps what many threads had at most, each for itself."""
+and freed by another, a thousand a second: by its own defaults the library gives each back to the system, takes a tenth
+of all time to get it again, and keeps what many threads had at most, each for itself."""
 
 
 def prepare() -> None:
@@ -305,9 +305,7 @@ def load_inputs(guard: Guard, record: SessionRecord, commitments: Sequence[Commi
     of_a, of_b = (pair_secret(dealt, terms) for dealt in seeds)
     noise = None if manifest.dummies is None else Noise(manifest.dummies, len(manifest.rules), len(manifest.members))
     digests = tuple(_digests(committed.get(m), held_by(party)) for m in manifest.members)
-    return Inputs(
-        terms, counts, digests, rows, Reveal(manifest.reveal), noise, (of_a, of_b), manifest.verify_tags
-    )
+    return Inputs(terms, counts, digests, rows, Reveal(manifest.reveal), noise, (of_a, of_b), manifest.verify_tags)
 
 
 def _digests(commitment: Commitment | None, components: tuple[int, int]) -> tuple[Array, Array]:
