@@ -17,10 +17,11 @@ from mpc.bitslice import on_planes
 from mpc.lanes import Lanes
 from mpc.replicated import Share
 from mpc.session import Session
+from parties.compute import prepare
 from tests.benchmarks.kernels import schedule, sessions, shared
 
-ROWS = 1 << 20
-TURNS = 7
+ROWS = 1 << 21
+TURNS = 5
 
 
 def seconds(number: int, session: Session, rows: Share) -> float:
@@ -42,7 +43,8 @@ def compare(numbers: tuple[int, ...], turns: int = TURNS) -> dict[int, float]:
 
 
 def main() -> int:
-    """Print rows a second by lanes, compiled and by NumPy alone."""
+    """Print rows a second by lanes, compiled and by NumPy alone, in a process like a node's."""
+    prepare()
     print(f"{'':<10}{'one lane':>18}{'two lanes':>18}{'ratio':>8}")
     for name, compiled in (("compiled", True), ("NumPy", False)):
         if compiled and not mpc.kernel.COMPILED:
