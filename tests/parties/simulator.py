@@ -258,7 +258,7 @@ def _agree(inputs: list[Inputs]) -> bool:
 def _by_member(terms: Manifest, inputs: list[Inputs]) -> dict[str, Array]:
     """The keys of each member that the three nodes hold shares of."""
     try:
-        rows = reconstruct((inputs[0].rows, inputs[1].rows, inputs[2].rows))
+        rows = reconstruct((inputs[0].rows(), inputs[1].rows(), inputs[2].rows()))
     except ShareError:
         raise AssertionError("computed on shares that do not fit together") from None
     ends = np.cumsum(inputs[0].counts)[:-1]

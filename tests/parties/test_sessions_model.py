@@ -37,10 +37,12 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     log = logging.getLogger("matchbit")
     level = log.level
     log.setLevel(logging.CRITICAL + 1)
-    with small_pieces():
-        Life.begin_at = beginnings(tmp_path_factory.mktemp("beginnings"))
-        yield
-    log.setLevel(level)
+    try:
+        with small_pieces():
+            Life.begin_at = beginnings(tmp_path_factory.mktemp("beginnings"))
+            yield
+    finally:
+        log.setLevel(level)
 
 
 def test_a_session_survives_anything() -> None:
