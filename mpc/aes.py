@@ -22,7 +22,7 @@ GF(16) goes down to GF(4) (6 bits) where that paper computes Δ¹⁴ (8 bits): t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache, partial, reduce
+from functools import cache, cached_property, partial, reduce
 
 import numpy as np
 
@@ -105,9 +105,11 @@ SUBSTITUTE_AND_TRIPLE = _scale(4, EXPAND16, CONTRACT16, np.vstack([_TOWER_AFFINE
 """The same for MixColumns: 8 planes s, then 8 planes 3·s."""
 SUBSTITUTE_LAST = _scale(4, EXPAND16, CONTRACT16, AFFINE @ FROM_TOWER % 2)
 """The end of the last round's S-box: 8 planes in AES's basis."""
+_AFFINE_UNDONE: Matrix = TO_TOWER @ inverse(AFFINE) % 2
+"""SubBytes' affine map backwards, from AES's basis into the tower's."""
 _UNMIXED: Matrix = np.vstack(
     [
-        inverse(_TOWER_AFFINE) @ matrix(partial(product, apply(TO_TOWER, coefficient), bits=8), 8, 8) % 2
+        _AFFINE_UNDONE @ FROM_TOWER @ matrix(partial(product, apply(TO_TOWER, coefficient), bits=8), 8, 8) % 2
         for coefficient in (14, 11, 13, 4)
     ]
 )
@@ -220,7 +222,7 @@ def encrypt(session: Session, schedule: Schedule, blocks: Share) -> Share:
         here = session.at(f"round{number}")
         last = number == ROUNDS
         end, move = (SUBSTITUTE_LAST, SHIFT_ROWS) if last else (SUBSTITUTE_AND_TRIPLE, MIX_COLUMNS)
-        then = _with_key(move, schedule.keys[number].a)
+        then = move.with_key(schedule.keys[number].a)
         state = multiply(here.at("substitute"), end, [state, _inverse_of_norm(here, state)], then)
     return state
 
@@ -246,58 +248,59 @@ def decrypt(session: Session, schedule: Schedule, blocks: Share) -> Share:
     for number in reversed(range(ROUNDS)):
         here, key = session.at(f"round{number}"), schedule.keys[number].a[..., 0]
         if number:
-            end, then = INVERT_AND_UNMIX, _with_key(UNMIX_COLUMNS, _unmixed(key))
+            end, then = INVERT_AND_UNMIX, UNMIX_COLUMNS.with_key(_unmixed(key))
         else:
-            end, then = INVERT_LAST, _with_key(ADD_KEY, linear_planes(FROM_TOWER, key))
+            end, then = INVERT_LAST, ADD_KEY.with_key(linear_planes(FROM_TOWER, key))
         state = multiply(here.at("invert"), end, [state, _inverse_of_norm(here, state)], then)
     return state
 
 
-Bytes = tuple[slice, Array]
-"""Which of the planes, and for each place which byte comes there."""
+@dataclass(frozen=True, eq=False, repr=False)
+class Move:
+    """For every byte the sum, over the terms, of the byte that comes there, and of a round key's.
+
+    Attributes:
+        terms: each says which byte's planes, eight by eight, and for each place which byte comes there.
+    """
+
+    terms: tuple[tuple[int, Array], ...]
+
+    @cached_property
+    def program(self) -> Program:
+        """The circuit, from the planes of all places and then the key's."""
+        planes = 8 * (1 + max(which for which, _ in self.terms))
+        circuit = Circuit((planes + 8) * 16, constants=8 * 16)
+        signals = np.arange(circuit.inputs).reshape(planes + 8, 16)
+        outputs = []
+        for plane, place in np.ndindex(8, 16):
+            moved = [int(signals[8 * which + plane, source[place]]) for which, source in self.terms]
+            outputs.append(reduce(circuit.xor, moved, int(signals[planes + plane, place])))
+        return circuit.compile(outputs)
+
+    def with_key(self, key: Array) -> Affine:
+        """The move with a round key, (8, 16) or (8, 16, 1)."""
+        return Affine(self.program, key.reshape(8 * 16, 1), 16)
 
 
-def _sum_of_bytes(planes: int, *terms: Bytes) -> Program:
-    """For every byte the sum, over the terms, of the byte that comes there, and of a round key's."""
-    circuit = Circuit((planes + 8) * 16, constants=8 * 16)
-    signals = np.arange(circuit.inputs).reshape(planes + 8, 16)
-    outputs = []
-    for plane, place in np.ndindex(8, 16):
-        moved = [int(signals[which][plane, source[place]]) for which, source in terms]
-        outputs.append(reduce(circuit.xor, moved, int(signals[planes + plane, place])))
-    return circuit.compile(outputs)
-
-
-SHIFT_ROWS = _sum_of_bytes(8, (slice(0, 8), SHIFTED))
+SHIFT_ROWS = Move(((0, SHIFTED),))
 """ShiftRows and AddRoundKey."""
-MIX_COLUMNS = _sum_of_bytes(
-    16,
-    *((slice(0, 8), SHIFTED[BELOW[k]]) for k in (0, 2, 3)),
-    *((slice(8, 16), SHIFTED[BELOW[k]]) for k in (0, 1)),
-)
+MIX_COLUMNS = Move(tuple((which, SHIFTED[BELOW[k]]) for which, k in ((0, 0), (0, 2), (0, 3), (1, 0), (1, 1))))
 """ShiftRows, MixColumns and AddRoundKey, from planes of s and 3·s: 2·s0 ⊕ 3·s1 ⊕ s2 ⊕ s3, where 2·s0 = s0 ⊕ 3·s0."""
-UNMIX_COLUMNS = _sum_of_bytes(
-    32, *((slice(8 * n, 8 * n + 8), BELOW[k][UNSHIFTED]) for k, n in ((0, 0), (1, 1), (2, 2), (3, 2), (3, 3)))
-)
+UNMIX_COLUMNS = Move(tuple((which, BELOW[k][UNSHIFTED]) for which, k in ((0, 0), (1, 1), (2, 2), (2, 3), (3, 3))))
 """MixColumns (14·s0 ⊕ 11·s1 ⊕ 13·s2 ⊕ 9·s3) and ShiftRows backwards, from _UNMIXED's planes; and AddRoundKey."""
-ADD_KEY = _sum_of_bytes(8, (slice(0, 8), np.arange(16)))
+ADD_KEY = Move(((0, np.arange(16)),))
 """AddRoundKey alone."""
-
-
-def _with_key(program: Program, key: Array) -> Affine:
-    """A program with a round key, (8, 16) or (8, 16, 1)."""
-    return Affine(program, key.reshape(8 * 16, 1), 16)
 
 
 def _unshift(planes: Array) -> Array:
     """The last round backwards as far as its inversion: ShiftRows, then SubBytes' affine map, into the tower."""
     moved = planes.reshape(len(planes), 8, 16, -1)[:, :, UNSHIFTED].reshape(planes.shape)
-    return linear_planes(inverse(AFFINE @ FROM_TOWER % 2), moved)
+    return linear_planes(_AFFINE_UNDONE, moved)
 
 
 def _unmixed(key: Array) -> Array:
     """(8, 16): what a round key (8, 16) becomes when it is added after MixColumns backwards instead of before."""
     moved, result = linear_planes(_UNMIXED, key), np.empty((1, 8, 16), np.uint64)
-    kernel.run([_with_key(UNMIX_COLUMNS, np.zeros((8, 16), np.uint64)).on(moved[None], result)], 1)
+    kernel.run([UNMIX_COLUMNS.with_key(np.zeros((8, 16), np.uint64)).on(moved[None], result)], 1)
     unmixed: Array = result[0]
     return unmixed

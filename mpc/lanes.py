@@ -35,12 +35,12 @@ class Lanes:
     Attributes:
         progress: told of every chunk, from any thread.
         number: chunks in flight, each in a thread with step labels of its own.
-        chunk_rows: rows of a chunk; the same at all parties. 0 for as many as suit the rows.
+        chunk_rows: rows of a chunk; the same at all parties.
     """
 
     progress: Progress
-    number: int = LANES
-    chunk_rows: int = 0
+    number: int
+    chunk_rows: int
 
     def map(self, session: Session, rows: int, phase: str, lane: Callable[[Session, slice], T]) -> list[T]:
         """Do something to every chunk; where one fails, the other lanes end, here and at the peers.
@@ -57,8 +57,7 @@ class Lanes:
         Raises:
             MpcError: what a lane raises.
         """
-        size = self.chunk_rows or suitable(rows)
-        places = [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
+        places = [slice(start, min(start + self.chunk_rows, rows)) for start in range(0, rows, self.chunk_rows)]
         self.progress(phase, 0, rows)
         with ThreadPoolExecutor(self.number) as pool:
             chunks = {pool.submit(lane, session.at(f"chunk{k}"), place): place for k, place in enumerate(places)}

@@ -28,7 +28,7 @@ from mpc.replicated import Array
 from parties import trial
 from parties.errors import ConfigError
 from parties.launch import Operator
-from parties.loopback import COORDINATOR, Loopback, free_port
+from parties.loopback import COORDINATOR, Loopback, free_port, own_environment
 from parties.member import Member, Progress
 from parties.scenarios import Step
 from parties.trial import AT_ONCE, Outcome, run_session
@@ -179,11 +179,6 @@ def bench_keys(members: int, rows: int, overlap: float) -> tuple[list[Array], li
         keys.append(np.concatenate([shared, own])[order])
         flags.append((order < len(shared)).astype(np.uint8))
     return keys, flags
-
-
-def own_environment() -> dict[str, str]:
-    """For processes that run this program."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
 
 
 def environment() -> dict[str, Any]:

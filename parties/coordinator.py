@@ -46,17 +46,16 @@ class SessionServicer(services.SessionServiceServicer):
     def __init__(self, registry: Registry, runner: Runner, committee: calls.Committee) -> None:
         self._registry, self._runner, self._committee = registry, runner, committee
         self._store = registry.store
-        self._shown: dict[bytes, tuple[View, pb.Session]] = {}
+        self._shown: tuple[View, pb.Session] | None = None
 
     def _view(self, record: SessionRecord) -> pb.Session:
         """A session for one of its parties; as it was shown last, where nothing has changed."""
         store = self._store
         progress = self._runner.progress.get(record.id, ("", 0, 0))
         view = View(record, store.commitments(record.id), tuple(store.completions(record.id)), progress)
-        shown = self._shown.get(record.id)
+        shown = self._shown
         if shown is None or shown[0] != view:
-            shown = view, view_to_pb(view)
-            self._shown = {record.id: shown}
+            self._shown = shown = view, view_to_pb(view)
         return shown[1]
 
     def _whole_id(self, prefix: bytes, caller: str) -> bytes:

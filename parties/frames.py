@@ -32,9 +32,9 @@ class Frame:
 
 def write(step: str, *pieces: bytes | memoryview) -> bytes:
     """An ExchangeRequest with a frame whose payload is these pieces, one after the other."""
-    label = step.encode()
-    start = b"".join((_STEP, _varint(len(label)), label, _PAYLOAD, _varint(sum(map(len, pieces)))))
-    return b"".join((_FRAME, _varint(len(start) + sum(map(len, pieces))), start, *pieces))
+    label, size = step.encode(), sum(map(len, pieces))
+    start = b"".join((_STEP, _varint(len(label)), label, _PAYLOAD, _varint(size)))
+    return b"".join((_FRAME, _varint(len(start) + size), start, *pieces))
 
 
 def read(message: bytes) -> ExchangeHeader | Frame:

@@ -29,7 +29,7 @@ from parties.policy import Policy
 from parties.rules import KEY_BYTES
 from parties.shares import REPLACED, Shares, Upload
 from parties.statements import Commitment, Completion, Receipt, contributions
-from parties.store import SessionRecord, Store, unknown
+from parties.store import SessionRecord, Store, for_party
 
 log = logging.getLogger("matchbit")
 MAX_CONTRIBUTIONS = 100
@@ -81,8 +81,8 @@ class Guard:
             ConfigError: terms that this version does not take.
         """
         known, name = self.store.session(session_id), self._around.name
-        if caller not in known.manifest.nodes if known else not self._is_coordinator(caller):
-            raise unknown(session_id)
+        if known is not None or not self._is_coordinator(caller):
+            known = for_party(known, session_id, caller)
         approved = known if known is not None and known.state is not State.PROPOSED else None
         record = approved or self._around.fetch(session_id)
         if name not in record.manifest.committee:

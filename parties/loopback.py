@@ -37,6 +37,11 @@ def free_port() -> int:
             return port
 
 
+def own_environment() -> dict[str, str]:
+    """For processes that run this program."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+
+
 class Loopback:
     """A federation in a folder, and the processes that serve it.
 
@@ -95,7 +100,7 @@ class Loopback:
                     [*command, "--config", str(folder / "node.toml")],
                     stdout=log,
                     stderr=log,
-                    env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+                    env=own_environment(),
                 )
         for name in names or self.daemons:
             self._wait(name)

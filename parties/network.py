@@ -29,7 +29,7 @@ from typing import Any
 from mpc.errors import MpcError
 from parties import bench, errors, trial
 from parties.errors import ConfigError, InputError, ServiceError
-from parties.loopback import COORDINATOR
+from parties.loopback import COORDINATOR, own_environment
 from parties.member import Progress
 from parties.progress import Terminal
 from parties.scenarios import Step
@@ -248,7 +248,7 @@ def _in_hub(lines: Lines, measurement: bench.Measurement) -> dict[str, Any]:
         text=True,
         encoding="utf-8",
         start_new_session=True,
-        env=bench.own_environment(),
+        env=own_environment(),
     )
     with process:
         try:

@@ -52,6 +52,5 @@ class Participant:
     def exchange_heads(self, record: SessionRecord) -> None:
         """Exchange with the coordinator how the audit logs stand; another time if it cannot be reached."""
         with suppress(PeerUnavailable):
-            own = [head for head in self.store.latest_heads(record.id) if head.node == self.config.name]
-            told = self.coordinator.exchange_heads(record.id, own)
+            told = self.coordinator.exchange_heads(record.id, self.store.latest_heads(record.id, ()))
             heads.receive(self.store, self.federation, record.manifest, told)

@@ -100,7 +100,7 @@ class Store(Database):
         """
         record = self.session(session_id)
         if record is None:
-            raise unknown(session_id)
+            raise _unknown(session_id)
         return record
 
     def state(self, session_id: bytes) -> State:
@@ -113,10 +113,7 @@ class Store(Database):
         Raises:
             SessionRefused: it is unknown here, or they take no part in it.
         """
-        record = self.session(session_id)
-        if record is None or name not in record.manifest.nodes:
-            raise unknown(session_id)
-        return record
+        return for_party(self.session(session_id), session_id, name)
 
     def session_ids(self, prefix: bytes = b"", state: State | None = None) -> list[bytes]:
         """All sessions whose id begins so, and that are in a state if one is given; newest first."""
@@ -319,6 +316,16 @@ class Store(Database):
             self._log.add_heads(db, list(heads))
 
 
-def unknown(session_id: bytes) -> SessionRefused:
-    """What is said of a session that is not here, or is none of the caller's."""
+def for_party(record: SessionRecord | None, session_id: bytes, name: str) -> SessionRecord:
+    """A session that was looked up, if there is one and the node of this name is a party of it.
+
+    Raises:
+        SessionRefused: as `Store.of_party` says.
+    """
+    if record is None or name not in record.manifest.nodes:
+        raise _unknown(session_id)
+    return record
+
+
+def _unknown(session_id: bytes) -> SessionRefused:
     return SessionRefused(f"No session {session_id[:8].hex()} is known here; see `matchbit session list`.")

@@ -14,10 +14,11 @@ from unittest.mock import patch
 import mpc.kernel
 from mpc import aes
 from mpc.bitslice import on_planes
-from mpc.lanes import Lanes
+from mpc.lanes import Lanes, suitable
 from mpc.replicated import Share
 from mpc.session import Session
 from parties.compute import prepare
+from tests.benchmarks.baseline import aligned
 from tests.benchmarks.kernels import schedule, sessions, shared
 
 ROWS = 1 << 21
@@ -31,7 +32,7 @@ def seconds(number: int, session: Session, rows: Share) -> float:
         return on_planes(rows[chunk], partial(aes.encrypt, here, schedule()))
 
     started = time.perf_counter()
-    Lanes(lambda *_: None, number).map(session, rows.shape[0], "tag", lane)
+    Lanes(lambda *_: None, number, suitable(ROWS)).map(session, rows.shape[0], "tag", lane)
     return time.perf_counter() - started
 
 
@@ -45,14 +46,15 @@ def compare(numbers: tuple[int, ...], turns: int = TURNS) -> dict[int, float]:
 def main() -> int:
     """Print rows a second by lanes, compiled and by NumPy alone, in a process like a node's."""
     prepare()
-    print(f"{'':<10}{'one lane':>18}{'two lanes':>18}{'ratio':>8}")
+    lines = [["rows a second", "one lane", "two lanes", "ratio"]]
     for name, compiled in (("compiled", True), ("NumPy", False)):
         if compiled and not mpc.kernel.COMPILED:
             continue
         with patch.object(mpc.kernel, "COMPILED", new=compiled):
             found = compare((1, 2))
         one, two = (ROWS / found[number] for number in (1, 2))
-        print(f"{name:<10}{one:>11,.0f} rows/s{two:>11,.0f} rows/s{two / one:>8.2f}")
+        lines.append([name, f"{one:,.0f}", f"{two:,.0f}", f"{two / one:.2f}"])
+    print(aligned(lines))
     return 0
 
 

@@ -18,6 +18,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from parties.compute import prepare
 from tests.benchmarks.kernels import KERNELS, Run
 
 RUNS, ROUNDS = 8, 3
@@ -27,10 +28,6 @@ SHORTEST_S = 0.002
 MARK = "getloadavg"
 """A function of the C library that nothing else calls: at each call callgrind writes down what it has counted since
 the one before, and begins anew."""
-
-
-KEPT = {f"MALLOC_{limit}_THRESHOLD_": str(1 << 30) for limit in ("MMAP", "TRIM")}
-"""So that the C library keeps what is freed, which else depends on all that was before, and costs much."""
 
 
 def counted() -> dict[str, float] | None:
@@ -60,7 +57,7 @@ def timed() -> dict[str, float]:
 def _measured(what: str, *under: str) -> str:
     """What a process of its own says of all kernels."""
     command = [*under, sys.executable, "-m", __name__, what]
-    environment = {**os.environ, **KEPT, "PYTHONHASHSEED": "0"}
+    environment = {**os.environ, "PYTHONHASHSEED": "0"}
     return subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, encoding="utf-8").stdout
 
 
@@ -116,4 +113,5 @@ def _count() -> None:
 
 
 if __name__ == "__main__":
+    prepare()  # as a node does: what the C library keeps of what is freed else depends on all that was before
     _count() if sys.argv[1] == "count" else print(json.dumps(_time()))

@@ -10,14 +10,12 @@ from hypothesis import strategies as st
 from mpc import aes, kernel
 from mpc.circuit import Circuit
 from mpc.kernel import AND, COPY, STRIP_WORDS, XOR, Step
+from mpc.multiply import Quadratic
 from tests.mpc.arrays import SEEDS, random_array
 
 LENGTHS = st.sampled_from([1, 2, 7, 8, 63, 64, 65, 128, 129]) | st.integers(1, 300)
-PROGRAMS = {
-    name: getattr(aes, name).program
-    for name in ("NORM256", "INVERSE_NORM16", "SCALE16", "SUBSTITUTE", "SUBSTITUTE_AND_TRIPLE", "SUBSTITUTE_LAST")
-} | {name: getattr(aes, name).program for name in ("INVERT_AND_UNMIX", "INVERT_LAST")}
-MOVES = {name: getattr(aes, name) for name in ("SHIFT_ROWS", "MIX_COLUMNS", "UNMIX_COLUMNS", "ADD_KEY")}
+PROGRAMS = {name: each.program for name, each in vars(aes).items() if isinstance(each, Quadratic)}
+MOVES = {name: each.program for name, each in vars(aes).items() if isinstance(each, aes.Move)}
 
 needs_compiled = pytest.mark.skipif(not kernel.COMPILED, reason="Matchbit was installed without a compiler")
 
@@ -42,7 +40,7 @@ def by_both(steps: list[Step], blocks: int, *written: np.ndarray) -> None:
 @given(st.integers(1, 3), LENGTHS, SEEDS)
 def test_every_quadratic_map_of_the_cipher(name: str, blocks: int, length: int, seed: int) -> None:
     program = PROGRAMS[name]
-    inputs = random_array(seed, (blocks, int(program.tape[:, 3].min()), length))
+    inputs = random_array(seed, (blocks, program.inputs, length))
     outputs = random_array(seed + 1, (blocks, program.outputs, length))
     by_both([program.on(inputs, outputs)], blocks, outputs)
 
@@ -52,8 +50,7 @@ def test_every_quadratic_map_of_the_cipher(name: str, blocks: int, length: int, 
 @given(st.integers(1, 3), st.integers(1, 200), SEEDS)
 def test_every_move_of_bytes(name: str, blocks: int, words: int, seed: int) -> None:
     program = MOVES[name]
-    planes = int(program.tape[:, 3].min()) - 128
-    inputs, key = random_array(seed, (1, planes, words)), random_array(seed + 1, (1, 128, 1))
+    inputs, key = random_array(seed, (1, program.inputs - 128, words)), random_array(seed + 1, (1, 128, 1))
     outputs = random_array(seed + 2, (blocks, 128, words))
     by_both([program.on(inputs, key, outputs, constants=1)], blocks, outputs)
 
