@@ -7,10 +7,10 @@ session's business, confidentiality the transport's.
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from mpc.committee import PARTIES, PartyId
 from mpc.errors import MpcError, PeerError
 
 MAX_MESSAGE_BYTES = 1 << 20
@@ -26,12 +26,12 @@ MESSAGE_COST_BYTES = 512
 
 
 class Channel(Protocol):
-    """How a party sends to and receives from the two others."""
+    """How a party sends to and receives from the others."""
 
-    def send(self, peer: PartyId, step: str, *pieces: bytes | memoryview) -> None:
+    def send(self, peer: int, step: str, *pieces: bytes | memoryview) -> None:
         """Queue a message, which is these pieces joined; never blocks for long, and keeps no piece."""
 
-    def receive(self, peer: PartyId, step: str) -> bytes | memoryview:
+    def receive(self, peer: int, step: str) -> bytes | memoryview:
         """Wait for the message of this step.
 
         Raises:
@@ -53,10 +53,10 @@ class Mailbox:
     def __init__(self, timeout_s: float, capacity_bytes: int = MAILBOX_BYTES) -> None:
         self.timeout_s, self.capacity_bytes = timeout_s, capacity_bytes
         self._changed = threading.Condition()
-        self._messages: dict[tuple[PartyId, str], bytes | memoryview] = {}
-        self._seen: set[tuple[PartyId, str]] = set()
-        self._unread = dict.fromkeys(PARTIES, 0)
-        self._ended: set[PartyId] = set()
+        self._messages: dict[tuple[int, str], bytes | memoryview] = {}
+        self._seen: set[tuple[int, str]] = set()
+        self._unread: Counter[int] = Counter()
+        self._ended: set[int] = set()
         self._expired = False
         self._error: MpcError | None = None
 
@@ -66,7 +66,7 @@ class Mailbox:
             self._expired = True
             self._changed.notify_all()
 
-    def put(self, peer: PartyId, step: str, message: bytes | memoryview) -> None:
+    def put(self, peer: int, step: str, message: bytes | memoryview) -> None:
         """Deliver a message; waits while the peer's unread messages fill the mailbox.
 
         Raises:
@@ -87,7 +87,7 @@ class Mailbox:
             self._unread[peer] += len(message) + MESSAGE_COST_BYTES
             self._changed.notify_all()
 
-    def receive(self, peer: PartyId, step: str) -> bytes | memoryview:
+    def receive(self, peer: int, step: str) -> bytes | memoryview:
         """Wait for and take a message.
 
         Raises:
@@ -111,7 +111,7 @@ class Mailbox:
             self._changed.notify_all()
             return message
 
-    def end(self, peer: PartyId) -> None:
+    def end(self, peer: int) -> None:
         """Say that the peer sends nothing more: waiting for it raises at once."""
         with self._changed:
             self._ended.add(peer)
@@ -134,27 +134,27 @@ class Mailbox:
         self._changed.notify_all()
 
 
-Deliver = Callable[[PartyId, PartyId, str, bytes], None]
+Deliver = Callable[[int, int, str, bytes], None]
 """(sender, receiver, step, message): brings a message to the receiver's mailbox, or does worse in tests."""
 
 
 class InMemoryChannel:
     """A party's channel to mailboxes in the same process."""
 
-    def __init__(self, party: PartyId, mailboxes: Mapping[PartyId, Mailbox], deliver: Deliver | None = None) -> None:
+    def __init__(self, party: int, mailboxes: Mapping[int, Mailbox], deliver: Deliver | None = None) -> None:
         self.party, self._mailboxes = party, mailboxes
         self._deliver = deliver or (lambda sender, receiver, step, m: mailboxes[receiver].put(sender, step, m))
 
-    def send(self, peer: PartyId, step: str, *pieces: bytes | memoryview) -> None:
+    def send(self, peer: int, step: str, *pieces: bytes | memoryview) -> None:
         """Deliver at once."""
         self._deliver(self.party, peer, step, b"".join(pieces))
 
-    def receive(self, peer: PartyId, step: str) -> bytes | memoryview:
+    def receive(self, peer: int, step: str) -> bytes | memoryview:
         """Wait for the message of this step."""
         return self._mailboxes[self.party].receive(peer, step)
 
     def abort(self, error: MpcError) -> None:
         """Stop this party, and tell the others as a lost connection would."""
         self._mailboxes[self.party].abort(error)
-        for peer in (self.party.next, self.party.previous):
+        for peer in self._mailboxes.keys() - {self.party}:
             self._mailboxes[peer].abort(PeerError(self.party, "channel", "disconnected"))

@@ -28,9 +28,9 @@ from mpc.dummies import Noise, dummy_rows, secret_digest
 from mpc.errors import DealingError, IntegrityError, ShareError
 from mpc.lanes import LANES, Lanes, Progress, suitable
 from mpc.matching import Reveal
-from mpc.replicated import Array, Share, concatenate
+from mpc.replicated import Array, Share, additive, concatenate
 from mpc.reveal import DIGEST_BYTES, digest, reveal
-from mpc.session import Session
+from mpc.session import Session, compare
 from mpc.shuffle import shuffle, unshuffle
 from mpc.verify import verify
 
@@ -44,8 +44,9 @@ class Inputs:
         counts: keys of each member, in the members' agreed order; zero of one that is absent.
         digests: for each member (32,) uint8 digests of its components a and b, as dealt to this party; keyed, so that
             whoever lacks a component cannot check a guess of it.
-        rows: gives a Share of (sum of counts, 2) uint64: all keys, member after member. Asked when they are
-            needed, and not kept, so that they are in memory no longer than that.
+        rows: gives a Share of (sum of counts, 2) uint64: all keys, member after member; for statistics with words more,
+            in which one bit is set, of the row's cell. Asked when they are needed, and not kept, so that they are in
+            memory no longer than that.
         reveal: what members learn.
         noise: the dummy groups that the terms ask for, if they do.
         secrets: with noise, `dummies.pair_secret` of components a and b; the same in every attempt of a session.
@@ -86,7 +87,8 @@ class Outputs:
     """What one party holds at the end.
 
     Attributes:
-        parts: for each member its rows' additive shares, in its order, at P0 and P1; None at P2.
+        parts: for each member its rows' additive shares, in its order, at P0 and P1; None at P2. For statistics they
+            stay with the committee, (n, words) uint64: as for `members`, then the words of the cell.
         group_sizes: at index s the number of distinct keys that s members hold, dummies included: all that the
             committee learned.
     """
@@ -121,7 +123,8 @@ def run(
     agree(session.at("agree"), inputs)
     total = inputs.total
     progress("shuffle", 0, total)
-    rows, order = shuffle(session.at("shuffle"), gather(session.party, inputs))
+    rows, cells = gather(session.party, inputs)
+    rows, order = shuffle(session.at("shuffle"), rows)
     tags = tag(session.at("tag"), rows[:, :2], Lanes(progress, lanes, inputs.chunk), verified=inputs.verified)
     progress("match", 0, total)
     masks = rows[:, 2:].map(np.copy)
@@ -130,6 +133,8 @@ def run(
     del tags
     values = matching.other_members(session.party, groups, masks, inputs.reveal)
     part = unshuffle(session.at("unshuffle"), order, values)
+    if part is not None and cells is not None:
+        part = np.concatenate([part[: len(cells)], cells], axis=1)
     finish(session.at("finish"), opened)
     progress("done", total, total)
     return Outputs(
@@ -138,18 +143,22 @@ def run(
     )
 
 
-def gather(party: PartyId, inputs: Inputs) -> Share:
-    """What is shuffled: the members' rows, then dummies; in mode `members` each with its member's mask. Local.
+def gather(party: PartyId, inputs: Inputs) -> tuple[Share, Array | None]:
+    """What is shuffled: the members' rows, then dummies; where it is by member each with its member's mask. Local.
 
     Returns:
-        Share of (n, 2) uint64, or (n, 2 + words) with masks.
+        Share of (n, 2) uint64, or (n, 2 + words) with masks; and for statistics at P0 and P1 the additive share of the
+        members' rows' cells.
     """
-    rows = inputs.rows()
+    rows, cells = inputs.rows(), None
+    if inputs.reveal is Reveal.STATISTICS:
+        cells = additive(party, rows[:, 2:])
+        rows = rows[:, :2].map(np.ascontiguousarray)
     if inputs.noise is not None:
         rows = concatenate([rows, dummy_rows(party, inputs.noise, inputs.secrets)])
-    if inputs.reveal is Reveal.MEMBERS:
+    if inputs.reveal.by_member:
         rows = concatenate([rows, matching.member_masks(party, inputs.counts, rows.shape[0])], axis=1)
-    return rows
+    return rows, cells
 
 
 def agree(session: Session, inputs: Inputs) -> None:
@@ -167,13 +176,11 @@ def agree(session: Session, inputs: Inputs) -> None:
     if inputs.noise is not None:
         dealt.append((secret_digest(inputs.secrets[0]), secret_digest(inputs.secrets[1])))
     a, b = (np.stack(digests) for digests in zip(*dealt, strict=True))
-    party, here = session.party, session.at("terms")
-    for peer in (party.next, party.previous):
-        here.send(peer, terms)
+    party = session.party
     session.send(party.previous, a)
-    for peer in (party.next, party.previous):  # first, so that digests of other members are not called malformed
-        if not np.array_equal(here.receive(peer, terms.shape, np.uint8), terms):
-            raise IntegrityError(session.step, "other terms", (peer,))
+    compare(
+        session.at("terms"), terms, "other terms"
+    )  # first, so that digests of other members are not called malformed
     theirs = session.receive(party.next, b.shape, np.uint8)
     for member in range(len(inputs.counts)):
         if not bytes_eq(theirs[member].tobytes(), b[member].tobytes()):
@@ -233,8 +240,4 @@ def finish(session: Session, opened: Array) -> None:
     Reveals: nothing.
     Raises: PeerError; IntegrityError for other tags.
     """
-    for peer in (session.party.next, session.party.previous):
-        session.send(peer, opened)
-    for peer in (session.party.next, session.party.previous):
-        if not np.array_equal(session.receive(peer, opened.shape, np.uint8), opened):
-            raise IntegrityError(session.step, "other tags", (peer,))
+    compare(session, opened, "other tags")

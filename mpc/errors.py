@@ -14,7 +14,7 @@ class PeerError(MpcError):
     """A peer was silent, went away, or sent what the protocol does not allow.
 
     Attributes:
-        peer: number of the party at fault (0, 1 or 2).
+        peer: number of the party at fault, from 0.
         step: label of the step at which it was noticed.
         reason: `timeout`, `slow`, `disconnected`, `malformed` or `violation`.
     """
@@ -39,16 +39,17 @@ class IntegrityError(MpcError):
 
 
 class DealingError(MpcError):
-    """A member dealt different shares to the parties that hold the same component, or one of these says so.
+    """A member dealt shares to the parties that do not fit together, or one of these says so.
 
     Attributes:
         member: index of the member among the session's members.
-        peer: number of the party that holds other shares of it than whoever raises this.
+        peer: number of the party that holds another copy of them than whoever raises this; None where it could be any.
     """
 
-    def __init__(self, member: int, peer: int) -> None:
-        self.member, self.peer = member, int(peer)
-        super().__init__(f"member {member} dealt inconsistent shares, or party {self.peer} says so")
+    def __init__(self, member: int, peer: int | None = None) -> None:
+        self.member, self.peer = member, None if peer is None else int(peer)
+        who = "a party" if peer is None else f"party {self.peer}"
+        super().__init__(f"member {member} dealt inconsistent shares, or {who} says so")
 
 
 class ShareError(MpcError):

@@ -27,6 +27,13 @@ class Reveal(Enum):
     """How many other members hold it; uint16."""
     MEMBERS = "members"
     """Which other members hold it, bit m of word m // 64 for member m; (ceil(members / 64),) uint64."""
+    STATISTICS = "statistics"
+    """Nothing of single keys: a table that all members get, of how many people are held by 1, 2, 3 … members."""
+
+    @property
+    def by_member(self) -> bool:
+        """Whether it takes which others hold a key, not only how many."""
+        return self in (Reveal.MEMBERS, Reveal.STATISTICS)
 
 
 @dataclass(frozen=True, repr=False)
@@ -114,13 +121,13 @@ def other_members(party: PartyId, groups: Groups, masks: Share, reveal: Reveal) 
     Args:
         party: who I am.
         groups: of the opened tags.
-        masks: shuffled `member_masks`, Share of (n, words) uint64; read for MEMBERS only.
+        masks: shuffled `member_masks`, Share of (n, words) uint64; read where it is by member only.
         reveal: what the session's terms allow.
 
     Returns:
         Share of (n,) uint8 or uint16 (a public value), or of (n, words) uint64 (hidden from the committee).
     """
-    if reveal is Reveal.MEMBERS:
+    if reveal.by_member:
         held = masks.map(lambda c: groups.spread(groups.add(c)))
         return held ^ masks
     others = np.clip(groups.sizes, 1, 1 + np.iinfo(np.uint16).max) - np.uint32(1)

@@ -85,6 +85,17 @@ def public(party: PartyId, value: Array) -> Share:
     return Share(value if party == PartyId.P0 else zero, value if party.next == PartyId.P0 else zero)
 
 
+def additive(party: PartyId, share: Share) -> Array | None:
+    """The parts whose sum is the value: x0 ⊕ x1 at P0, x2 at P1, none at P2. Local."""
+    match party:
+        case PartyId.P0:
+            return share.a ^ share.b
+        case PartyId.P1:
+            return share.b
+        case PartyId.P2:
+            return None
+
+
 def concatenate(parts: Sequence[Share], axis: int = 0) -> Share:
     """Shared arrays of one dtype joined along an axis. Local."""
     return Share(np.concatenate([p.a for p in parts], axis), np.concatenate([p.b for p in parts], axis))

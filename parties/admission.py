@@ -31,7 +31,7 @@ PATIENCE_S = 300.0
 """How long a caller may take for one message, or to take one: 1 MiB at 28 kbit/s."""
 CALLS, COORDINATORS_CALLS = 16, 64
 """At most so many open calls of one caller, besides those that have limits of their own."""
-LONGEST_BYTES = MAX_MANIFEST_BYTES + (1 << 16)
+LONGEST_BYTES = 2 * MAX_MANIFEST_BYTES
 """Of a message that is neither rows nor frames: a manifest, a thousand members' commitments, or all heads of a session.
 What is short on the wire can be long when it is read."""
 UPLOADS = 4

@@ -53,10 +53,10 @@ class _Kind:
     shown: Callable[[Any], str]
 
 
-def _several(kind: _Kind) -> _Kind:
+def _several(kind: _Kind, nothing: str = "none") -> _Kind:
     return _Kind(
         lambda v: isinstance(v, list) and len(v) <= MAX_ITEMS and all(map(kind.fits, v)),
-        lambda v: ", ".join(map(kind.shown, v)) or "none",
+        lambda v: ", ".join(map(kind.shown, v)) or nothing,
     )
 
 
@@ -71,7 +71,7 @@ _KINDS = {
     **dict.fromkeys(("commitment", "contributions", "hash", "certificate", "policy"), _DIGEST),
     **dict.fromkeys(("title", "person", "reason", "decision", "version", "made"), _TEXT),
     **dict.fromkeys(("members", "names"), _several(_NAME)),
-    "group_sizes": _several(_NUMBER),
+    "group_sizes": _several(_NUMBER, "not opened"),
     "reasons": _TEXTS,
 }
 """Every fact that an entry may have: no others, so that nothing of a record slips in."""

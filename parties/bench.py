@@ -24,17 +24,21 @@ from typing import Any
 import numpy as np
 
 from mpc import kernel
+from mpc.matching import Reveal
 from mpc.replicated import Array
 from parties import trial
 from parties.errors import ConfigError
 from parties.launch import Operator
 from parties.loopback import COORDINATOR, Loopback, free_port, own_environment
+from parties.manifest import Manifest
 from parties.member import Member, Progress
 from parties.scenarios import Step
+from parties.statistics import Statistics, rows_of
+from parties.store import SessionRecord
 from parties.trial import AT_ONCE, Outcome, run_session
 
 RELAY = [sys.executable, "-m", "parties.relay"]
-PACKAGES = ("matchbit", "numpy", "cryptography", "grpcio", "protobuf")
+PACKAGES = ("matchbit", "numpy", "cryptography", "grpcio", "protobuf", "mpyc")
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,8 @@ class Measurement:
         """Start the federation and measure a session; returns the JSON report."""
         members = trial.names(self.step.members)
         show("starting daemons", 0, 0)
-        federation = Loopback(Path(self.folder), members, trial.committee_for(members), self.hosts)
+        committee = trial.committee_for(members, self.step.committee)
+        federation = Loopback(Path(self.folder), members, committee, self.hosts)
         with ExitStack() as lines:
             if self.step.delay_ms:
                 lines.enter_context(relayed(federation, self.hosts, self.step.delay_ms))
@@ -67,7 +72,7 @@ class Measurement:
 
 @contextmanager
 def started(federation: Loopback) -> Iterator[dict[str, datetime]]:
-    """A federation's daemons for the length of a block: the coordinator alone, then all three nodes at once.
+    """A federation's daemons for the length of a block: the coordinator alone, then all nodes at once.
 
     Yields:
         When each was started.
@@ -118,20 +123,35 @@ def relayed(federation: Loopback, hosts: dict[str, tuple[str, list[str]]], delay
         yield
 
 
+def terms_of(step: Step) -> dict[str, Any]:
+    """The terms of a step's session, as `trial.run_session` takes them."""
+    session = {"title": "Benchmark", "purpose": "measure", "max_records": step.rows, **step.terms()}
+    return {"session": session, "rule": [{"name": "key", "fields": ["key"]}]}
+
+
+def check_step(step: Step) -> None:
+    """Refuse a step that no session could be, before anything is begun.
+
+    Raises:
+        ConfigError: says what its terms must be.
+    """
+    members = trial.names(step.members)
+    trial.check_terms(members, trial.committee_for(members, step.committee), terms_of(step))
+
+
 def measure_session(federation: Loopback, step: Step, show: Progress) -> dict[str, Any]:
     """One session on a started federation.
 
     Returns:
-        The JSON report: what the run cost, in all and for each row, and whether every member got the right flags.
+        The JSON report: what the run cost, in all and for each row, and whether every member got the right result.
     """
     show("generating keys", 0, 0)
-    generated, truth = bench_keys(step.members, step.rows, step.overlap)
-    keys = dict(zip(federation.members, generated, strict=True))
-    terms = {
-        "session": {"title": "Benchmark", "purpose": "measure", "max_records": step.rows, **step.terms()},
-        "rule": [{"name": "key", "fields": ["key"]}],
-    }
-    outcome = run_session(federation, terms, lambda m, record: m.contribute_keys(record, keys[m.config.name]), show)
+    made = bench_keys(step.members, step.rows, step.overlap)
+
+    def contribute(member: Member, record: SessionRecord) -> None:
+        member.contribute_keys(record, made.rows(record.manifest, federation.members.index(member.config.name)))
+
+    outcome = run_session(federation, terms_of(step), contribute, show)
 
     def fetch(name: str) -> Array:
         member = Member(federation.configs[name])
@@ -140,12 +160,17 @@ def measure_session(federation: Loopback, step: Step, show: Progress) -> dict[st
     with outcome.seconds.timed("results"), ThreadPoolExecutor(AT_ONCE) as pool:
         found = dict(zip(federation.members, pool.map(fetch, federation.members), strict=True))
     Operator(federation.configs[COORDINATOR], show).coordinator.close(outcome.record.id)
-    flags = dict(zip(federation.members, truth, strict=True))
+    expected = {name: made.expected(outcome.record.manifest, k) for k, name in enumerate(federation.members)}
     return _costs(outcome, step) | {
-        "matched": {name: int(np.count_nonzero(values)) for name, values in found.items()},
-        "expected": {name: int(values.sum()) for name, values in flags.items()},
-        "correct": all(np.array_equal(found[name], values) for name, values in flags.items()),
+        "matched": {name: _telling(values) for name, values in found.items()},
+        "expected": {name: _telling(values) for name, values in expected.items()},
+        "correct": all(np.array_equal(found[name], values) for name, values in expected.items()),
     }
+
+
+def _telling(values: Array) -> int:
+    """In how many rows, of a list or of a table, there is anything but zeros."""
+    return int(np.count_nonzero(values.reshape(len(values), -1).any(axis=1)))
 
 
 def _costs(outcome: Outcome, step: Step) -> dict[str, Any]:
@@ -161,24 +186,82 @@ def _costs(outcome: Outcome, step: Step) -> dict[str, Any]:
     }
 
 
-def bench_keys(members: int, rows: int, overlap: float) -> tuple[list[Array], list[Array]]:
-    """Random keys with a known truth: `overlap` of each member's keys are shared, half of them with all others.
+NOBODY, EVERYBODY = -1, -2
 
-    Returns:
-        For each member (rows, 2) uint64 keys, and (rows,) uint8 the flags that they must get.
+
+@dataclass(frozen=True, repr=False)
+class Generated:
+    """Random keys with a known truth.
+
+    Attributes:
+        keys: for each member (rows, 2) uint64.
+        holders: for each member (rows,) int32: which other member has a row's key too, or NOBODY or EVERYBODY.
+        places: (members, rows) uint16: a row's cell in a table is this modulo the number of cells.
     """
+
+    keys: list[Array]
+    holders: list[Array]
+    places: Array
+
+    def rows(self, manifest: Manifest, member: int) -> Array:
+        """What a member contributes by a session's terms, as `Member.contribute_keys` takes it."""
+        if manifest.statistics is None:
+            return self.keys[member]
+        cells = manifest.statistics.cells
+        return rows_of(self.keys[member], self.places[member] % cells, cells)
+
+    def expected(self, manifest: Manifest, member: int) -> Array:
+        """What a member must get by a session's terms, as `Member.fetch` gives it."""
+        holders, members = self.holders[member], len(self.keys)
+        match Reveal(manifest.reveal):
+            case Reveal.FLAG:
+                flags: Array = (holders != NOBODY).astype(np.uint8)
+                return flags
+            case Reveal.COUNT:
+                others: Array = (self._held_by(member) - 1).astype(np.uint16)
+                return others
+            case Reveal.MEMBERS:
+                bits = np.zeros((len(holders), -(-members // 64)), np.uint64)
+                for other in set(range(members)) - {member}:
+                    holds = (holders == other) | (holders == EVERYBODY)
+                    bits[:, other // 64] |= holds.astype(np.uint64) << np.uint64(other % 64)
+                return bits
+            case Reveal.STATISTICS:
+                assert manifest.statistics is not None  # noqa: S101 - it was checked
+                return self._table(manifest.statistics)
+
+    def _held_by(self, member: int) -> Array:
+        """(rows,) how many members hold each key of this one."""
+        holders = self.holders[member]
+        held: Array = np.where(holders == NOBODY, 1, np.where(holders == EVERYBODY, len(self.keys), 2))
+        return held
+
+    def _table(self, terms: Statistics) -> Array:
+        """(cells, members): people by cell and by how many members hold them; each counts with its first holder."""
+        table = np.zeros((terms.cells, len(self.keys)), np.int64)
+        for member, (holders, places) in enumerate(zip(self.holders, self.places, strict=True)):
+            first = (holders == NOBODY) | (holders > member) | ((holders == EVERYBODY) & (member == 0))
+            np.add.at(table, (places[first] % terms.cells, self._held_by(member)[first] - 1), 1)
+        table[table < terms.smallest_cell] = 0
+        return table
+
+
+def bench_keys(members: int, rows: int, overlap: float) -> Generated:
+    """Keys of which `overlap` are shared, half of them with all others and half with one; and where in a table."""
     random = np.random.default_rng()
     shared_by_all, shared_by_two = int(rows * overlap) // 2, int(rows * overlap) // 4
     common = random.integers(0, 2**64, (shared_by_all, 2), np.uint64)
     pairs = random.integers(0, 2**64, (members, shared_by_two, 2), np.uint64)
-    keys, flags = [], []
+    keys, holders = [], []
     for m in range(members):
-        shared = np.concatenate([common, pairs[m], pairs[(m + 1) % members]])[:rows]
+        before, after = (m - 1) % members, (m + 1) % members
+        shared = np.concatenate([common, pairs[m], pairs[after]])
         own = random.integers(0, 2**64, (rows - len(shared), 2), np.uint64)
         order = random.permutation(rows)
+        codes = np.repeat([EVERYBODY, before, after, NOBODY], [len(common), shared_by_two, shared_by_two, len(own)])
         keys.append(np.concatenate([shared, own])[order])
-        flags.append((order < len(shared)).astype(np.uint8))
-    return keys, flags
+        holders.append(codes.astype(np.int32)[order])
+    return Generated(keys, holders, random.integers(0, 2**16, (members, rows), np.uint16))
 
 
 def environment() -> dict[str, Any]:

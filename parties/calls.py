@@ -232,10 +232,11 @@ def _upload_requests(
     commitment: Commitment, dealing: Dealing, offset: int, progress: Callable[[int], None]
 ) -> Iterator[committee_pb2.ContributeRequest]:
     header = committee_pb2.ContributionHeader(
-        commitment=commitment_to_pb(commitment), seed_a=dealing.seeds[0], seed_b=dealing.seeds[1], offset=offset
+        commitment=commitment_to_pb(commitment), seeds=dealing.seeds, offset=offset
     )
     yield committee_pb2.ContributeRequest(header=header)
-    body = memoryview(b"" if dealing.whole is None else dealing.whole.tobytes())
+    body = memoryview(b"") if dealing.whole is None else dealing.whole.reshape(-1).data
+    progress(offset)
     for start in range(offset, len(body), MAX_MESSAGE_BYTES):
         yield committee_pb2.ContributeRequest(chunk=bytes(body[start : start + MAX_MESSAGE_BYTES]))
         progress(min(start + MAX_MESSAGE_BYTES, len(body)))

@@ -164,6 +164,21 @@ def _judge(keys: Keys, other_rows: int) -> Iterator[Finding]:
         weak = rule.weakness(keys.rows, other_rows)
         if weak:
             yield Finding(Severity.WARNING, weak)
+    if keys.cells is not None:
+        yield from _counted(keys, keys.cells)
+
+
+def _counted(keys: Keys, cells: Array) -> Iterator[Finding]:
+    """Rows that are not one person each in the session's table, which has one rule."""
+    of = keys.of_rule[0]
+    several = np.flatnonzero(np.bincount(of.rows, minlength=keys.rows) > 1)
+    if len(several):
+        text = "rows with several values under the session's rule, of which each is counted as a person in the table."
+        yield Finding(Severity.WARNING, text, "", len(several), _first(keys, several))
+    other = np.unique(of.rows[cells[of.rows] != cells[keys.first_rows(0)[of.places]]])
+    if len(other):
+        text = "rows of people whom an earlier row puts in another cell of the table: the first row counts."
+        yield Finding(Severity.WARNING, text, "", len(other), _first(keys, other))
 
 
 def _first(keys: Keys, rows: Array) -> tuple[int, ...]:

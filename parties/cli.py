@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mpc.errors import MpcError
+from mpc.matching import Reveal
 from parties import config, coordinator, errors, logs, node, nodecommands, secrecy
 from parties.errors import InputError, ServiceError
+from parties.manifest import Engine
 from parties.progress import say
 
 Run = Callable[[argparse.Namespace], None]
@@ -121,7 +123,7 @@ def _add_trials(commands: Commands) -> None:
     text = "Run a whole session on this computer, with real nodes, and show what each agency learns."
     c = _add(commands, "demo", "demo", text, own=False, as_json=True)
     c.add_argument("--members", type=int, default=3, help="how many agencies (default 3)")
-    c.add_argument("--rows", type=int, default=10_000, help="people on each list (default 10000)")
+    c.add_argument("--rows", type=int, help="people on each list (default 10000; with the engine mpyc 200)")
     c.add_argument("--overlap", type=float, default=0.1, help="part of each list that others have too (default 0.1)")
     c.add_argument("--seed", type=int, default=1, help="another number makes other lists")
     c.add_argument("--lists", type=Path, nargs="+", metavar="FILE.csv", help="your own lists instead of made-up ones")
@@ -130,17 +132,29 @@ def _add_trials(commands: Commands) -> None:
     c.add_argument("--map", type=Path, metavar="COLUMNS.toml", help=text)
     c.add_argument("--country", metavar="UA", help="of national phone numbers on your own lists")
     c.add_argument("--out", type=Path, metavar="DIR", help="folder for the result sheets")
+    _add_terms(c)
     text = "Measure sessions on this computer, with real nodes and generated keys."
     c = _add(commands, "bench", "bench", text, own=False, as_json=True)
     c.add_argument("names", nargs="*", metavar="NAME", help="what to measure, or `all` (default: one session)")
     c.add_argument("--list", action="store_true", help="show the names, what they are for and what they run")
-    text = "keys of each member, in the first of several sessions (default 1000000); the others change in proportion"
-    c.add_argument("--rows", type=int, help=text)
+    text = "keys of each member, in the first of several sessions (default 1000000, with the engine mpyc 1000); "
+    c.add_argument("--rows", type=int, help=f"{text}the others change in proportion")
     c.add_argument("--members", type=int, help="how many members (default 3)")
     c.add_argument("--overlap", type=float, help="part of the keys that others have too (default 0.1)")
     c.add_argument("--rate", metavar="100mbit", help="limit every committee node's line (Linux, as root)")
     c.add_argument("--delay", type=float, metavar="MS", help="delay every committee node's line by this, each way")
+    _add_terms(c)
+    c.add_argument(
+        "--threshold", type=int, metavar="T", help="so many nodes may collude (default: the most there can be)"
+    )
     c.add_argument("--out", type=Path, metavar="FILE.json", help="also write what --json prints, after each session")
+
+
+def _add_terms(c: argparse.ArgumentParser) -> None:
+    """Options of a session that is run on this computer."""
+    c.add_argument("--engine", choices=[e.value for e in Engine], help="what the committee computes with")
+    c.add_argument("--committee", type=int, metavar="N", help="how many nodes compute (default 3; more with mpyc)")
+    c.add_argument("--reveal", choices=[r.value for r in Reveal], help="what the members learn (default flag)")
 
 
 MAP = "what your list's columns stand for and how it is written; only for what Matchbit cannot find out by itself"
@@ -167,10 +181,10 @@ def _add_lists(commands: Commands) -> None:
     only.add_argument("--new-since", metavar="2026-01-31", help=text)
     only.add_argument("--new-column", metavar="HEADING", help="report only rows that say yes in this column")
     c.add_argument("--accept", action="store_true", help=ACCEPT)
-    text = "Get your own result: your list with columns that say who is also on another member's list."
+    text = "Get your result: your list with columns that say who is on another member's list too, or the agreed table."
     c = _add(commands, "results", "results", text, as_json=True)
     c.add_argument("id", metavar="ID", help=ID)
-    text = "the file to write, CSV or XLSX as your list was"
+    text = "the file to write, CSV or XLSX as your list was; CSV for a table"
     c.add_argument("--out", type=Path, required=True, metavar="FILE", help=text)
     c.add_argument("--page", type=Path, metavar="PAGE.html", help="the page that sums it up (default: beside FILE)")
     c.add_argument("--accept", action="store_true", help=ACCEPT)

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from parties import columns, config, errors, fields, generator, launch, network, toml, trial
-from parties.bench import environment
+from parties.bench import check_step, environment
 from parties.check import check_list
 from parties.columns import MapFile
 from parties.config import Config
 from parties.errors import InputError
 from parties.fields import NewRows
 from parties.lifecycle import MEANING, State
-from parties.manifest import is_country
+from parties.manifest import Engine, is_country
 from parties.manifestfile import rules_file
 from parties.member import Member, check_page_target, kept_list, write_page
 from parties.page import check_page
@@ -35,11 +35,13 @@ from parties.report import (
     review_text,
     scenarios_text,
     session_text,
+    table_text,
 )
 from parties.review import Decision, Reviews, Verdict
 from parties.reviewfile import cells_of, read_verdicts, write_queue
 from parties.rules import Rule
 from parties.scenarios import SCENARIOS, chosen, ratios
+from parties.table import Table
 
 DURATION_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -77,9 +79,10 @@ def results(a: argparse.Namespace) -> None:
     """Get one's own result."""
     member = Member(config.load(a.config), _progress())
     page = a.page or a.out.with_suffix(".html")
-    summary = member.results(id_bytes(a.id), a.out, page, accept=a.accept)
-    done = f"{summary.to_text()}\nWritten to {a.out}, with a page to look at in {page}."
-    say(json.dumps(summary.to_json(), ensure_ascii=False) if a.json else done)
+    found = member.results(id_bytes(a.id), a.out, page, accept=a.accept)
+    text = table_text(found) if isinstance(found, Table) else found.to_text()
+    done = f"{text}\nWritten to {a.out}, with a page to look at in {page}."
+    say(json.dumps(found.to_json(), ensure_ascii=False) if a.json else done)
 
 
 # Reviews
@@ -250,7 +253,10 @@ def demo(a: argparse.Namespace) -> None:
     """Run a whole session on this machine."""
     if a.lists and not a.out:
         raise InputError("With --lists, say with --out into which folder the result sheets are written.")
-    if not 2 <= a.members <= 50 or a.rows < 1 or not 0 <= a.overlap <= 1:
+    given = {"engine": a.engine, "committee": a.committee, "reveal": a.reveal}
+    asked = trial.Asked(**{name: value for name, value in given.items() if value is not None})
+    people = asked.rows if a.rows is None else a.rows
+    if not 2 <= a.members <= 50 or people < 1 or not 0 <= a.overlap <= 1:
         raise InputError("--members must be 2 to 50, --rows at least 1, --overlap from 0 to 1.")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left behind
     with trial.working_folder() as folder:
@@ -261,8 +267,12 @@ def demo(a: argparse.Namespace) -> None:
             rules, country = _rules(a.rules)
             lists = trial.Demo.given(a.lists, rules, _country(a.country) or country, _map(a.map))
         else:
-            lists = trial.Demo.generated(folder / "lists", a.members, a.rows, a.overlap, a.seed)
-        outcome, found = lists.run(folder / "nodes", out, _progress())
+            if a.rows is None and asked.engine == Engine.MPYC.value:
+                say(f"The mpyc engine is for short lists: {people} people on each.", sys.stderr)
+            lists = trial.Demo.generated(
+                folder / "lists", asked.rules, a.members, people, overlap=a.overlap, seed=a.seed
+            )
+        outcome, found = lists.run(folder / "nodes", out, _progress(), asked)
         report = demo_json(outcome, found)
         say(json.dumps(report, ensure_ascii=False) if a.json else demo_text(outcome, found, a.out))
         if report["correct"] is False:
@@ -275,8 +285,12 @@ def bench(a: argparse.Namespace) -> None:
         say(json.dumps({"scenarios": [asdict(s) for s in SCENARIOS]}) if a.json else scenarios_text(SCENARIOS))
         return
     given = {"members": a.members, "overlap": a.overlap, "rate": a.rate, "delay_ms": a.delay}
-    scenarios = [scenario.changed(rows=a.rows, **given) for scenario in chosen(a.names)]
-    network.check_rates(step.rate for scenario in scenarios for step in scenario.steps)
+    given |= {"engine": a.engine, "committee": a.committee, "threshold": a.threshold, "reveal": a.reveal}
+    scenarios = [scenario.changed(rows=a.rows, **given) for scenario in chosen(a.names, a.engine)]
+    steps_of_all = [step for scenario in scenarios for step in scenario.steps]
+    network.check_rates(step.rate for step in steps_of_all)
+    for step in steps_of_all:
+        check_step(step)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left behind
     report: dict[str, Any] = {"environment": environment(), "scenarios": []}
     for scenario in scenarios:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import logging
+import os
 import sys
 import threading
 import time
@@ -12,27 +12,24 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
-import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from mpc import engine
-from mpc.channel import MAILBOX_BYTES, Mailbox
-from mpc.committee import PARTIES, PartyId
-from mpc.dummies import Noise, pair_secret
-from mpc.engine import Inputs, Outputs
+from mpc import blocks, engine
+from mpc.channel import Mailbox
+from mpc.committee import PartyId
+from mpc.engine import Outputs
 from mpc.errors import MpcError, PeerError
 from mpc.matching import Reveal
-from mpc.replicated import Array, Share
-from mpc.reveal import DIGEST_BYTES
 from mpc.session import open_session
-from parties import errors, metrics
+from parties import errors, metrics, worker
 from parties.config import Config
-from parties.contribution import fill_share, held_by
 from parties.errors import PeerUnavailable, ServiceError, StorageError, TooManyCalls
 from parties.guard import Guard
+from parties.inputs import load_inputs, load_task, longest_queue, table_task
 from parties.lifecycle import State
+from parties.manifest import Engine
+from parties.memory import memory
 from parties.service import Service
 from parties.statements import Commitment
 from parties.store import SessionRecord
@@ -73,12 +70,13 @@ class Figures:
 class Run:
     """One attempt on this node."""
 
-    party: PartyId
+    party: int
     attempt: int
     mailbox: Mailbox
     progress: tuple[str, int, int] = ("waiting for the others", 0, 0)
     marks: list[tuple[str, float]] = field(default_factory=list)
     figures: Figures = field(default_factory=Figures)
+    worker_rss_bytes: int = 0
     retriable: bool = False
     failure: str = ""
 
@@ -202,11 +200,11 @@ class Runs:
         log.info("session %s, attempt %d: started", *told.values(), extra=told)
         with at_its_end:
             try:
-                outputs = self._attempt(record, commitments, run)
-                parts = {} if outputs.parts is None else dict(zip(record.manifest.members, outputs.parts, strict=True))
+                found = self._attempt(record, commitments, run)
+                parts = dict(zip(record.manifest.members, found.parts or (), strict=found.parts is not None))
                 shown = {c.name: parts[c.name].tobytes() for c in commitments if parts}
                 phases = dict(run.figures.phases)
-                self._guard.computed(record, shown, list(outputs.group_sizes[1:]), phases)
+                self._guard.computed(record, shown, list(found.group_sizes[1:]), phases)
                 metrics.add_rows(sum(c.keys for c in commitments))
                 _measure(State.COMPUTED, run.figures)
                 log.info("session %s, attempt %d: computed", *told.values(), extra=told)
@@ -235,30 +233,71 @@ class Runs:
 
     def _attempt(self, record: SessionRecord, commitments: Sequence[Commitment], run: Run) -> Outputs:
         manifest, federation, identity = record.manifest, self._config.federation(), self._config.identity()
-        party = run.party
-        nodes = {p: federation[manifest.committee[p]] for p in PARTIES if p != party}
-        started, idle = time.process_time(), memory()[0]
+        nodes = {p: federation[name] for p, name in enumerate(manifest.committee) if p != run.party}
+        context = record.id + run.attempt.to_bytes(4, "big")
+        compute = self._by_mpyc if manifest.engine == Engine.MPYC.value else self._replicated
+        started, idle = _cpu_s(), memory()[0]
         run.mark("load", 0, 0)
-        inputs = load_inputs(self._guard, record, commitments)
-        most = longest_queue(inputs)
-        channel = ExchangeChannel(run.mailbox, record.id, run.attempt, nodes, identity, most_unread_bytes=most)
-        done = False
+        channel, done = ExchangeChannel(run.mailbox, record.id, run.attempt, nodes, identity), False
         try:
-            context = record.id + run.attempt.to_bytes(4, "big")
-            run.mark("waiting for the others", 0, inputs.total)
-            session = open_session(party, channel, X25519PrivateKey.generate(), context)
-            run.mailbox.timeout_s = self._config.step_timeout_s
-            with _expiring(run.mailbox, self._config.attempt_timeout_s + ROW_S * inputs.total):
-                outputs = engine.run(session, inputs, run.mark, self._config.lanes)
+            outputs = compute(record, commitments, run, channel, context)
             done = True
         finally:
             try:
                 channel.close(done=done)
             except ServiceError as error:  # what was computed is computed
                 log.warning("session %s: a stream did not end in order: %s", record.id[:8].hex(), error)
-            cpu_s = time.process_time() - started
-            run.figures = Figures(cpu_s, channel.sent_bytes, idle, memory()[1], run.phases())
+            peak = memory()[1] + run.worker_rss_bytes
+            run.figures = Figures(_cpu_s() - started, channel.sent_bytes, idle, peak, run.phases())
         return outputs
+
+    def _replicated(
+        self,
+        record: SessionRecord,
+        commitments: Sequence[Commitment],
+        run: Run,
+        channel: ExchangeChannel,
+        context: bytes,
+    ) -> Outputs:
+        inputs = load_inputs(self._guard, record, commitments)
+        channel.most_unread_bytes = longest_queue(inputs)
+        run.mark("waiting for the others", 0, inputs.total)
+        session = open_session(PartyId(run.party), channel, X25519PrivateKey.generate(), context)
+        run.mailbox.timeout_s = self._config.step_timeout_s
+        with _expiring(run.mailbox, self._config.attempt_timeout_s + ROW_S * inputs.total):
+            outputs = engine.run(session, inputs, run.mark, self._config.lanes)
+            if inputs.reveal is not Reveal.STATISTICS:
+                return outputs
+            run.mark("tabulate", 0, inputs.total)
+            task = table_task(self._guard, record.manifest, context, inputs, outputs)
+            computed = worker.compute(task, channel, run.mark)
+        run.worker_rss_bytes = computed.peak_rss_bytes
+        return Outputs(computed.parts, outputs.group_sizes)
+
+    def _by_mpyc(
+        self,
+        record: SessionRecord,
+        commitments: Sequence[Commitment],
+        run: Run,
+        channel: ExchangeChannel,
+        context: bytes,
+    ) -> Outputs:
+        task = load_task(self._guard, record, commitments, context)
+        run.mark("waiting for the others", 0, sum(task.counts))
+
+        def progress(phase: str, done: int, total: int) -> None:
+            run.mailbox.timeout_s = self._config.step_timeout_s  # all have begun
+            run.mark(phase, done, total)
+
+        with _expiring(run.mailbox, self._config.attempt_timeout_s + blocks.MOST_SECONDS):
+            computed = worker.compute(task, channel, progress)
+        run.worker_rss_bytes = computed.peak_rss_bytes
+        return Outputs(computed.parts, (0,))
+
+
+def _cpu_s() -> float:
+    """Seconds of processor time of this process, and of those that it has waited for."""
+    return sum(os.times()[:4])
 
 
 @contextmanager
@@ -278,54 +317,3 @@ def _measure(outcome: State, figures: Figures) -> None:
     metrics.sent(figures.sent_bytes)
     for name, seconds in figures.phases:
         metrics.phase(name, seconds)
-
-
-def load_inputs(guard: Guard, record: SessionRecord, commitments: Sequence[Commitment]) -> Inputs:
-    """Everything that this node computes an attempt on, in the members' order; those that are absent have no rows."""
-    manifest, party = record.manifest, guard.party(record.manifest)
-    committed = {c.name: c for c in commitments}
-    found = {c.name: guard.shares.upload(record.id, c.name, c.digest) for c in commitments}
-    held = {name: upload for name, upload in found.items() if upload}
-    if len(held) < len(found):  # begun only when all were there
-        raise StorageError(f"Shares are missing, of {', '.join(found.keys() - held.keys())}; see the disk.")
-    counts = tuple(committed[m].keys if m in committed else 0 for m in manifest.members)
-
-    def rows() -> Share:
-        share = Share(*(np.zeros((sum(counts), 2), np.uint64) for _ in "ab"))
-        start = 0
-        for member, number in zip(manifest.members, counts, strict=True):
-            if upload := held.get(member):
-                fill_share(party, share[start : start + number], upload.seeds, guard.shares.chunks(upload.id))
-                start += number
-        return share
-
-    assert record.contributions is not None  # noqa: S101 - set when the attempt began
-    terms = hashlib.sha256(record.id + record.contributions).digest()
-    seeds = zip(*(held[m].seeds for m in manifest.members if m in committed), strict=True)
-    of_a, of_b = (pair_secret(dealt, terms) for dealt in seeds)
-    noise = None if manifest.dummies is None else Noise(manifest.dummies, len(manifest.rules), len(manifest.members))
-    digests = tuple(_digests(committed.get(m), held_by(party)) for m in manifest.members)
-    return Inputs(terms, counts, digests, rows, Reveal(manifest.reveal), noise, (of_a, of_b), manifest.verify_tags)
-
-
-def _digests(commitment: Commitment | None, components: tuple[int, int]) -> tuple[Array, Array]:
-    """(32,) uint8 each: what a member committed to of two components; zeros for one that is absent."""
-    of_a, of_b = (commitment.digests[c] if commitment else bytes(DIGEST_BYTES) for c in components)
-    return np.frombuffer(of_a, np.uint8), np.frombuffer(of_b, np.uint8)
-
-
-def longest_queue(inputs: Inputs) -> int:
-    """Bytes that an honest peer may leave unread: two passes of the shuffle, and a mailbox for what lanes send."""
-    words = 2 + (-(-len(inputs.counts) // 64) if inputs.reveal is Reveal.MEMBERS else 0)
-    words = max(words, 4 if inputs.verified else 0)  # rows and tags are shuffled together
-    return MAILBOX_BYTES + 2 * 8 * words * inputs.total
-
-
-def memory() -> tuple[int, int]:
-    """Resident bytes of this process now, and at most so far; zeros where the system does not tell."""
-    if not sys.platform.startswith("linux"):
-        return 0, 0
-    lines = (line.split() for line in Path("/proc/self/status").read_text("ascii").splitlines())
-    kilobytes = {line[0]: line[1] for line in lines if len(line) > 1}
-    now, peak = (int(kilobytes[key]) * 1024 for key in ("VmRSS:", "VmHWM:"))
-    return now, peak

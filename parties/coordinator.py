@@ -10,12 +10,12 @@ from contextlib import suppress
 import grpc
 
 from mpc.channel import MAX_MESSAGE_BYTES
-from mpc.committee import PARTIES
 from parties import audit, calls, metrics, protocols
 from parties.admission import who_calls
 from parties.config import Config
 from parties.errors import InputError, ServiceError, SessionRefused
 from parties.lifecycle import State
+from parties.manifest import MAX_COMMITTEE
 from parties.registry import Registry
 from parties.runner import Runner
 from parties.service import NodeServicer, Service, alone
@@ -122,7 +122,7 @@ class SessionServicer(services.SessionServiceServicer):
     ) -> pb.ReportContributionResponse:
         """Keep the caller's commitment, and the receipts for it."""
         caller, commitment = who_calls(), commitment_of(request.commitment)
-        receipts = [receipt_of(r) for r in request.receipts[: len(PARTIES) + 1]]
+        receipts = [receipt_of(r) for r in request.receipts[: MAX_COMMITTEE + 1]]
         state = self._registry.report(caller, commitment, receipts)
         return pb.ReportContributionResponse(state=state_to_pb(state))
 

@@ -60,7 +60,7 @@ class Copies:
         self._session_id = session_id
 
     def secret(self, vault: Vault) -> bytes:
-        """32 bytes that the session's keys are dealt with, made once; see `contribution.deal_keys`."""
+        """32 bytes that the session's keys are dealt with, made once; see `contribution.deal`."""
         path, context = self._folder / DEALING, b"dealing" + self._session_id
         if path.exists():
             return vault.open(path.read_bytes(), context)

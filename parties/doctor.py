@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from pathlib import Path
 
-from parties import manifest, partners, policy, protocols, toml
+from parties import manifest, partners, policyfile, protocols, toml
 from parties.config import Config
 from parties.errors import ConfigError, ServiceError
 from parties.federation import Federation, Node
@@ -170,7 +170,7 @@ def _federation(config: Config) -> Iterator[Found]:
 
 def _policy(config: Config) -> Iterator[Found]:
     if config.policy_path.exists():
-        consent = policy.read(config.policy_path).consent.value
+        consent = policyfile.read(config.policy_path).consent.value
         yield Grade.OK, f"{config.policy_path.name} can be read; what it accepts is approved by: {consent}."
     else:
         yield Grade.OK, f"There is no {config.policy_path.name}: a person decides on each session."

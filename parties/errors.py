@@ -109,11 +109,7 @@ def sentence(error: Exception, names: tuple[str, ...] = (), members: tuple[str, 
     """
     match error:
         case DealingError():
-            peer = _name(names, error.peer, "party")
-            return (
-                f"{_name(members, error.member, 'member')} gave {peer} other shares than this node, or {peer} is wrong "
-                "about them; compare logs with its operator, then propose another session."
-            )
+            return _dealing_sentence(error, names, members)
         case PeerError():
             return _peer_sentence(error, _name(names, error.peer, "party"))
         case IntegrityError():
@@ -121,7 +117,7 @@ def sentence(error: Exception, names: tuple[str, ...] = (), members: tuple[str, 
             who = " and ".join(differing + ["this node"] * (len(differing) == 1)) or "the committee nodes"
             return (
                 f"At step {error.step} {who} hold contradicting values ({error.detail}); the result is "
-                "discarded. The operators of all three nodes must compare versions and logs before another run."
+                "discarded. The operators of all committee nodes must compare versions and logs before another run."
             )
         case ServiceError():
             return str(error)
@@ -133,6 +129,20 @@ def sentence(error: Exception, names: tuple[str, ...] = (), members: tuple[str, 
 
 def _name(names: tuple[str, ...], index: int, kind: str) -> str:
     return names[index] if index < len(names) else f"{kind} {index}"
+
+
+def _dealing_sentence(error: DealingError, names: tuple[str, ...], members: tuple[str, ...]) -> str:
+    member = _name(members, error.member, "member")
+    if error.peer is None:
+        return (
+            f"{member} gave the committee shares that do not fit together, or a committee node is wrong about its own; "
+            "their operators must compare logs, then propose another session."
+        )
+    peer = _name(names, error.peer, "party")
+    return (
+        f"{member} gave {peer} other shares than this node, or {peer} is wrong about them; compare logs with its "
+        "operator, then propose another session."
+    )
 
 
 def _peer_sentence(error: PeerError, name: str) -> str:

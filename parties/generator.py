@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cache
-from itertools import chain
+from itertools import chain, product
 from operator import add, attrgetter
 from pathlib import Path
 from string import ascii_uppercase
@@ -27,6 +27,11 @@ from parties.habits import HEADINGS, SEXES, Habits, Person, Sex, Word, pick, voc
 COUNTRY = "UA"
 """The session's country: generated lists have national phone numbers of it."""
 RULES = (("id", ("id_number",)), ("phone and birth date", ("phone", "birth_date")))
+BY_ID = RULES[0]
+"""The one rule of a session on statistics."""
+_SEXES, _AGES = ["female", "male"], [0, 5, 18, 60]
+CATEGORIES = ({"field": "sex", "values": _SEXES}, {"field": "birth_date", "ages": _AGES})
+"""Of the table of such a session."""
 
 _REGISTERED_TWICE = 0.03
 _SPLIT_EVERY = 20
@@ -61,16 +66,24 @@ class GeneratedList:
         rows: Cells, as in the headings; a missing value is the empty string.
         expected: Row index to the names of the other members that hold a row that agrees under `RULES`; rows without a
             match are absent.
-        people: For each row who it is: equal numbers, in whatever list, are one person.
-        traditions: For each row the population whose names it bears.
+        registered: For each row what was registered, before it was written down.
     """
 
     headings: tuple[str, ...]
     delimiter: str
     rows: list[list[str]]
     expected: dict[int, frozenset[str]]
-    people: list[int]
-    traditions: list[str]
+    registered: list[Person]
+
+    @property
+    def people(self) -> list[int]:
+        """For each row who it is: equal numbers, in whatever list, are one person."""
+        return [person.number for person in self.registered]
+
+    @property
+    def traditions(self) -> list[str]:
+        """For each row the population whose names it bears."""
+        return [person.tradition for person in self.registered]
 
 
 def generate(members: Sequence[str], rows: int, overlap: float, seed: int) -> dict[str, GeneratedList]:
@@ -96,9 +109,7 @@ def generate(members: Sequence[str], rows: int, overlap: float, seed: int) -> di
     written = [own.rows(people, rng) for own, people in zip(habits, lists, strict=True)]
     expected = _expected(members, lists, written)
     return {
-        name: GeneratedList(
-            own.headings, own.delimiter, cells, e, [p.number for p in people], [p.tradition for p in people]
-        )
+        name: GeneratedList(own.headings, own.delimiter, cells, e, people)
         for name, own, cells, e, people in zip(members, habits, written, expected, lists, strict=True)
     }
 
@@ -113,7 +124,41 @@ def write_csv(path: Path, generated: GeneratedList) -> None:
         writer.writerows(generated.rows)
 
 
-# What rules must find
+# What rules and tables must find
+
+
+def expected_table(lists: Sequence[GeneratedList], smallest: int, day: date) -> list[list[int]]:
+    """Return how many people 1, 2, 3 … lists hold, for each cell of a session by `BY_ID` on `CATEGORIES`.
+
+    Args:
+        lists: in the order of the members.
+        smallest: number that is shown; a smaller one is 0.
+        day: on which ages are counted.
+    """
+    kinds: dict[object, tuple[int, int]] = {}
+    held: Counter[object] = Counter()
+    for own in lists:
+        keys = _clean_keys(own.registered, own.rows, BY_ID[1])
+        held.update(set(keys.values()))
+        for index, key in keys.items():
+            kinds.setdefault(key, (_sex(own.registered[index]), _band(own.registered[index], own.rows[index], day)))
+    people = Counter((kinds[key], times) for key, times in held.items())
+    cells = product(range(len(_SEXES) + 1), range(len(_AGES) + 1))
+    shown = [[people[cell, times + 1] for times in range(len(lists))] for cell in cells]
+    return [[number if number >= smallest else 0 for number in row] for row in shown]
+
+
+def _sex(person: Person) -> int:
+    return ("F", "M").index(person.sex)
+
+
+def _band(person: Person, row: list[str], day: date) -> int:
+    """Return which of the ages a person is of; one more than there are where no birth date is written."""
+    if not row[HEADINGS.index("birth_date")]:
+        return len(_AGES)
+    born = date.fromisoformat(person.birth_date)
+    age = day.year - born.year - ((day.month, day.day) < (born.month, born.day))
+    return sum(first <= age for first in _AGES) - 1
 
 
 def _expected(

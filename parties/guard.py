@@ -16,9 +16,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.constant_time import bytes_eq
 
 from mpc.channel import MAX_MESSAGE_BYTES
-from mpc.committee import PartyId
 from parties import audit
-from parties.contribution import WHOLE, held_by, held_digests
+from parties.contribution import held_digests, scheme_of
 from parties.errors import InputError, ServiceError, SessionRefused
 from parties.federation import Federation
 from parties.lifecycle import MEANING, OVER, Event, State
@@ -26,7 +25,6 @@ from parties.limits import check_commitment
 from parties.manifest import Manifest
 from parties.manifest import check as check_terms
 from parties.policy import Policy
-from parties.rules import KEY_BYTES
 from parties.shares import REPLACED, Shares, Upload
 from parties.statements import Commitment, Completion, Receipt, contributions
 from parties.store import SessionRecord, Store, for_party
@@ -97,9 +95,9 @@ class Guard:
         self.store.add_session(record.manifest, State.APPROVED, record.signatures)
         return self.store.get(session_id)
 
-    def party(self, manifest: Manifest) -> PartyId:
+    def party(self, manifest: Manifest) -> int:
         """Which party this node is."""
-        return PartyId(manifest.committee.index(self._around.name))
+        return manifest.committee.index(self._around.name)
 
     def _is_coordinator(self, caller: str) -> bool:
         return caller == self._around.federation().coordinator.name
@@ -120,16 +118,16 @@ class Guard:
         return self.shares.received_bytes(found) if found else 0
 
     def receive(
-        self, member: str, commitment: Commitment, seeds: tuple[bytes, bytes], offset: int, chunks: Iterable[bytes]
+        self, member: str, commitment: Commitment, seeds: tuple[bytes, ...], offset: int, chunks: Iterable[bytes]
     ) -> Receipt:
         """Take an upload, or the rest of it.
 
         Args:
             member: who is calling.
             commitment: its statement; the signature is not checked yet.
-            seeds: of this node's components a and b.
+            seeds: of this node's components.
             offset: bytes that are here already.
-            chunks: the rest of the component that travels whole; empty at P0.
+            chunks: the rest of the component that travels whole; empty where this node holds none that does.
 
         Returns:
             This node's statement that it holds what was committed to.
@@ -144,10 +142,13 @@ class Guard:
         self._check(record.manifest, commitment)
         if self.store.times(record.id, audit.Event.RECEIVED, member) >= MAX_CONTRIBUTIONS:
             raise SessionRefused(f"{member} has contributed {MAX_CONTRIBUTIONS} times to this session already.")
+        scheme, party = scheme_of(record.manifest), self.party(record.manifest)
+        if len(seeds) != (held := len(scheme.held_by(party))):
+            raise InputError(f"The upload has {len(seeds)} seeds where {held} are due by the terms; compare versions.")
         with self._contributions_open(commitment):
-            upload = self.shares.open_upload(commitment, seeds)
+            upload = self.shares.open_upload(commitment, seeds, scheme.due_bytes(party, commitment.keys))
         if not upload.complete:
-            self._take(record, upload, offset, chunks)
+            self._take(record.manifest, upload, offset, chunks)
         receipt = Receipt(record.id, self._around.name, member=member, commitment=commitment.digest)
         return receipt.signed(self._around.key)
 
@@ -156,10 +157,10 @@ class Guard:
         past = self.store.had_results(commitment.name, manifest.session_id)
         check_commitment(self._around.federation(), manifest, commitment, past, self.store.clock())
 
-    def _take(self, record: SessionRecord, upload: Upload, offset: int, chunks: Iterable[bytes]) -> None:
+    def _take(self, manifest: Manifest, upload: Upload, offset: int, chunks: Iterable[bytes]) -> None:
         """Keep the chunks that are due, and check the whole against the commitment."""
-        party, c = self.party(record.manifest), upload.commitment
-        due = c.keys * KEY_BYTES if WHOLE in held_by(party) else 0
+        scheme, party, c = scheme_of(manifest), self.party(manifest), upload.commitment
+        due = scheme.due_bytes(party, c.keys)
         if offset != self.shares.received_bytes(upload) or offset > due:
             raise InputError("The upload does not go on where it stopped; contribute again.")
         for chunk in chunks:
@@ -170,10 +171,10 @@ class Guard:
         if offset < due:
             raise InputError(f"The upload ended {due - offset} bytes early; contribute again.")
         with self._digesting:  # one at a time, since it takes a core
-            held = held_digests(party, c.keys, upload.seeds, self.shares.chunks(upload.id))
+            held = held_digests(scheme, party, c.keys, upload.seeds, self.shares.chunks(upload.id))
         if self.shares.received_bytes(upload) != due:  # an attempt has begun meanwhile, and dropped it
             raise SessionRefused(REPLACED)
-        if not bytes_eq(b"".join(held), b"".join(c.digests[component] for component in held_by(party))):
+        if not bytes_eq(b"".join(held), b"".join(c.digests[component] for component in scheme.held_by(party))):
             self.shares.drop_upload(upload)
             raise InputError("The upload does not fit the commitment to it; contribute again.")
         with self._contributions_open(c):
@@ -247,12 +248,12 @@ class Guard:
     def computed(
         self, record: SessionRecord, parts: Mapping[str, bytes], group_sizes: list[int], phases: Mapping[str, float]
     ) -> None:
-        """Keep the results of an attempt until all three nodes have theirs.
+        """Keep the results of an attempt until the whole committee has its own.
 
         Args:
             record: of the session, at the attempt.
-            parts: this node's part of each member's result; empty at P2.
-            group_sizes: what the node learned.
+            parts: this node's part of each member's result; empty where its part is not needed.
+            group_sizes: what the node learned; nothing with the mpyc engine.
             phases: seconds of each.
         """
         assert record.contributions is not None  # noqa: S101 - set when the attempt began
@@ -296,7 +297,7 @@ class Guard:
     # Results
 
     def release(self, record: SessionRecord, completions: Sequence[Completion]) -> State:
-        """Release results, on the word of all three nodes that they have computed the same.
+        """Release results, on the word of all committee nodes that they have computed the same.
 
         Raises:
             SessionRefused: a word is missing, or is on another attempt than this node's.
@@ -370,7 +371,7 @@ class Guard:
 
 
 def check_completions(federation: Federation, manifest: Manifest, completions: Sequence[Completion]) -> None:
-    """Check that all three committee nodes say that they have computed one and the same attempt.
+    """Check that all committee nodes say that they have computed one and the same attempt.
 
     Raises:
         SessionRefused: one does not say so.

@@ -24,6 +24,7 @@ from parties.normalise import libraries
 from parties.normalise.notes import Note
 from parties.records import Batch
 from parties.rules import KEY_BYTES, FieldUse, KeyMaker, Rule, part
+from parties.statistics import Cells
 
 MAX_KEYS_OF_A_ROW = 64
 """Under one rule: so many combinations of its fields' values."""
@@ -62,12 +63,13 @@ class Keys:
         states: for each field (rows,) uint8: 0, or 1 + the place in `NOTES` of what was noticed, with `NO_VALUE`.
         new: (rows,) bool: rows that are reported; None where all are.
         household: (rows,) int32: equal for rows of one household; None where no rule needs it.
+        cells: (rows,) uint16: each row's cell of the session's table; None where there is none.
         records: (rows,) V16: digest of what tells the person apart, under a key of the caller's; None if not asked for.
         repeats: for each of `COUNTED` that was read, how many values stand on how many rows, most first: at most
             `FIRST_ROWS` pairs of a number of rows and the first of them.
         headings: for each field the headings of the columns it was read from.
-        used: headings of all columns that rules read.
-        missing: a sentence for each field of a rule that the list has no column for; such rules have no keys.
+        used: headings of all columns that rules or the table read.
+        missing: a sentence for each field that the list has no column for; rules that need it have no keys.
     """
 
     rules: tuple[Rule, ...]
@@ -77,6 +79,7 @@ class Keys:
     states: Mapping[str, Array]
     new: Array | None = None
     household: Array | None = None
+    cells: Array | None = None
     records: Array | None = None
     repeats: Mapping[str, list[tuple[int, tuple[int, ...]]]] = field(default_factory=dict)
     headings: Mapping[str, str] = field(default_factory=dict)
@@ -102,15 +105,20 @@ class Keys:
         combine(of_row).at(of_household, self.household, of_row)
         return of_household[self.household]
 
+    def first_rows(self, k: int) -> Array:
+        """(n,) int32: the first row that each key of rule k is of; nothing that means anything for other keys."""
+        of = self.of_rule[k]
+        first = np.empty(len(self.keys), np.int32)
+        first[of.places[::-1]] = of.rows[::-1]  # the last assignment counts: the smallest row
+        return first
+
     def twins(self, k: int) -> Array:
         """(p, 2) int32: distinct pairs of a row and the first earlier row that shares a key under rule k.
 
         A household rule says nothing of two rows of one household: that they share its phone is no duplicate.
         """
         of = self.of_rule[k]
-        first = np.empty(len(self.keys), np.int32)
-        first[of.places[::-1]] = of.rows[::-1]  # the last assignment counts: the smallest row
-        earlier = first[of.places]
+        earlier = self.first_rows(k)[of.places]
         is_twin = earlier < of.rows
         if self.rules[k].scope == "household" and self.household is not None:
             is_twin &= self.household[earlier] != self.household[of.rows]
@@ -136,6 +144,7 @@ def make_keys(
     country: str,
     *,
     new: NewRows = NewRows(),  # noqa: B008 - frozen
+    table: Cells | None = None,
     record_key: bytes = b"",
     progress: Callable[[int], None] = lambda _: None,
 ) -> tuple[Keys, list[Finding]]:
@@ -147,6 +156,7 @@ def make_keys(
         rules: of the session.
         country: of the session.
         new: which rows are new.
+        table: for `Keys.cells`.
         record_key: for `Keys.records`, at most 64 bytes; nothing if they are not needed.
         progress: told the number of rows read, now and then.
 
@@ -160,8 +170,10 @@ def make_keys(
     libraries.check()
     sources: dict[str, FieldSource] = {}
     missing: dict[str, str] = {}
-    of_rules, of_record = fields_of(rules, opened), _of_record(opened, rules) if record_key else {}
-    for name, why in (of_record | of_rules).items():
+    used, of_record = fields_of(rules, opened), _of_record(opened, rules) if record_key else {}
+    for name, why in table.fields.items() if table else ():
+        used.setdefault(name, why)
+    for name, why in (of_record | used).items():
         try:
             sources[name] = fields.source(opened, name, why, country)
         except InputError as error:
@@ -169,7 +181,8 @@ def make_keys(
     is_new = new.source(opened) if new else None
     makers = [None if any(u.field in missing for u in rule.uses) else KeyMaker(session_id, rule) for rule in rules]
     record_fields = [name for name in of_record if name in sources]
-    reader = _Reader(sources, list(zip(makers, rules, strict=True)), is_new, record_fields, record_key)
+    made = list(zip(makers, rules, strict=True))
+    reader = _Reader(sources, made, is_new, table=table, record_fields=record_fields, record_key=record_key)
     for batch in opened.source.batches():
         reader.take(batch)
         progress(len(reader.numbers))
@@ -178,9 +191,8 @@ def make_keys(
     findings += reader.findings()
     if any(rule.scope == "household" for rule in rules) and "household_id" not in sources:
         findings.append(Finding(Severity.WARNING, ALONE))
-    indices = [k for name in of_rules if name in sources for k in sources[name].indices]
-    used = frozenset(opened.source.headings[k] for k in indices)
-    return replace(reader.keys(), used=used, missing=tuple(missing.values())), list(dict.fromkeys(findings))
+    read = frozenset(opened.source.headings[k] for name in used if name in sources for k in sources[name].indices)
+    return replace(reader.keys(), used=read, missing=tuple(missing.values())), list(dict.fromkeys(findings))
 
 
 def fields_of(rules: Sequence[Rule], opened: ReadableList) -> dict[str, str]:
@@ -210,17 +222,19 @@ class _Reader:
         sources: Mapping[str, FieldSource],
         rules: list[tuple[KeyMaker | None, Rule]],
         new: FieldSource | None,
+        *,
+        table: Cells | None,
         record_fields: Sequence[str],
         record_key: bytes,
     ) -> None:
-        self._sources, self._rules, self._new = sources, rules, new
+        self._sources, self._rules, self._new, self._table = sources, rules, new, table
         self._record_fields, self._record_key = record_fields, record_key
         self.numbers = array("q")
         self._cut: list[int] = []
         self._undated: list[int] = []
         self._rows = [array("i") for _ in rules]
         self._states: dict[str, bytearray] = {name: bytearray() for name in sources}
-        self._is_new, self._records = bytearray(), bytearray()
+        self._is_new, self._records, self._cells = bytearray(), bytearray(), bytearray()
         self._counted = {name: (array("q"), array("i")) for name in COUNTED if name in sources}
         self._households: dict[str, int] = {}
         self._household = array("i")
@@ -242,6 +256,8 @@ class _Reader:
                 self._cut += _derive(maker, [parts[use] for use in rule.uses], start, rows, digests)
         if "household_id" in read:
             self._take_households(read["household_id"])
+        if self._table:
+            self._cells += self._table.of(read, len(batch.numbers)).tobytes()
         if self._record_key:
             whole = [_parts(read[name], FieldUse(name)) for name in self._record_fields]
             self._take_records(whole, len(batch.numbers))
@@ -306,6 +322,7 @@ class _Reader:
             states={name: np.frombuffer(states, np.uint8) for name, states in self._states.items()},
             new=np.frombuffer(self._is_new, bool) if self._new else None,
             household=np.frombuffer(self._household, np.int32) if self._household else None,
+            cells=np.frombuffer(self._cells, np.uint16) if self._table else None,
             records=np.frombuffer(self._records, "V16") if self._record_key else None,
             repeats={name: _repeats(*counted, numbers) for name, counted in self._counted.items()},
             headings={name: source.headings for name, source in self._sources.items()},

@@ -42,7 +42,7 @@ _WAITING = (State.PROPOSED, State.APPROVED, State.READY)
 TABLE: dict[tuple[State, Event], State] = {
     (State.PROPOSED, Event.ALL_APPROVED): State.APPROVED,
     (State.APPROVED, Event.ALL_CONTRIBUTED): State.READY,
-    # A node that has computed may be asked to once more, as long as not all three have: nothing has been released.
+    # A node that has computed may be asked to once more, as long as not all have: nothing has been released.
     **{
         (state, Event.BEGIN): State.RUNNING
         for state in (State.APPROVED, State.READY, State.RUNNING, State.COMPUTED, State.ABORTED)

@@ -58,11 +58,15 @@ def check_commitment(
 
     Raises:
         SessionRefused: says which limit.
-        InputError: it is not signed by the member.
+        InputError: it is not signed by the member, or has not one component's digest for each committee node.
     """
     if c.name not in manifest.members:
         raise SessionRefused(f"{c.name} is not a member of this session.")
     c.check(federation[c.name].verifier())
+    if len(c.digests) != (nodes := len(manifest.committee)):
+        raise InputError(
+            f"{c.name} commits to {len(c.digests)} components where the terms make {nodes}; compare versions."
+        )
     if not 1 <= c.keys <= manifest.max_keys:
         raise SessionRefused(f"{c.keys} keys are outside the session's limit of 1 to {manifest.max_keys}.")
     if not c.new_records <= c.records <= manifest.max_records:

@@ -48,7 +48,7 @@ class Loopback:
     Args:
         folder: an empty folder; one sub-folder for each node.
         members: names.
-        committee: three names; those that are not members are neutral nodes.
+        committee: names; those that are not members are neutral nodes.
         hosts: for each node that listens, the address it listens on and a command that its daemon is started with.
     """
 

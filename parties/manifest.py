@@ -9,28 +9,34 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import MAXYEAR, datetime, timedelta
+from enum import Enum
 from functools import cached_property, lru_cache
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from mpc import blocks
 from mpc.dummies import DELTAS, EPSILONS, MOST_ROWS, Dummies, Noise
 from mpc.matching import Reveal
-from parties import normalise
+from parties import normalise, statistics
 from parties.errors import ConfigError
 from parties.normalise.codes import COUNTRIES
 from parties.rules import MAX_FIELDS, SCOPES, Rule
 from parties.signatures import Verifier
+from parties.statistics import Statistics
 
 FORMAT = "matchbit.v1"
 MAX_MANIFEST_BYTES = 1 << 18
 MAX_MEMBERS = 1000
+MAX_COMMITTEE = 9
 REMEMBERED = 16
 """Manifests that are known again by their bytes, each as long as a session's members are many."""
 MAX_RULES = 32
@@ -50,6 +56,15 @@ TWO_AGENCIES = (
 )
 
 
+class Engine(Enum):
+    """What a committee computes with; the value is what the terms say."""
+
+    REPLICATED = "replicated"
+    """`mpc.engine`: three nodes, lists of any size, and the committee learns the group sizes."""
+    MPYC = "mpyc"
+    """`mpc.mpyc_engine`: any committee, short lists, and the committee learns nothing but how long they are."""
+
+
 @dataclass(frozen=True)
 class Manifest:
     """The terms.
@@ -60,12 +75,15 @@ class Manifest:
         legal_basis: what allows it, for the record; empty where it is not stated.
         coordinator: the node that keeps the session.
         members: names of the nodes that bring records, in the order that numbers them.
-        committee: names of the three computing nodes: P0, P1, P2.
+        committee: names of the computing nodes, in the order that numbers them: P0, P1, P2 …
         nodes: for each of these names the hex digest of its federation entry.
         rules: at least one.
         normalisation: version that the keys are made with.
         country: ISO 3166 alpha-2 in capitals, or empty: of national phone numbers and of documents that name none.
-        reveal: flag, count or members.
+        reveal: flag, count, members or statistics.
+        engine: replicated or mpyc.
+        threshold: so many committee nodes learn nothing even together.
+        statistics: the table that members get; there where it is what is revealed, else None.
         max_records: rows that a member may bring.
         min_records: rows that a member must bring: whoever is compared with hides among so many.
         max_new_records: of these, rows that may be new since the member's last session; its first is all new.
@@ -90,6 +108,9 @@ class Manifest:
     normalisation: str
     country: str
     reveal: str
+    engine: str
+    threshold: int
+    statistics: Statistics | None
     max_records: int
     min_records: int
     max_new_records: int
@@ -144,6 +165,7 @@ class Manifest:
         terms = {f.name: getattr(self, f.name) for f in fields(self)} | {"format": FORMAT}
         terms["rules"] = [asdict(rule) for rule in self.rules]
         terms["dummies"] = None if self.dummies is None else asdict(self.dummies)
+        terms["statistics"] = None if self.statistics is None else asdict(self.statistics)
         return json.dumps(terms, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
 
 
@@ -174,7 +196,9 @@ def read(data: bytes) -> Manifest:
         rules = tuple(Rule(r["name"], tuple(r["fields"]), r["scope"]) for r in terms.pop("rules"))
         members, committee = tuple(terms.pop("members")), tuple(terms.pop("committee"))
         dummies = None if (hidden := terms.pop("dummies")) is None else Dummies(**hidden)
-        manifest = Manifest(rules=rules, members=members, committee=committee, dummies=dummies, **terms)
+        table = None if (agreed := terms.pop("statistics")) is None else statistics.from_json(agreed)
+        terms |= {"rules": rules, "dummies": dummies, "statistics": table}
+        manifest = Manifest(members=members, committee=committee, **terms)
         if manifest.to_bytes() != data:
             raise ConfigError("The manifest is not in canonical form.")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -190,8 +214,8 @@ def check(manifest: Manifest) -> None:
     """
     names_of(manifest.members, "members")
     names_of(manifest.committee, "committee")
-    named = isinstance(manifest.coordinator, str) and NAME.fullmatch(manifest.coordinator)
-    require(bool(named), "`coordinator` must be a node's name")
+    named = isinstance(manifest.coordinator, str) and NAME.fullmatch(manifest.coordinator) is not None
+    require(named, "`coordinator` must be a node's name")
     texts = [("title", manifest.title), ("purpose", manifest.purpose)]
     texts += [] if manifest.legal_basis == "" else [("legal_basis", manifest.legal_basis)]
     for field, text in texts:
@@ -199,7 +223,6 @@ def check(manifest: Manifest) -> None:
     if len(manifest.members) == 2 and len(set(manifest.committee)) < 3:
         raise ConfigError(TWO_AGENCIES)
     require(2 <= len(manifest.members) <= MAX_MEMBERS, f"`members` must name 2 to {MAX_MEMBERS} nodes")
-    require(len(manifest.committee) == 3, "`committee` must name exactly three nodes")
     require(manifest.coordinator not in manifest.participants, "the coordinator cannot take part in its own session")
     expected = {*manifest.participants, manifest.coordinator}
     require(
@@ -208,7 +231,7 @@ def check(manifest: Manifest) -> None:
         and all(isinstance(d, str) and len(d) == 64 for d in manifest.nodes.values()),
         "`nodes` must hold one digest for each participant",
     )
-    require(manifest.reveal in [r.value for r in Reveal], "`reveal` must be flag, count or members")
+    require(manifest.reveal in [r.value for r in Reveal], "`reveal` must be flag, count, members or statistics")
     _check_limits(manifest)
     require(isinstance(manifest.verify_tags, bool), "`verify_tags` must be true or false")
     _integer(manifest.retention_days, "retention_days", MAX_RETENTION_DAYS)
@@ -216,6 +239,8 @@ def check(manifest: Manifest) -> None:
         require(_is_utc(getattr(manifest, name)), f"`{name}` must be a date and time in UTC")
     require(is_country(manifest.country), COUNTRY_WANTED)
     check_rules(manifest.rules)
+    _check_statistics(manifest)
+    _check_engine(manifest)
     if manifest.normalisation != normalise.VERSION:
         raise ConfigError(
             f"The session normalises by {manifest.normalisation}, this node by {normalise.VERSION}: update the older."
@@ -231,6 +256,53 @@ def _check_limits(manifest: Manifest) -> None:
     _integer(manifest.period_days, "period_days", MAX_PERIOD_DAYS)
     if manifest.dummies is not None:
         _check_dummies(manifest.dummies, len(manifest.rules), len(manifest.members))
+
+
+def _check_engine(manifest: Manifest) -> None:
+    nodes, whole = len(manifest.committee), type(manifest.threshold) is int
+    match manifest.engine:
+        case Engine.REPLICATED.value:
+            require(nodes == 3, '`committee` must name exactly three nodes, or `engine` be "mpyc"')
+            alone = "`threshold` must be 1 with the replicated engine: any two of its three nodes can read the lists"
+            require(whole and manifest.threshold == 1, alone)
+        case Engine.MPYC.value:
+            require(3 <= nodes <= MAX_COMMITTEE, f"`committee` must name 3 to {MAX_COMMITTEE} nodes")
+            most = (nodes - 1) // 2
+            fewer = (
+                f"`threshold` must be a whole number from 1 to {most}, less than half of the {nodes} committee nodes"
+            )
+            require(whole and 1 <= manifest.threshold <= most, fewer)
+            hidden = "`dummies` and `verify_tags` are of the replicated engine: mpyc opens neither group sizes nor tags"
+            require(manifest.dummies is None and not manifest.verify_tags, hidden)
+            _check_time(manifest)
+        case _:
+            raise ConfigError("The manifest is wrong: `engine` must be replicated or mpyc.")
+
+
+def _check_statistics(manifest: Manifest) -> None:
+    told = manifest.reveal == Reveal.STATISTICS.value
+    both = 'a [session.statistics] table and `reveal = "statistics"` need each other'
+    require((manifest.statistics is not None) == told, both)
+    if manifest.statistics is not None:
+        statistics.check(manifest.statistics, manifest.rules, manifest.country)
+
+
+def _check_time(manifest: Manifest) -> None:
+    """Refuse lists that the mpyc engine would compute on for too long."""
+    members, rules, reveal = len(manifest.members), len(manifest.rules), Reveal(manifest.reveal)
+
+    def seconds(records: int) -> float:
+        return blocks.seconds(members, records * rules, len(manifest.committee), manifest.threshold, reveal)
+
+    if (estimate := seconds(manifest.max_records)) <= blocks.MOST_SECONDS:
+        return
+    fits = bisect_right(range(1, manifest.max_records), blocks.MOST_SECONDS, key=seconds)
+    shorter = f"set `max_records` to {fits:,} at most" if fits else "name fewer members"
+    raise ConfigError(
+        f"{members:,} lists of {manifest.max_records:,} records, {rules} key{'s' * (rules > 1)} each, would take the "
+        f"mpyc engine about {math.ceil(estimate / 60):,} minutes, of {blocks.MOST_SECONDS / 60:,.0f} that it may: "
+        f'{shorter}, or `engine` to "replicated".'
+    )
 
 
 def _check_dummies(dummies: Dummies, rules: int, members: int) -> None:

@@ -8,12 +8,13 @@ from typing import Any
 
 from mpc.dummies import Dummies
 from mpc.matching import Reveal
-from parties import normalise
+from parties import normalise, statistics
 from parties.errors import ConfigError
 from parties.manifest import (
     COUNTRY_WANTED,
     MAX_SESSIONS,
     TWO_AGENCIES,
+    Engine,
     Manifest,
     check,
     check_rules,
@@ -52,6 +53,7 @@ def from_toml(toml: Mapping[str, Any], coordinator: str, nodes: Mapping[str, str
     strangers = [name for name in (*participants, coordinator) if name not in nodes]
     if strangers:
         raise ConfigError(f"Not in federation.toml: {', '.join(strangers)}. Add their entries or correct the names.")
+    engine, table = session.get("engine", Engine.REPLICATED.value), session.get("statistics")
     manifest = Manifest(
         title=session["title"],
         purpose=session["purpose"],
@@ -64,6 +66,9 @@ def from_toml(toml: Mapping[str, Any], coordinator: str, nodes: Mapping[str, str
         normalisation=normalise.VERSION,
         country=session.get("country", ""),
         reveal=session.get("reveal", Reveal.FLAG.value),
+        engine=engine,
+        threshold=session.get("threshold", (len(committee) - 1) // 2 if engine == Engine.MPYC.value else 1),
+        statistics=None if table is None else statistics.from_toml(table),
         max_records=session["max_records"],
         min_records=session.get("min_records", 1),
         max_new_records=session.get("max_new_records", session["max_records"]),
@@ -83,9 +88,9 @@ def from_toml(toml: Mapping[str, Any], coordinator: str, nodes: Mapping[str, str
 
 
 _SESSION_KEYS = {
-    "title", "purpose", "legal_basis", "members", "committee", "country", "reveal", "max_records", "min_records",
-    "max_new_records", "min_members", "max_sessions", "period_days", "dummies", "verify_tags", "expires",
-    "retention_days",
+    "title", "purpose", "legal_basis", "members", "committee", "country", "reveal", "engine", "threshold",
+    "statistics", "max_records", "min_records", "max_new_records", "min_members", "max_sessions", "period_days",
+    "dummies", "verify_tags", "expires", "retention_days",
 }  # fmt: skip
 
 

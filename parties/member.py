@@ -13,7 +13,7 @@ from parties import audit, calls, fields, results
 from parties.check import MIN_ROWS, MOST, judged
 from parties.columns import MapFile
 from parties.config import Config
-from parties.contribution import SECRET_BYTES, Dealing, all_digests, deal_keys
+from parties.contribution import SECRET_BYTES, Dealing, deal, scheme_of
 from parties.copies import Copies
 from parties.errors import InputError, ResultError, SessionRefused
 from parties.fields import NewRows, ReadableList
@@ -24,12 +24,15 @@ from parties.keys import Keys, make_keys
 from parties.known import KnownRecords
 from parties.lifecycle import MEANING, State
 from parties.limits import check_limits
-from parties.page import result_page
+from parties.manifest import Manifest
+from parties.page import result_page, table_page
 from parties.participant import Participant
 from parties.review import Reviews
 from parties.sheet import appearing
 from parties.statements import Commitment, Receipt, contributions
+from parties.statistics import Cells, rows_of
 from parties.store import SessionRecord, Store
+from parties.table import Table, check_table_target, table_of
 from parties.wire import View
 
 Progress = Callable[[str, int, int], None]
@@ -86,13 +89,18 @@ class Member(Participant):
         opened = fields.open_list(path, map_file)
         vault = self.config.vault()
         known, copies = KnownRecords(self.store, vault), Copies(self.config, record.id)
+        if record.manifest.statistics is not None and new:
+            raise InputError(
+                "--new-since and --new-column choose rows whose matches are shown, but this session shows no matches: "
+                "it gives a table of all people. Leave them out."
+            )
         keys, found = self._keys(record, opened, new, Reviews(self.store, vault).record_key())
         check_limits(record.manifest, keys, path)
         findings = judged(opened, keys, found, keys.rows * (len(record.manifest.members) - 1))
         if not accept:
             _stop(path, findings)
         assert keys.records is not None  # noqa: S101 - they were asked for
-        dealings = deal_keys(keys.keys, copies.secret(vault))
+        dealings = deal(scheme_of(record.manifest), _rows(record.manifest, keys), copies.secret(vault))
         commitment = self._commitment(record, dealings, keys.rows, known.count_new(keys.records))
         if before is None or before.st_mtime_ns != path.stat().st_mtime_ns:
             raise InputError(f"{path} was changed while it was read; save it, close it, and contribute again.")
@@ -112,13 +120,16 @@ class Member(Participant):
         def read(rows: int) -> None:
             self._progress("reading rows", rows, 0)
 
-        return make_keys(opened, record.id, m.rules, m.country, new=new, record_key=record_key, progress=read)
+        cells = None if m.statistics is None else Cells(m.statistics, m.country, m.created)
+        return make_keys(
+            opened, record.id, m.rules, m.country, new=new, table=cells, record_key=record_key, progress=read
+        )
 
-    def contribute_keys(self, record: SessionRecord, keys: np.typing.NDArray[np.uint64]) -> None:
-        """Contribute keys, (n, 2) uint64, that were made elsewhere."""
+    def contribute_keys(self, record: SessionRecord, rows: np.typing.NDArray[np.uint64]) -> None:
+        """Contribute (n, 2 + w) uint64 rows that were made elsewhere; w is 0 but for statistics, see `rows_of`."""
         record = self._approved(record.id)
-        dealings = deal_keys(keys, os.urandom(SECRET_BYTES))
-        self._contribute(record, self._commitment(record, dealings, len(keys), len(keys)), dealings)
+        dealings = deal(scheme_of(record.manifest), rows, os.urandom(SECRET_BYTES))
+        self._contribute(record, self._commitment(record, dealings, len(rows), len(rows)), dealings)
 
     def _commitment(self, record: SessionRecord, dealings: list[Dealing], records: int, new_records: int) -> Commitment:
         """What this member signs on its contribution."""
@@ -128,26 +139,25 @@ class Member(Participant):
             records=records,
             new_records=new_records,
             keys=dealings[0].rows,
-            digests=all_digests(dealings),
+            digests=dealings[0].digests,
         )
         return commitment.signed(self.config.identity().signing_key)
 
     def _contribute(self, record: SessionRecord, commitment: Commitment, dealings: list[Dealing]) -> None:
-        """Upload the shares to the three nodes at once, and show the receipts."""
+        """Upload the shares to all committee nodes at once, and show the receipts."""
+        committee = record.manifest.committee
         total = sum(d.whole.nbytes for d in dealings if d.whole is not None)
-        done: dict[str, int] = {}
+        done = dict.fromkeys(committee, 0)
 
-        def upload(party: int) -> Receipt:
-            name = record.manifest.committee[party]
-
+        def upload(name: str, dealing: Dealing) -> Receipt:
             def note(sent: int) -> None:
                 done[name] = sent
                 self._progress("uploading bytes", sum(done.values()), total)
 
-            return calls.contribute(self.config, self.federation[name], commitment, dealings[party], note)
+            return calls.contribute(self.config, self.federation[name], commitment, dealing, note)
 
-        with ThreadPoolExecutor(3) as pool:
-            receipts = list(pool.map(upload, range(3)))
+        with ThreadPoolExecutor(len(committee)) as pool:
+            receipts = list(pool.map(upload, committee, dealings))
         with self.coordinator.kept():
             self._report(record, commitment, receipts)
 
@@ -160,12 +170,12 @@ class Member(Participant):
             self.store.log(record.id, audit.Event.CONTRIBUTED, **commitment.facts())
         self.exchange_heads(record)
 
-    def results(self, session_id: bytes, out: Path, page: Path, *, accept: bool = False) -> results.Summary:
-        """Fetch and recombine this member's result, and write its sheet and a page that sums it up.
+    def results(self, session_id: bytes, out: Path, page: Path, *, accept: bool = False) -> results.Summary | Table:
+        """Fetch and recombine this member's result, and write its sheet, or the table, and a page that shows it.
 
         Args:
             session_id: the id, or its first bytes.
-            out: the sheet; its suffix is that of the list.
+            out: the sheet, whose suffix is that of the list; or the table in CSV.
             page: HTML.
             accept: a person has seen that the result looks wrong, and wants it all the same.
 
@@ -176,8 +186,9 @@ class Member(Participant):
         view = self.coordinator.get(session_id)
         record = view.record
         commitment = self._computed(view)
-        copies = Copies(self.config, record.id)
-        copy = copies.find(commitment.digest)
+        copy = Copies(self.config, record.id).find(commitment.digest)
+        if record.manifest.statistics is not None:
+            return self._table(view, commitment, out, page, [copy.original] if copy else [])
         if copy is None:
             raise SessionRefused(self._no_copy(record.id))
         opened = copy.open()
@@ -188,26 +199,43 @@ class Member(Participant):
         reviews = Reviews(self.store, self.config.vault())
         keys, _ = self._keys(record, opened, copy.new, reviews.record_key())
         result = results.Result(record.manifest, self.config.name, keys, self._fetch(view, len(keys.keys)))
-        KnownRecords(self.store, self.config.vault()).release(record.id, commitment.digest)
-        self.store.add_statement(commitment)
-        self.store.log(record.id, audit.Event.GOT_RESULT, rows=keys.rows)
-        copies.drop_secret()
+        self._got(record, commitment)
         try:
             self.exchange_heads(record)  # before anything depends on what matched: whether, and when, would tell of it
         finally:  # a coordinator that passes on false heads keeps nobody's result from being written
             summary = _write(result, reviews, opened, out, page, accept=accept)
         return summary
 
+    def _table(self, view: View, commitment: Commitment, out: Path, page: Path, taken: Sequence[Path]) -> Table:
+        """Write what all members of a session with statistics learn; the list is not needed for it any more."""
+        check_table_target(out, *taken)
+        check_page_target(page, out, *taken)
+        manifest = view.record.manifest
+        found = table_of(manifest, self.config.name, self._fetch(view, commitment.keys))
+        self._got(view.record, commitment)
+        try:
+            self.exchange_heads(view.record)
+        finally:
+            found.write(out)
+            write_page(page, table_page(found, manifest))
+        return found
+
+    def _got(self, record: SessionRecord, commitment: Commitment) -> None:
+        """Keep that results were had on a contribution."""
+        KnownRecords(self.store, self.config.vault()).release(record.id, commitment.digest)
+        self.store.add_statement(commitment)
+        self.store.log(record.id, audit.Event.GOT_RESULT, rows=commitment.records)
+        Copies(self.config, record.id).drop_secret()
+
     def fetch(self, view: View, keys: int) -> np.typing.NDArray[np.generic]:
-        """The values of this member's keys, recombined from two nodes' parts, once all three nodes have computed."""
+        """What this member learns, recombined from the nodes' parts, once the whole committee has computed."""
         self._computed(view)
         return self._fetch(view, keys)
 
     def _fetch(self, view: View, keys: int) -> np.typing.NDArray[np.generic]:
         record = view.record
-        dtype, shape = results.value_type(record.manifest.reveal, len(record.manifest.members))
-        limit = keys * int(np.prod(shape, dtype=int)) * dtype.itemsize
-        nodes = [self.federation[name] for name in record.manifest.committee[:2]]
+        limit = results.part_bytes(record.manifest, keys)
+        nodes = [self.federation[name] for name in results.sources(record.manifest)]
         parts = [calls.fetch_result(self.config, node, record.id, view.completions, limit) for node in nodes]
         return results.recombine(record.manifest, self.config.name, parts, keys)
 
@@ -274,6 +302,14 @@ def kept_list(own: Config, store: Store, session_id: bytes) -> ReadableList | No
     commitment = store.commitments(session_id).get(own.name)
     copy = Copies(own, session_id).find(commitment.digest) if commitment else None
     return copy.open() if copy else None
+
+
+def _rows(manifest: Manifest, keys: Keys) -> np.typing.NDArray[np.uint64]:
+    """(n, 2 + w) uint64: what is shared of a list: its keys, each with its cell where the session makes a table."""
+    if manifest.statistics is None:
+        return keys.keys
+    assert keys.cells is not None  # noqa: S101 - they were asked for
+    return rows_of(keys.keys, keys.cells[keys.first_rows(0)], manifest.statistics.cells)
 
 
 def _stop(path: Path, findings: Sequence[Finding]) -> None:

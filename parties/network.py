@@ -67,7 +67,7 @@ def measure(folder: Path, step: Step, show: Progress) -> dict[str, Any]:
     if not step.rate:
         return bench.Measurement(str(folder), step, {}).run(show)
     bits = parse_rate(step.rate)
-    with limited_lines(trial.committee_for(trial.names(step.members)), bits) as lines:
+    with limited_lines(trial.committee_for(trial.names(step.members), step.committee), bits) as lines:
         report = _in_hub(lines, bench.Measurement(str(folder), step, lines.hosts()))
     return report | {"line_used": line_used(report["committee"], bits)}
 
@@ -117,10 +117,10 @@ def check_machine() -> None:
 
 
 def line_used(committee: dict[str, dict[str, Any]], bits: int) -> dict[str, float]:
-    """How full each committee node's sending line was on average while the three computed together.
+    """How full each committee node's sending line was on average while the committee computed together.
 
-    It is what the node sent to the two others, divided by what its line carries in the time of its steps shuffle, tag
-    and match; loading and waiting for the others to begin do not count as time. Sent are the messages as serialised:
+    It is what the node sent to the others, divided by what its line carries in the time of the computation's
+    steps; loading and waiting for the others to begin do not count as time. Sent are the messages as serialised:
     the headers of TLS, TCP, IP and Ethernet, some per cent, come on top, so a full line shows a little less than 1.
     Steps in which nothing is sent because everyone calculates make it less, and that is what it is there to show.
     The receiving line has the same rate and carries, over the whole committee, the same bytes.

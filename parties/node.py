@@ -1,4 +1,4 @@
-"""A committee node's daemon: takes shares, computes with its two peers, gives members their parts of the result.
+"""A committee node's daemon: takes shares, computes with its peers, gives members their parts of the result.
 
 What the servicers allow is decided in `guard`; here are only messages and streams.
 """
@@ -11,18 +11,17 @@ from collections.abc import Iterator
 import grpc
 
 from mpc import kernel
-from mpc.committee import PARTIES
 from mpc.errors import MpcError, PeerError
-from parties import audit, calls, metrics, policy, protocols
+from parties import audit, calls, metrics, policyfile, protocols
 from parties.admission import who_calls
 from parties.approvals import Approvals
 from parties.compute import Figures, Runs, prepare
 from parties.config import Config
-from parties.contribution import SEED_BYTES
 from parties.errors import ConfigError, InputError, PeerUnavailable, SessionRefused
 from parties.frames import Frame
 from parties.guard import Guard, Surroundings
 from parties.lifecycle import State
+from parties.manifest import MAX_COMMITTEE
 from parties.policy import Policy
 from parties.service import NodeServicer, Service, alone
 from parties.shares import Shares
@@ -36,6 +35,7 @@ from parties.wire import (
     completion_to_pb,
     reason_of,
     receipt_to_pb,
+    seeds_of,
     sized,
     state_to_pb,
 )
@@ -69,7 +69,7 @@ class ContributionServicer(services.ContributionServiceServicer):
         """Store an upload, or the rest of it, and confirm what is stored with a signature."""
         header = next(request_iterator, pb.ContributeRequest()).header
         commitment = commitment_of(header.commitment)
-        seeds = sized(header.seed_a, SEED_BYTES, "seed"), sized(header.seed_b, SEED_BYTES, "seed")
+        seeds = seeds_of(header)
         member = who_calls()
         with self._service.working():
             receipt = self._guard.receive(member, commitment, seeds, header.offset, _chunks(request_iterator))
@@ -82,7 +82,7 @@ class ContributionServicer(services.ContributionServiceServicer):
     ) -> Iterator[pb.FetchResultResponse]:
         """Send this node's part of the caller's result."""
         session_id = sized(request.session_id, SESSION_ID_BYTES, "session_id")
-        completions = [completion_of(c) for c in request.completions[: len(PARTIES) + 1]]
+        completions = [completion_of(c) for c in request.completions[: MAX_COMMITTEE + 1]]
         for chunk in self._guard.result(who_calls(), session_id, completions):
             metrics.sent(len(chunk))
             yield pb.FetchResultResponse(chunk=chunk)
@@ -138,7 +138,7 @@ class RunServicer(services.RunServiceServicer):
         session_id, caller = sized(request.session_id, SESSION_ID_BYTES, "session_id"), who_calls()
         if request.WhichOneof("outcome") == "completions":
             record = self._guard.by_coordinator(session_id, caller)
-            completions = [completion_of(c) for c in request.completions.completions[: len(PARTIES) + 1]]
+            completions = [completion_of(c) for c in request.completions.completions[: MAX_COMMITTEE + 1]]
             state = self._guard.release(record, completions)
         else:
             reason = reason_of(request.reason)
@@ -190,7 +190,7 @@ class ExchangeServicer:
         committee = self._guard.served(session_id, caller).manifest.committee
         if caller not in committee or caller == self._config.name:
             raise SessionRefused(f"{caller} is not a peer of this node in this session.")
-        peer = PARTIES[committee.index(caller)]
+        peer = committee.index(caller)
         mailbox = self._mailboxes.find(session_id, header.attempt, self._config.start_timeout_s, context.is_active)
         try:
             for frame in parts:
@@ -222,7 +222,7 @@ def guard_of(config: Config, store: Store) -> Guard:
 def _policy(config: Config) -> Policy:
     """What the node's operator allows; what is wrong with the file is for the operator alone."""
     try:
-        return policy.read(config.policy_path)
+        return policyfile.read(config.policy_path)
     except ConfigError as error:
         log.error("%s", error)
         raise SessionRefused(

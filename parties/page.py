@@ -7,17 +7,19 @@ not `Markup` is escaped where it is put in.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from html import escape
 
 from parties.check import ListCheck
 from parties.findings import Finding
 from parties.manifest import Manifest
-from parties.results import LEARNS, REVIEW, TRUST, Summary
+from parties.results import REVIEW, Summary
+from parties.revealed import LEARNS, committee_learns, trust
 from parties.shown import shown
 from parties.story import Story
+from parties.table import COUNTED, SUBTRACTED, Table
 
-_NUMBERS = ("rows", "share", "repeat others")
+_NUMBERS = ("rows", "people", "share", "repeat others")
 _UNPRINTABLE = re.compile("[\0-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _HEAD = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"/>
@@ -83,8 +85,8 @@ def result_page(summary: Summary, manifest: Manifest) -> str:
     numbers |= {"twice in your own list": s.same_inside, "judged distinct before": s.judged_distinct}
     revealed = (
         f"What was revealed: {s.member} alone learned, {LEARNS[manifest.reveal]}. The committee "
-        f"({', '.join(manifest.committee)}) learned how many keys each member has, and how many keys 1, 2, 3 … members "
-        f"share. {TRUST}"
+        f"({', '.join(manifest.committee)}) learned how many keys each member has, and {committee_learns(manifest)}. "
+        f"{trust(manifest)}"
     )
     return _page(
         f"{s.session}: result of {s.member}",
@@ -97,6 +99,39 @@ def result_page(summary: Summary, manifest: Manifest) -> str:
         _plot("Why rows were not compared", "reason", s.unusable_by_reason, s.reported),
         _tag("h2", "Who learned what"),
         _tag("p", revealed),
+    )
+
+
+def table_page(table: Table, manifest: Manifest) -> str:
+    """What all members of a session with statistics learn.
+
+    Args:
+        table: the numbers.
+        manifest: the session's terms.
+
+    Returns:
+        An HTML page.
+    """
+    held = table.held_by()
+    revealed = (
+        f"What was revealed: all members ({', '.join(manifest.members)}) learned this table, and nothing of any single "
+        f"person. The committee ({', '.join(manifest.committee)}) learned how many keys each member has, and "
+        f"{committee_learns(manifest)}. {trust(manifest)}"
+    )
+    return _page(
+        f"{table.session}: how many members hold the same people",
+        _tag("p", manifest.purpose, class_="quiet", dir="auto"),
+        _tag("p", f"Session {manifest.session_id.hex()[:16]}, agreed on {manifest.created[:10]}", class_="quiet"),
+        _tag("p", table.hidden, class_="advice"),
+        _plot("People of all cells, as far as they are shown", "held by", held, sum(held.values()), "people"),
+        _tag("h2", "People by cell"),
+        _table(table.headings, table.rows(), set(held)),
+        _tag("h2", "How people are counted"),
+        _tag("p", COUNTED),
+        _tag("h2", "Who learned what"),
+        _tag("p", revealed),
+        _tag("h2", "Before you pass it on"),
+        _tag("p", SUBTRACTED),
     )
 
 
@@ -167,26 +202,26 @@ def _findings(findings: Sequence[Finding]) -> Markup:
     return _join((_tag("h2", "What to look at"), _table(("", "column", "what is so", "rows", "first rows"), rows)))
 
 
-def _plot(title: str, what: str, bars: Mapping[str, int], whole: int) -> Markup:
+def _plot(title: str, what: str, bars: Mapping[str, int], whole: int, of: str = "rows") -> Markup:
     """Bars in a table of what they show; nothing where there are none."""
-    rows = [(name, *_bar(name, number, whole)) for name, number in bars.items()]
-    table = _table((what, f"of {whole:,} rows", "rows", "share"), rows)
+    rows = [(name, *_bar(name, number, whole, of)) for name, number in bars.items()]
+    table = _table((what, f"of {whole:,} {of}", of, "share"), rows)
     return _tag("section", _tag("h2", title), table, class_="plot") if any(bars.values()) else Markup()
 
 
-def _bar(name: str, number: int, whole: int) -> tuple[Markup, int, float]:
+def _bar(name: str, number: int, whole: int, of: str = "rows") -> tuple[Markup, int, float]:
     """A bar, its number and its share: three cells."""
     share = number / whole if whole else 0.0
-    title, more = _tag("title", shown(name)), _tag("desc", f"{number:,} of {whole:,} rows, {share:.1%}")
+    title, more = _tag("title", shown(name)), _tag("desc", f"{number:,} of {whole:,} {of}, {share:.1%}")
     whole_bar = _tag("rect", class_="all", width="100", height="8")
     part = _tag("rect", class_="part", width=f"{100 * share:.2f}", height="8")
     drawing = _tag("svg", title, more, whole_bar, part, role="img", viewBox="0 0 100 8", preserveAspectRatio="none")
     return drawing, number, share
 
 
-def _table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> Markup:
+def _table(headings: Sequence[str], rows: Iterable[Sequence[object]], numbers: Container[str] = _NUMBERS) -> Markup:
     """The first cell of a row names it; columns of numbers stand to the right."""
-    sides = [{"class": "number"} if heading in _NUMBERS else {} for heading in headings]
+    sides = [{"class": "number"} if heading in numbers else {} for heading in headings]
     head = _tag("tr", *(_tag("th", h, scope="col", **side) for h, side in zip(headings, sides, strict=True)))
     body = [_tag("tr", _tag("th", _shown(name), scope="row"), *map(_cell, cells, sides[1:])) for name, *cells in rows]
     return _tag("div", _tag("table", _tag("thead", head), _tag("tbody", *body)), **{"class": "wide"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from parties import calls, heads, policy
+from parties import calls, heads, policyfile
 from parties.config import Config
 from parties.errors import PeerUnavailable, SessionRefused
 from parties.identity import utc_now
@@ -30,7 +30,7 @@ class Participant:
 
     def policy(self) -> Policy:
         """What this node allows, as of now."""
-        return policy.read(self.config.policy_path)
+        return policyfile.read(self.config.policy_path)
 
     def approve(self, session_id: bytes) -> SessionRecord:
         """Sign a session's terms, after checking that they mean the nodes that we know, and our policy allows them."""

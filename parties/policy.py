@@ -1,31 +1,26 @@
 """A node's policy: which terms it accepts, and whether people or standing consent approve them. Pure.
 
 The policy is this node's own file, `policy.toml`. What it does not mention, it does not limit; of what it does, others
-learn no more than a refusal says. docs/examples/policy.toml has every entry.
+learn no more than a refusal says.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from pathlib import Path
-from typing import Any
 
-from mpc.dummies import DELTAS, EPSILONS, Dummies
-from mpc.matching import Reveal
-from parties import toml
-from parties.errors import ConfigError, SessionRefused
-from parties.manifest import MAX_MEMBERS, MAX_PERIOD_DAYS, MAX_RECORDS, MAX_RETENTION_DAYS, NAME, Manifest
-from parties.rules import MAX_FIELDS, Rule
+from mpc.dummies import Dummies
+from parties.errors import SessionRefused
+from parties.manifest import Manifest
+from parties.rules import Rule
 
 MAX_TOLD_CHARS = 1000
 """The longest reason that is told to other nodes."""
 MAX_PERSON_CHARS = 100
 _SHOWN_TERMS, _SHOWN_CHARS = 5, 80
-_STANDING_NEEDS = ("partners", "reveal", "rules", "max_records")
 _STILL_OPEN = datetime.max.replace(tzinfo=UTC)
 Term = str | tuple[str, ...]
 """A name or text of a manifest, or a rule: its fields, sorted."""
@@ -87,6 +82,8 @@ class Policy:
         coordinators: nodes that may propose.
         partners: nodes that may be members or on the committee, besides this node.
         reveal: modes.
+        engine: of these the committee must compute with one.
+        min_threshold: of the manifest's `threshold`.
         rules: each a set of fields, with transforms exactly as a manifest writes them. A rule's name and scope are
             not looked at: they change what a member makes of its own result, not what it learns.
         max_records: of the manifest's `max_records`.
@@ -107,6 +104,8 @@ class Policy:
     coordinators: frozenset[str] | None = None
     partners: frozenset[str] | None = None
     reveal: frozenset[str] | None = None
+    engine: frozenset[str] | None = None
+    min_threshold: int | None = None
     rules: frozenset[tuple[str, ...]] | None = None
     max_records: int | None = None
     min_records: int | None = None
@@ -158,7 +157,9 @@ class Policy:
             _only("`coordinator` is", [m.coordinator], self.coordinators),
             _only("`members` and `committee` name", {*m.participants} - {own}, self.partners),
             _only("`reveal` is", [m.reveal], self.reveal),
-            _only("`fields` of a rule are", map(_rule, m.rules), self.rules),
+            _only("`engine` is", [m.engine], self.engine),
+            _limit("`threshold` is", m.threshold, least=self.min_threshold),
+            _only("`fields` of a rule are", map(rule_terms, m.rules), self.rules),
             _limit("`max_records` is", m.max_records, most=self.max_records),
             _limit("`min_records` is", m.min_records, least=self.min_records),
             _limit("`max_new_records` is", m.max_new_records, most=self.max_new_records),
@@ -185,146 +186,6 @@ class Policy:
         if last.ended is None:
             return f"{again} are in a session that is not over; this node allows another {pause} after its results."
         return f"{again} got results on {last.ended:%Y-%m-%d}; this node allows another session {pause} later."
-
-
-def read(path: Path) -> Policy:
-    """The policy of a file; where there is none, everything that a manifest may say is for a person to decide.
-
-    Raises:
-        ConfigError: one sentence that names the file, and the entry that is unknown, malformed or contradictory.
-    """
-    try:
-        path.lstat()
-    except FileNotFoundError:
-        return Policy()
-    except OSError:
-        pass  # said by what follows
-    return from_toml(toml.read(path), path)
-
-
-def from_toml(entries: Mapping[str, Any], path: Path) -> Policy:
-    """The policy that a parsed file states.
-
-    Raises:
-        ConfigError: as `read`.
-    """
-    unknown = sorted(set(entries) - set(_ENTRIES))
-    if unknown:
-        raise ConfigError(f"{path} has entries that Matchbit does not know: {', '.join(unknown)}.")
-    values = {}
-    for name, value in entries.items():
-        reader, wanted = _ENTRIES[name]
-        try:
-            values[name] = reader(value)
-        except ConfigError as error:
-            raise ConfigError(f"{path}: {error}") from None
-        except (ValueError, TypeError):
-            raise ConfigError(f"{path}: `{name}` must be {wanted}.") from None
-    policy = Policy(**values)
-    _check(policy, path)
-    return policy
-
-
-def _check(policy: Policy, path: Path) -> None:
-    """Refuse entries that contradict each other.
-
-    Raises:
-        ConfigError: says which, and what to do.
-    """
-    missing = [f"`{name}`" for name in _STANDING_NEEDS if getattr(policy, name) is None]
-    if policy.consent is Consent.STANDING and missing:
-        raise ConfigError(
-            f"{path}: standing consent without {', '.join(missing)} would be a blank cheque; state them, or set "
-            '`consent` to "person".'
-        )
-    if policy.consent is Consent.STANDING and policy.approvers:
-        raise ConfigError(f"{path}: nobody in `approvers` is asked where `consent` is standing; take one of them out.")
-    if policy.min_records and policy.max_records and policy.min_records > policy.max_records:
-        raise ConfigError(f"{path}: `min_records` is above `max_records`, so that no session would be accepted.")
-    if policy.max_new_records and policy.max_records and policy.max_new_records > policy.max_records:
-        raise ConfigError(f"{path}: `max_new_records` is above `max_records`, so that it would limit nothing.")
-    if policy.min_members and policy.partners and policy.min_members > len(policy.partners) + 1:
-        raise ConfigError(f"{path}: `min_members` is above the number of `partners` and this node together.")
-
-
-# What entries of the file must be: a ValueError or TypeError where they are not
-
-
-def _texts(value: Any, longest: int = 1000) -> tuple[str, ...]:
-    """Distinct lines of text, at least one: an empty list would allow nothing, or everything."""
-    good = isinstance(value, list) and all(isinstance(t, str) and t.isprintable() for t in value)
-    if not good or not value or len({*value}) < len(value) or not all(0 < len(t) <= longest for t in value):
-        raise ValueError
-    return tuple(value)
-
-
-def _people(value: Any) -> tuple[str, ...]:
-    return _texts(value, MAX_PERSON_CHARS)
-
-
-def _names(value: Any) -> frozenset[str]:
-    names = frozenset(_texts(value))
-    if not all(map(NAME.fullmatch, names)):
-        raise ValueError
-    return names
-
-
-def _modes(value: Any) -> frozenset[str]:
-    return frozenset(Reveal(mode).value for mode in _texts(value))
-
-
-def _rules(value: Any) -> frozenset[tuple[str, ...]]:
-    rules = [Rule(" + ".join(named), named) for named in map(_texts, value)]
-    if not rules or any(len(rule.uses) > MAX_FIELDS for rule in rules):  # `uses` raises where a transform is unknown
-        raise ValueError
-    return frozenset(map(_rule, rules))
-
-
-def _whole(largest: int, smallest: int = 1) -> tuple[Callable[[Any], int], str]:
-    def reader(value: Any) -> int:
-        if not isinstance(value, int) or isinstance(value, bool) or not smallest <= value <= largest:
-            raise ValueError
-        return value
-
-    return reader, f"a whole number from {smallest} to {largest}"
-
-
-def _yes(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError
-    return value
-
-
-def _dummies(value: Any) -> Dummies:
-    match value:
-        case {"epsilon": int() | float() as epsilon, "delta": int() | float() as delta} if len(value) == 2:
-            if EPSILONS[0] <= epsilon <= EPSILONS[1] and DELTAS[0] <= delta <= DELTAS[1]:
-                return Dummies(float(epsilon), float(delta))
-    raise ValueError
-
-
-_TEXTS = "a list of lines of text, each once; leave it out where it does not matter"
-_NODES = "a list of names of nodes, each once; leave it out where any will do"
-_ENTRIES: dict[str, tuple[Callable[[Any], Any], str]] = {
-    "consent": (Consent, '"person" or "standing"'),
-    "approvers": (_people, f"{_TEXTS}; the longest has {MAX_PERSON_CHARS} characters"),
-    "coordinators": (_names, _NODES),
-    "partners": (_names, _NODES),
-    "reveal": (_modes, "a list of flag, count and members, each at most once"),
-    "rules": (_rules, 'a list of lists of fields, like [["id_number"], ["phone", "birth_date"]]'),
-    "max_records": _whole(MAX_RECORDS),
-    "min_records": _whole(MAX_RECORDS),
-    "max_new_records": _whole(MAX_RECORDS),
-    "min_members": _whole(MAX_MEMBERS, smallest=2),
-    "max_retention_days": _whole(MAX_RETENTION_DAYS),
-    "max_days_open": _whole(MAX_PERIOD_DAYS),
-    "legal_basis": (_yes, "true or false"),
-    "purposes": (_texts, _TEXTS),
-    "cooldown_days": _whole(MAX_PERIOD_DAYS),
-    "dummies": (_dummies, "like { epsilon = 1.0, delta = 1e-6 }, with what a manifest may promise"),
-    "verify_tags": (_yes, "true or false"),
-}
-"""Entry of the file → (how it is read, what it must be)."""
 
 
 # Sentences: the term, what it is, what this node allows; nothing where it is allowed
@@ -357,7 +218,7 @@ def _stated(legal_basis: str) -> str:
     return "" if legal_basis else "`legal_basis` is empty; this node allows terms only that state it."
 
 
-def _rule(rule: Rule) -> tuple[str, ...]:
+def rule_terms(rule: Rule) -> tuple[str, ...]:
     """What a rule compares, whatever the order of its fields."""
     return tuple(sorted({*rule.fields}))
 

@@ -10,11 +10,13 @@ from typing import Any
 from parties.check import ListCheck
 from parties.findings import Severity
 from parties.lifecycle import MEANING
-from parties.results import DEVIATES, LEARNS, REVIEW, TRUST, committee_learns
+from parties.results import REVIEW
+from parties.revealed import LEARNS, committee_learns, deviates, trust
 from parties.review import Item
 from parties.scenarios import Scenario, Step, cost_per_row
 from parties.shown import shown
-from parties.trial import MemberResult, Outcome
+from parties.table import COUNTED, SUBTRACTED, Table
+from parties.trial import MemberResult, MemberTable, Outcome
 from parties.wire import View
 
 MAX_SHOWN = 50
@@ -48,6 +50,14 @@ def check_text(check: ListCheck) -> str:
     return "\n".join(lines).rstrip()
 
 
+def table_text(found: Table) -> str:
+    """What all members of a session with statistics learn, for people."""
+    rows = [tuple(shown(c) if isinstance(c, str) else c for c in row) for row in found.rows()]
+    headings = [shown(heading) for heading in found.headings]
+    lines = [f"{found.member}: {found.session}", "", table(headings, rows), "", found.hidden, COUNTED, SUBTRACTED]
+    return "\n".join(lines)
+
+
 def session_text(view: View) -> str:
     """A session's terms and state on one page."""
     record, m = view.record, view.record.manifest
@@ -59,7 +69,7 @@ def session_text(view: View) -> str:
         f"  purpose      {m.purpose}",
         f"  legal basis  {m.legal_basis or 'not stated'}",
         f"  coordinator  {m.coordinator}",
-        f"  committee    {', '.join(m.committee)}",
+        f"  committee    {', '.join(m.committee)}; computes with the {m.engine} engine",
         f"  members      {', '.join(m.members)}",
         *(f"  rule         {r.name}: {r.shown}" for r in m.rules),
         *(f"  warning      {text}" for text in m.warnings()),
@@ -68,10 +78,11 @@ def session_text(view: View) -> str:
         f"  limit        {m.max_sessions:,} sessions per member in {m.period_days} days; computed when at least "
         f"{m.min_members} members have contributed",
         f"  expires      {m.expires}; shares are deleted {m.retention_days} days after proposal at the latest",
+        *([f"  table        {m.statistics.to_text()}"] if m.statistics else []),
         f"  each member learns {LEARNS[m.reveal]}.",
         f"  the committee learns each member's number of keys, and {committee_learns(m)}.",
-        f"  {TRUST}",
-        f"  {DEVIATES[m.verify_tags]}",
+        f"  {trust(m)}",
+        f"  {deviates(m)}",
         *([f"  reason       {record.reason}"] if record.reason else []),
         "",
         table(("name", "approved", "records", "new", "keys"), map(partial(_party, view), m.participants)),
@@ -88,42 +99,69 @@ def _party(view: View, name: str) -> tuple[object, ...]:
     return (name, approved, *((c.records, c.new_records, c.keys) if c else ("not yet", "", "")))
 
 
-def demo_json(outcome: Outcome, results: dict[str, MemberResult]) -> dict[str, Any]:
+def demo_json(outcome: Outcome, results: Mapping[str, MemberResult | MemberTable]) -> dict[str, Any]:
     """The demo's JSON report."""
     verdicts = [r.correct for r in results.values()]
     return outcome.report() | {
-        "rows": {n: r.summary.rows for n, r in results.items()},
-        "matched": {n: r.summary.matched for n, r in results.items()},
-        "expected": {n: r.expected for n, r in results.items()} if None not in verdicts else None,
+        **_learned(results),
         "correct": all(verdicts) if None not in verdicts else None,
-        "summaries": {n: r.summary.to_json() for n, r in results.items()},
         "sheets": {n: str(r.sheet) for n, r in results.items()},
         "findings": {n: [f.to_json() for f in r.findings] for n, r in results.items()},
     }
 
 
-def demo_text(outcome: Outcome, results: dict[str, MemberResult], out: Path | None) -> str:
+def _learned(results: Mapping[str, MemberResult | MemberTable]) -> dict[str, Any]:
+    """What members learned, for other programs: of their own lists, or the table that is the same for all."""
+    lists = {n: r for n, r in results.items() if isinstance(r, MemberResult)}
+    if not lists:
+        return {"tables": {n: r.table.to_json() for n, r in results.items() if isinstance(r, MemberTable)}}
+    expected = {n: r.expected for n, r in lists.items()}
+    return {
+        "rows": {n: r.summary.rows for n, r in lists.items()},
+        "matched": {n: r.summary.matched for n, r in lists.items()},
+        "expected": None if None in expected.values() else expected,
+        "summaries": {n: r.summary.to_json() for n, r in lists.items()},
+    }
+
+
+def demo_text(outcome: Outcome, results: Mapping[str, MemberResult | MemberTable], out: Path | None) -> str:
     """The demo's story for people."""
+    tables = [r for r in results.values() if isinstance(r, MemberTable)]
+    lists = {n: r for n, r in results.items() if isinstance(r, MemberResult)}
+    figures = [
+        (n, f"{f['cpu_s']:.2f} s", f"{f['sent_bytes'] / 1e6:.1f} MB", f"{f['peak_rss_bytes'] / 1e6:.0f} MB")
+        for n, f in outcome.figures.items()
+    ]
+    seconds = ", ".join(f"{phase} {s:.1f} s" for phase, s in outcome.seconds.items())
+    lines = ["", *(_tables_told(tables) if tables else _lists_told(lists))]
+    lines += ["", table(("committee node", "computing", "sent", "memory"), figures), "", f"Time: {seconds}."]
+    lines += [trust(outcome.record.manifest) if tables else f"{trust(outcome.record.manifest)} {REVIEW}"]
+    lines += [f"{'Tables' if tables else 'Result sheets'} are in {out}."] if out else []
+    return "\n".join(lines)
+
+
+def _tables_told(results: Sequence[MemberTable]) -> list[str]:
+    """What all members learned: the same table."""
+    known = all(r.correct is not None for r in results)
+    right = [f"exactly right: {'yes' if all(r.correct for r in results) else 'NO'}", ""] if known else []
+    grave = [f.to_text() for r in results for f in r.findings if f.severity is not Severity.NOTE]
+    return [*right, table_text(results[0].table), *([] if known else grave)]
+
+
+def _lists_told(results: Mapping[str, MemberResult]) -> list[str]:
+    """What each member learned of its own list."""
     known = all(r.correct is not None for r in results.values())
     headings = ["agency", "rows", "shared", "not compared", *(["expected", "exactly right"] if known else [])]
     rows = []
     for name, r in results.items():
         truth = [r.expected, "yes" if r.correct else "NO"] if known else []
         rows.append([name, r.summary.rows, r.summary.matched, r.summary.not_compared, *truth])
-    lines = ["", table(headings, rows), ""]
+    lines = [table(headings, rows), ""]
     for name, r in results.items():
         lines.append(f"{name} learned that it shares {r.summary.matched:,} people, among them:")
         lines += [f"    {_example(example)}" for example in r.examples] or ["    nobody"]
         lines += [] if known else [f"    {f.to_text()}" for f in r.findings if f.severity is not Severity.NOTE]
-    figures = [
-        (n, f"{f['cpu_s']:.2f} s", f"{f['sent_bytes'] / 1e6:.1f} MB", f"{f['peak_rss_bytes'] / 1e6:.0f} MB")
-        for n, f in outcome.figures.items()
-    ]
-    seconds = ", ".join(f"{phase} {s:.1f} s" for phase, s in outcome.seconds.items())
-    lines += ["", table(("committee node", "computing", "sent", "memory"), figures), "", f"Time: {seconds}."]
-    lines += [f"{TRUST} {REVIEW}"]
-    lines += [f"Result sheets are in {out}."] if out else []
-    return "\n".join(lines)
+    return lines
 
 
 def review_text(items: Sequence[Item], cells: Mapping[int, Sequence[str]], counts: Mapping[str, int]) -> str:

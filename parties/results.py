@@ -1,102 +1,157 @@
-"""Results, at their member only: recombination of the two parts, the result sheet, the summary."""
+"""Results, at their member only: recombination of nodes' parts, the result sheet, the summary."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from mpc.errors import ShareError
 from mpc.matching import Reveal
 from mpc.replicated import Array
+from mpc.shamir import ELEMENT_BYTES, decode, reconstruct
 from parties.errors import ResultError
 from parties.keys import Keys, combine
-from parties.manifest import Manifest
+from parties.manifest import Engine, Manifest
 from parties.rules import Rule
 
-LEARNS = {
-    "flag": "for each of its own records under each rule, whether at least one other member has it too",
-    "count": "for each of its own records under each rule, how many other members have it too",
-    "members": "for each of its own records under each rule, which other members have it too",
-}
-"""What a session's terms let each member learn."""
-TRUST = "No single committee node learns anything of the lists; two that collude would."
-DEVIATES = {
-    False: "One that breaks the protocol on purpose can read every key.",
-    True: "One that breaks the protocol on purpose to read keys is noticed first, but for one chance in all keys.",
-}
-"""What is to be known besides, by whether the terms ask for verified tags."""
 REVIEW = "A match is a reason to look, never by itself a reason to exclude anyone."
 TOO_LITTLE = "too little is known for any rule"
 
 
-def committee_learns(manifest: Manifest) -> str:
-    """What a session's terms let the committee learn of the lists, besides how long they are."""
-    sizes = "how many keys are held by 1, 2, 3 … members"
-    if manifest.dummies is None:
-        return sizes
-    return (
-        f"roughly {sizes}: dummy groups hide any one record with ε = {manifest.dummies.epsilon:g} and "
-        f"δ = {manifest.dummies.delta:g}"
-    )
-
-
 def value_type(reveal: str, members: int) -> tuple[np.dtype[np.uint8 | np.uint16 | np.uint64], tuple[int, ...]]:
-    """The dtype and shape of one key's value, as the committee nodes send their parts of it."""
+    """The dtype and shape of one key's value, as nodes of the replicated engine send their parts of it."""
     match Reveal(reveal):
-        case Reveal.FLAG:
-            return np.dtype(np.uint8), ()
         case Reveal.COUNT:
             return np.dtype(np.uint16), ()
         case Reveal.MEMBERS:
             return np.dtype(np.uint64), (-(-members // 64),)
+        case _:
+            return np.dtype(np.uint8), ()
 
 
-def recombine(manifest: Manifest, member: str, parts: list[bytes], keys: int) -> Array:
-    """Which members hold each key, or how many, from two committee nodes' parts.
+def sources(manifest: Manifest) -> tuple[str, ...]:
+    """The committee nodes whose parts make a result: all, or the first two where their parts are each other's mask."""
+    return manifest.committee if _is_shamir(manifest) else manifest.committee[:2]
+
+
+def part_bytes(manifest: Manifest, keys: int) -> int:
+    """How long each node's part of a member's result is, in bytes.
+
+    Args:
+        manifest: the session's terms.
+        keys: number of the member's keys.
+    """
+    if _is_shamir(manifest):
+        return math.prod(_elements(manifest, keys)) * ELEMENT_BYTES
+    dtype, shape = value_type(manifest.reveal, len(manifest.members))
+    return keys * math.prod(shape) * dtype.itemsize
+
+
+def _is_shamir(manifest: Manifest) -> bool:
+    """Whether parts are Shamir shares: a table's always are."""
+    return manifest.engine == Engine.MPYC.value or manifest.statistics is not None
+
+
+def _elements(manifest: Manifest, keys: int) -> tuple[int, int]:
+    """How many field elements are shared, in rows and columns."""
+    if manifest.statistics is not None:
+        return manifest.statistics.cells, len(manifest.members)
+    return keys, 1 if Reveal(manifest.reveal) is Reveal.FLAG else len(manifest.members) - 1
+
+
+def recombine(manifest: Manifest, member: str, parts: Sequence[bytes], keys: int) -> Array:
+    """What a member learns, from committee nodes' parts.
 
     Args:
         manifest: the session's terms.
         member: whose result it is.
-        parts: two, as fetched.
+        parts: as fetched from `sources`, in their order.
         keys: number of the member's keys.
 
     Returns:
-        (keys,) uint8 or uint16, or (keys, words) uint64: see `mpc.matching.Reveal`.
+        Which members hold each key, or how many: (keys,) uint8 or uint16, or (keys, words) uint64, see
+        `mpc.matching.Reveal`. Of statistics (cells, members) int64: how many people of a cell 1, 2, 3 … members hold;
+        0 where they are too few to be told.
 
     Raises:
         ResultError: a part has the wrong length, or the values are impossible: a node sent something else.
     """
-    dtype, shape = value_type(manifest.reveal, len(manifest.members))
-    length = keys * int(np.prod(shape, dtype=int)) * dtype.itemsize
-    for node, part in zip(manifest.committee, parts, strict=False):
+    length = part_bytes(manifest, keys)
+    for node, part in zip(sources(manifest), parts, strict=True):
         if len(part) != length:
             raise ResultError(f"{node} sent a result of {len(part)} bytes where {length} are due; ask its operator.")
-    arrays = [np.frombuffer(part, dtype).reshape(keys, *shape) for part in parts]
-    values: Array = arrays[0] ^ arrays[1]
+    if _is_shamir(manifest):
+        return _reconstructed(manifest, member, parts, keys)
+    dtype, shape = value_type(manifest.reveal, len(manifest.members))
+    one, other = (np.frombuffer(part, dtype).reshape(keys, *shape) for part in parts)
+    values: Array = one ^ other
     if not _is_possible(manifest, member, values):
-        nodes = " and ".join(manifest.committee[:2])
-        raise ResultError(
-            f"The parts that {nodes} sent do not make a result: one of them sent something else, or another member "
-            "named a person twice. Tell the coordinator; this result cannot be used."
-        )
+        raise _false(manifest)
     return values
 
 
+def _false(manifest: Manifest) -> ResultError:
+    *nodes, last = sources(manifest)
+    twice = "" if _is_shamir(manifest) else ", or another member named a person twice"
+    return ResultError(
+        f"The parts that {', '.join(nodes)} and {last} sent do not make a result: one of them sent something "
+        f"else{twice}. Tell the coordinator; this result cannot be used."
+    )
+
+
 def _is_possible(manifest: Manifest, member: str, values: Array) -> bool:
-    members = len(manifest.members)
     match Reveal(manifest.reveal):
-        case Reveal.FLAG:
-            return bool(np.all(values <= 1))
         case Reveal.COUNT:
-            return bool(np.all(values < members))
+            return bool(np.all(values < len(manifest.members)))
         case Reveal.MEMBERS:
-            others = [m for m, name in enumerate(manifest.members) if name != member]
-            allowed = np.zeros(values.shape[1], np.uint64)
-            for m in others:
-                allowed[m // 64] |= np.uint64(1) << np.uint64(m % 64)
+            allowed = np.bitwise_or.reduce(_masks(manifest, member))
             return not np.any(values & ~allowed)
+        case _:
+            return bool(np.all(values <= 1))
+
+
+def _masks(manifest: Manifest, member: str) -> Array:
+    """(members - 1, words) uint64: for each other member, in the manifest's order, a mask with its bit set."""
+    others = np.array([m for m, name in enumerate(manifest.members) if name != member])
+    masks = np.zeros((len(others), -(-len(manifest.members) // 64)), np.uint64)
+    masks[np.arange(len(others)), others // 64] = np.uint64(1) << (others % 64).astype(np.uint64)
+    return masks
+
+
+def _reconstructed(manifest: Manifest, member: str, parts: Sequence[bytes], keys: int) -> Array:
+    """What Shamir shares say; a non-zero value of a key is random, and says no more than that it is none."""
+    shape = _elements(manifest, keys)
+    try:
+        shares = [decode(np.frombuffer(part, np.uint8).reshape(*shape, ELEMENT_BYTES)) for part in parts]
+        values = reconstruct(shares, manifest.threshold)
+    except ShareError:
+        raise _false(manifest) from None
+    if manifest.statistics is not None:
+        return _table(manifest, manifest.statistics.smallest_cell, values)
+    zero = values == 0
+    match Reveal(manifest.reveal):
+        case Reveal.COUNT:  # with z zeros among the others' values, just the last z symmetric polynomials are zero
+            counts: Array = np.logical_and.accumulate(zero, axis=1).sum(axis=1, dtype=np.uint16)
+            return counts
+        case Reveal.MEMBERS:
+            masks = np.where(zero[:, :, None], _masks(manifest, member), np.uint64(0))
+            held: Array = np.bitwise_or.reduce(masks, axis=1)
+            return held
+        case _:
+            flags: Array = zero[:, 0].astype(np.uint8)
+            return flags
+
+
+def _table(manifest: Manifest, smallest: int, values: Array) -> Array:
+    """(cells, members) int64, if it can be that many people."""
+    told = values[values != 0]
+    if np.any(told < smallest) or values.sum() > manifest.max_keys * len(manifest.members):
+        raise _false(manifest)
+    return values.astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -211,13 +266,13 @@ class Result:
 
     def _whom(self, value: Array) -> tuple[str, ...]:
         match Reveal(self.manifest.reveal):
-            case Reveal.FLAG:
-                return ("another member",)
-            case Reveal.COUNT:
-                return ("another member" if value == 1 else f"{value} other members",)
             case Reveal.MEMBERS:
                 bits = np.unpackbits(value.view(np.uint8), bitorder="little")
                 return tuple(self.manifest.members[m] for m in np.flatnonzero(bits))
+            case Reveal.COUNT if value > 1:
+                return (f"{value} other members",)
+            case _:
+                return ("another member",)
 
     def headings(self) -> list[str]:
         """The columns that are added to the list."""
@@ -243,12 +298,12 @@ class Result:
     def _detail(self, row: int) -> list[str]:
         """How many others, or which, over all rules."""
         match Reveal(self.manifest.reveal):
-            case Reveal.FLAG:
-                return []
             case Reveal.COUNT:
                 return [str(self._others[row])]
             case Reveal.MEMBERS:
                 return ["; ".join(self.members_of(row))]
+            case _:
+                return []
 
     def _reasons(self, row: int) -> list[str]:
         """Why a row has no key."""

@@ -182,8 +182,8 @@ class Reviews:
             raise SessionRefused(
                 f"More than one session begins with {prefix.hex()}; give more digits of its id."
                 if found
-                else f"Session {prefix[:8].hex()} has no matches to review on this computer; if its results have not "
-                "been fetched yet, run `matchbit results` first."
+                else f"Session {prefix[:8].hex()} has no matches to review on this computer. Run `matchbit results` "
+                "first, if you have not; a session that gives a table has none."
             )
         session_id: bytes = found[0][0]
         return session_id

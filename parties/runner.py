@@ -1,4 +1,4 @@
-"""Has sessions computed, for the coordinator: starts attempts at the three nodes, follows them, and tells how they end.
+"""Has sessions computed, for the coordinator: starts attempts at the nodes, follows them, and tells how they end.
 
 Everything that must last is in the coordinator's database; what a runner remembers besides is only for its patience. So
 a coordinator that was away goes on where the nodes are.
@@ -196,7 +196,7 @@ class Runner:
         return wait.pause_s
 
     def _collect(self, record: SessionRecord, answers: dict[str, Answer]) -> bool:
-        """Whether all three have computed the attempt."""
+        """Whether all have computed the attempt."""
         said = {name: a.completion for name, a in answers.items() if a.completion and a.attempt == record.attempt}
         collected = False
         for name, completion in said.items():
@@ -234,7 +234,7 @@ class Runner:
         return answers, lost
 
     def _start(self, record: SessionRecord, wait: Patience, answers: dict[str, Answer]) -> float:
-        """Begin the attempt where it has not begun; all three nodes have just answered."""
+        """Begin the attempt where it has not begun; all nodes have just answered."""
         self.progress[record.id] = ("waiting for the committee", 0, 0)
         commitments, name, asked = list(self._store.commitments(record.id).values()), "", self._clock()
         try:

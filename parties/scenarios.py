@@ -6,7 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from mpc.matching import Reveal
 from parties.errors import InputError
+from parties.manifest import Engine
+
+STATISTICS = {
+    "smallest_cell": 3,
+    "category": [{"field": "sex", "values": ["female", "male"]}, {"field": "birth_date", "ages": [0, 18, 60]}],
+}
+"""The table of a measured session: small enough cells that some are shown."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +29,10 @@ class Step:
         delay_ms: of every committee node's line, each way.
         verify_tags: whether the terms ask for verified tags.
         dummies: whether the terms ask for dummies, with epsilon 1 and delta one in a million.
+        engine: that computes.
+        committee: how many nodes.
+        threshold: so many of them may collude; 0 for the most that the engine allows.
+        reveal: what members learn.
     """
 
     members: int = 3
@@ -30,18 +42,32 @@ class Step:
     delay_ms: float = 0.0
     verify_tags: bool = False
     dummies: bool = False
+    engine: str = Engine.REPLICATED.value
+    committee: int = 3
+    threshold: int = 0
+    reveal: str = Reveal.FLAG.value
 
     def terms(self) -> dict[str, Any]:
         """Entries of the manifest's session besides the usual ones."""
-        verified = {"verify_tags": True} if self.verify_tags else {}
-        return verified | ({"dummies": {"epsilon": 1.0, "delta": 1e-6}} if self.dummies else {})
+        asked: dict[str, Any] = {"engine": self.engine, "reveal": self.reveal}
+        asked |= {"threshold": self.threshold} if self.threshold else {}
+        asked |= {"verify_tags": True} if self.verify_tags else {}
+        asked |= {"dummies": {"epsilon": 1.0, "delta": 1e-6}} if self.dummies else {}
+        return asked | ({"statistics": STATISTICS} if self.reveal == Reveal.STATISTICS.value else {})
 
     def to_text(self) -> str:
         """The step in a line for people."""
-        line = f"at {self.rate}" if self.rate else ""
-        far = f"{self.delay_ms:g} ms each way" if self.delay_ms else ""
-        terms = [name for name, is_asked in (("verify_tags", self.verify_tags), ("dummies", self.dummies)) if is_asked]
-        return ", ".join([f"{self.members:,} × {self.rows:,} rows", *filter(None, (line, far, *terms))])
+        words = (
+            (self.engine, self.engine != Engine.REPLICATED.value),
+            (f"{self.committee} nodes", self.committee != 3),
+            (f"threshold {self.threshold}", self.threshold),
+            (self.reveal, self.reveal != Reveal.FLAG.value),
+            (f"at {self.rate}", self.rate),
+            (f"{self.delay_ms:g} ms each way", self.delay_ms),
+            ("verify_tags", self.verify_tags),
+            ("dummies", self.dummies),
+        )
+        return ", ".join([f"{self.members:,} × {self.rows:,} rows", *(text for text, is_said in words if is_said)])
 
 
 @dataclass(frozen=True)
@@ -92,6 +118,7 @@ def _check(step: Step) -> None:
 LINE = Step(rows=100_000, rate="100mbit")
 FAR = replace(LINE, delay_ms=30.0)
 THREE = Step(rows=100_000)
+FEW = Step(rows=1_000, engine=Engine.MPYC.value)
 SCENARIOS = (
     Scenario("small", "a small session, and how soon daemons are up", (Step(rows=1_000),)),
     Scenario("three", "three agencies with lists of a usual size", (THREE,)),
@@ -118,13 +145,26 @@ SCENARIOS = (
     ),
     Scenario("verified", "what verified tags cost", (THREE, replace(THREE, verify_tags=True))),
     Scenario("dummies", "what dummies cost", (THREE, replace(THREE, dummies=True))),
+    Scenario("mpyc-200", "a short list by the engine that reveals nothing else", (replace(FEW, rows=200),)),
+    Scenario("mpyc-1000", "the same with a longer list", (FEW,)),
+    Scenario(
+        "mpyc-committees",
+        "larger and larger committees, of which just less than half may collude",
+        tuple(replace(FEW, committee=nodes) for nodes in (3, 5, 7)),
+    ),
 )
 OWN = Scenario("own", "a session of your own", (Step(),))
+OWN_FEW = replace(OWN, steps=(FEW,))
+"""The same by the MPyC engine, whose lists are short."""
 ALL = "all"
 
 
-def chosen(names: Sequence[str]) -> tuple[Scenario, ...]:
+def chosen(names: Sequence[str], engine: str | None = None) -> tuple[Scenario, ...]:
     """The scenarios of these names, each once, in the order of the table; one of the caller's own if there is no name.
+
+    Args:
+        names: of scenarios, or `all`.
+        engine: that the caller asks for.
 
     Raises:
         InputError: there is no such scenario.
@@ -136,7 +176,8 @@ def chosen(names: Sequence[str]) -> tuple[Scenario, ...]:
                 f"There is no scenario `{name}`: choose from {', '.join(known)}, or {ALL}; "
                 "`matchbit bench --list` says what they show."
             )
-    return tuple(s for s in SCENARIOS if s.name in names or ALL in names) if names else (OWN,)
+    own = OWN_FEW if engine == Engine.MPYC.value else OWN
+    return tuple(s for s in SCENARIOS if s.name in names or ALL in names) if names else (own,)
 
 
 def cost_per_row(report: Mapping[str, Any]) -> dict[str, float]:

@@ -19,7 +19,6 @@ from parties import audit
 from parties.contribution import SEED_BYTES
 from parties.errors import SessionRefused, StorageError
 from parties.lifecycle import Event
-from parties.rules import KEY_BYTES
 from parties.statements import Commitment, Completion
 from parties.store import Store
 from parties.vault import NONCE_BYTES, TAG_BYTES, Vault
@@ -37,13 +36,13 @@ class Upload:
     Attributes:
         id: owns the chunks of the component that travels whole.
         commitment: the member's signed statement on it.
-        seeds: of this node's components a and b; secret.
+        seeds: of this node's components; secret.
         complete: whether all of it has arrived and fits the commitment.
     """
 
     id: bytes
     commitment: Commitment
-    seeds: tuple[bytes, bytes] = field(repr=False)
+    seeds: tuple[bytes, ...] = field(repr=False)
     complete: bool
 
 
@@ -60,8 +59,8 @@ class Shares:
 
     # Uploads
 
-    def open_upload(self, commitment: Commitment, seeds: tuple[bytes, bytes]) -> Upload:
-        """The upload that a commitment is on: the one that was begun, or a new one."""
+    def open_upload(self, commitment: Commitment, seeds: tuple[bytes, ...], due_bytes: int) -> Upload:
+        """The upload that a commitment is on: the one that was begun, or a new one if so many bytes have room."""
         session_id, member = commitment.session_id, commitment.name
         with self._store.transaction() as db:
             found = self.upload(session_id, member, commitment.digest)
@@ -69,7 +68,7 @@ class Shares:
                 return found
             if found is not None:
                 self._drop(db, found.id)
-            self._check_room(commitment.keys * KEY_BYTES)
+            self._check_room(due_bytes)
             upload = Upload(os.urandom(16), commitment, seeds, complete=False)
             sealed = self._vault.seal(b"".join(seeds), upload.id)
             row = (upload.id, session_id, member, commitment.digest, commitment.to_text(), sealed)
@@ -87,8 +86,9 @@ class Shares:
         return self._upload(*rows[0]) if rows else None
 
     def _upload(self, upload: bytes, statement: str, sealed: bytes, complete: int) -> Upload:
-        seeds = self._vault.open(sealed, upload)
-        return Upload(upload, Commitment.from_text(statement), (seeds[:SEED_BYTES], seeds[SEED_BYTES:]), bool(complete))
+        opened = self._vault.open(sealed, upload)
+        seeds = tuple(opened[start : start + SEED_BYTES] for start in range(0, len(opened), SEED_BYTES))
+        return Upload(upload, Commitment.from_text(statement), seeds, bool(complete))
 
     def received_bytes(self, upload: Upload) -> int:
         """How much of the component that travels whole has arrived."""

@@ -87,7 +87,7 @@ class Commitment(Statement):
         records: rows of its list.
         new_records: rows that were in no session that it has had results of.
         keys: number of distinct keys.
-        digests: of components 0, 1 and 2, 32 bytes each, keyed with what only each one's holders know.
+        digests: of the components in their order, 32 bytes each, keyed with what only each one's holders know.
     """
 
     KIND = "commitment"

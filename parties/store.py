@@ -245,10 +245,11 @@ class Store(Database):
         return {row[0] for row in self.read(query, (session_id, state.value))}
 
     def untold(self, states: Collection[State]) -> list[bytes]:
-        """Sessions in one of these states that not all three committee nodes know of."""
+        """Sessions in one of these states that not all their committee nodes know of."""
         marks = ", ".join("?" * len(states))
         known = "SELECT count(*) FROM told WHERE session = id AND told.state = sessions.state"
-        query = f"SELECT id FROM sessions WHERE state IN ({marks}) AND ({known}) < 3"  # noqa: S608 - constant
+        nodes = "json_array_length(CAST(manifest AS TEXT), '$.committee')"
+        query = f"SELECT id FROM sessions WHERE state IN ({marks}) AND ({known}) < {nodes}"  # noqa: S608 - constant
         return [row[0] for row in self.read(query, [state.value for state in states])]
 
     # Consent

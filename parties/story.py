@@ -10,7 +10,7 @@ from parties.audit import NODE, Entry, Event
 from parties.auditfile import Export
 from parties.errors import line
 from parties.manifest import Manifest
-from parties.results import DEVIATES, LEARNS, TRUST
+from parties.revealed import GROUP_SIZES, LEARNS, deviates, opens_sizes, trust
 from parties.verdict import Verdict
 
 WIDTH = 100
@@ -94,11 +94,13 @@ def _terms(m: Manifest, export: Export) -> list[tuple[str, str]]:
         ("purpose", m.purpose),
         ("legal basis", m.legal_basis or "not stated"),
         ("members", ", ".join(m.members)),
-        ("committee", f"{', '.join(m.committee)}. {TRUST} {DEVIATES[m.verify_tags]}"),
+        ("committee", f"{', '.join(m.committee)}. {trust(m)} {deviates(m)}"),
+        ("engine", m.engine),
         ("coordinator", m.coordinator),
         *((f"rule {rule.name}", rule.shown) for rule in m.rules),
         ("each member learns", LEARNS[m.reveal]),
-        ("group sizes", f"revealed to the committee, {hidden}"),
+        *([("table", m.statistics.to_text())] if m.statistics else []),
+        ("group sizes", f"revealed to the committee, {hidden}" if opens_sizes(m) else "revealed to nobody"),
         ("limits", "; ".join(limits)),
         ("proposed", _minute(m.created)),
         ("expires", _minute(m.expires)),
@@ -128,7 +130,9 @@ def _revealed(m: Manifest, entries: Sequence[Entry]) -> list[tuple[str, str]]:
 
 
 def _sizes(m: Manifest, entries: Sequence[Entry]) -> str:
-    what = f"how many keys are held by 1, 2, 3 … members{', dummy groups included' if m.dummies else ''}"
+    if not opens_sizes(m):
+        return "nothing else"
+    what = f"{GROUP_SIZES}{', dummy groups included' if m.dummies else ''}"
     opened = [entry.shown["group_sizes"] for entry in _only(entries, Event.COMPUTED)]
     if opened:
         return f"{what}: {opened[-1]}"

@@ -25,7 +25,6 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 import grpc
 
 from mpc.channel import MAILBOX_BYTES, MAX_MESSAGE_BYTES, Mailbox
-from mpc.committee import PartyId
 from mpc.errors import MpcError, PeerError
 from parties import errors, frames, protocols
 from parties.admission import EXCHANGE, SAID, Admission
@@ -243,7 +242,7 @@ class ExchangeChannel:
         mailbox: where the peers' frames arrive.
         session_id: 32 bytes.
         attempt: its number.
-        peers: the two others, by party.
+        peers: the others, by number.
         identity: of this node.
         most_unread_bytes: that a peer may leave unread, besides what its own mailbox holds.
     """
@@ -253,12 +252,12 @@ class ExchangeChannel:
         mailbox: Mailbox,
         session_id: bytes,
         attempt: int,
-        peers: dict[PartyId, Node],
+        peers: dict[int, Node],
         identity: Identity,
         *,
         most_unread_bytes: int = MAILBOX_BYTES,
     ) -> None:
-        self._mailbox, self._most_unread_bytes = mailbox, most_unread_bytes
+        self._mailbox, self.most_unread_bytes = mailbox, most_unread_bytes
         self._streams = {p: _Outgoing(identity, node, session_id, attempt) for p, node in peers.items()}
         for peer, stream in self._streams.items():
             stream.start(partial(self._lost, peer))
@@ -268,23 +267,23 @@ class ExchangeChannel:
         """Bytes of the frames that were sent so far, as serialised."""
         return sum(stream.sent_bytes for stream in self._streams.values())
 
-    def unread_bytes(self, peer: PartyId) -> int:
+    def unread_bytes(self, peer: int) -> int:
         """Bytes for a peer that are not on their way yet."""
         return self._streams[peer].unread_bytes
 
-    def send(self, peer: PartyId, step: str, *pieces: bytes | memoryview) -> None:
+    def send(self, peer: int, step: str, *pieces: bytes | memoryview) -> None:
         """Queue a message.
 
         Raises:
             PeerError: the peer does not read.
         """
         self._streams[peer].put(frames.write(step, *pieces))
-        if self.unread_bytes(peer) > self._most_unread_bytes:
+        if self.unread_bytes(peer) > self.most_unread_bytes:
             error = PeerError(peer, step, "timeout", "it does not read what it is sent")
             self.abort(error)
             raise error
 
-    def receive(self, peer: PartyId, step: str) -> bytes | memoryview:
+    def receive(self, peer: int, step: str) -> bytes | memoryview:
         """Wait for a message."""
         return self._mailbox.receive(peer, step)
 
@@ -292,7 +291,7 @@ class ExchangeChannel:
         """Stop all lanes."""
         self._mailbox.abort(error)
 
-    def _lost(self, peer: PartyId, detail: str) -> None:
+    def _lost(self, peer: int, detail: str) -> None:
         self._mailbox.abort(PeerError(peer, "exchange", "disconnected", detail))
 
     def close(self, *, done: bool) -> None:

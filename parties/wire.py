@@ -6,9 +6,18 @@ from dataclasses import dataclass
 from typing import cast
 
 from parties.audit import Head
+from parties.contribution import SEED_BYTES
 from parties.errors import InputError, line
 from parties.lifecycle import State
-from parties.manifest import MAX_MANIFEST_BYTES, MAX_MEMBERS, MAX_RECORDS, MAX_RULES, NAME, Manifest, from_bytes
+from parties.manifest import (
+    MAX_COMMITTEE,
+    MAX_MANIFEST_BYTES,
+    MAX_RECORDS,
+    MAX_RULES,
+    NAME,
+    Manifest,
+    from_bytes,
+)
 from parties.statements import Commitment, Completion, Receipt
 from parties.store import SessionRecord
 from protos.matchbit.v1 import committee_pb2
@@ -94,8 +103,8 @@ def commitment_of(message: pb.Commitment) -> Commitment:
     """
     if max(message.records, message.new_records) > MAX_RECORDS or message.keys > MAX_RECORDS * MAX_RULES:
         raise InputError("A commitment is to more than any session allows.")
-    if len(message.digests) != 3:
-        raise InputError("A commitment must have the digests of three components.")
+    if not 3 <= len(message.digests) <= MAX_COMMITTEE:
+        raise InputError(f"A commitment must have the digests of 3 to {MAX_COMMITTEE} components.")
     return Commitment(
         session_id=sized(message.session_id, SESSION_ID_BYTES, "session_id"),
         name=name_of(message.member),
@@ -105,6 +114,17 @@ def commitment_of(message: pb.Commitment) -> Commitment:
         digests=tuple(sized(d, DIGEST_BYTES, "digest") for d in message.digests),
         signature=sized(message.signature, SIGNATURE_BYTES, "signature"),
     )
+
+
+def seeds_of(message: committee_pb2.ContributionHeader) -> tuple[bytes, ...]:
+    """The seeds of an upload; whether they are as many as the session's terms make due is not yet checked.
+
+    Raises:
+        InputError: malformed.
+    """
+    if not 1 <= len(message.seeds) <= MAX_COMMITTEE:
+        raise InputError(f"An upload must have 1 to {MAX_COMMITTEE} seeds.")
+    return tuple(sized(seed, SEED_BYTES, "seed") for seed in message.seeds)
 
 
 def receipt_to_pb(receipt: Receipt) -> pb.Receipt:
@@ -225,8 +245,9 @@ def view_of(message: pb.Session) -> View:
     manifest = manifest_of(message.manifest)
     if manifest.session_id != message.session_id:
         raise InputError("The session's id is not the digest of its manifest.")
-    too_many = len(message.signatures) > MAX_MEMBERS + 3 or len(message.completions) > 3
-    if too_many or len(message.commitments) > MAX_MEMBERS:
+    parties, nodes = len(manifest.participants), len(manifest.committee)
+    too_many = len(message.signatures) > parties or len(message.completions) > nodes
+    if too_many or len(message.commitments) > len(manifest.members):
         raise InputError("The session has more signatures or statements than parties.")
     signatures = {name_of(s.name): sized(s.signature, SIGNATURE_BYTES, "signature") for s in message.signatures}
     record = SessionRecord(manifest, state_of(message.state), reason_of(message.reason), message.attempt, signatures)

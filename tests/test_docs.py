@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from parties import manifestfile, metrics, policy
+from parties import manifestfile, metrics, policyfile
 from parties.cli import main, parser
 from parties.loopback import COORDINATOR, free_port
 from tests.integration.federations import MEMBERS, Federation, read, write_numbers
@@ -45,6 +45,12 @@ ELSEWHERE = {
     "-s SHA256SUMS.sig < SHA256SUMS": "tests/test_supply.py",
     "sha256sum --strict --check SHA256SUMS": "tests/test_supply.py",
     "python -m tests.vectors": "tests/parties/normalise/test_pythons.py",
+    "matchbit demo --engine mpyc": "tests/parties/test_trial.py",
+    "matchbit demo --engine mpyc --committee 5 --reveal statistics": "tests/parties/test_trial.py",
+    "matchbit bench mpyc-200 mpyc-1000 mpyc-committees": "by hand; tests/parties/test_scenarios.py",
+    "matchbit bench --engine mpyc --rows 10000": "by hand; tests/parties/test_bench.py",
+    "matchbit bench --engine mpyc --rows 1000 --reveal statistics": "by hand; tests/parties/test_bench.py",
+    "matchbit bench --engine mpyc --rows 1000 --delay 30": "by hand; tests/parties/test_bench.py",
     "matchbit demo --lists A.csv B.csv C.csv --rules rules.toml --out results": "test_demo_over_ones_own_lists",
 }
 
@@ -173,7 +179,7 @@ def test_every_term_figure_and_module_is_in_the_docs() -> None:
     modules = {path.stem for path in (ROOT / "parties").glob("*.py")} - {"__init__"}
     assert not {module for module in modules if f"`{module}`" not in development}
     policies = (ROOT / "docs" / "examples" / "policy.toml").read_text("utf-8")
-    assert not {entry for entry in policy._ENTRIES if not re.search(rf"(?m)^{entry} = ", policies)}
+    assert not {entry for entry in policyfile._ENTRIES if not re.search(rf"(?m)^{entry} = ", policies)}
 
 
 def test_demo_over_ones_own_lists(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,7 +27,9 @@ from mpc.replicated import Array, deal, share
 from mpc.reveal import digest
 from mpc.session import TAG_BYTES, Session, open_session
 
-Tamper = Callable[[PartyId, PartyId, str, bytes], list[bytes]]
+OF_KEYS = tuple(reveal for reveal in Reveal if reveal is not Reveal.STATISTICS)
+"""What tells of single keys."""
+Tamper = Callable[[int, int, str, bytes], list[bytes]]
 """(sender, receiver, step, message) → the messages delivered in its place."""
 
 
@@ -34,8 +37,8 @@ Tamper = Callable[[PartyId, PartyId, str, bytes], list[bytes]]
 class Sent:
     """One message as the world saw it."""
 
-    sender: PartyId
-    receiver: PartyId
+    sender: int
+    receiver: int
     step: str
     message: bytes
     time: int
@@ -53,11 +56,11 @@ class DeadlockError(Exception):
 class CountingChannel(InMemoryChannel):
     """An in-memory channel that keeps a logical clock."""
 
-    def __init__(self, world: World, party: PartyId, mailboxes: dict[PartyId, Mailbox]) -> None:
+    def __init__(self, world: World, party: int, mailboxes: dict[int, Mailbox]) -> None:
         super().__init__(party, mailboxes, self._deliver_or_tamper)
         self._world, self._boxes = world, mailboxes
 
-    def _deliver_or_tamper(self, sender: PartyId, receiver: PartyId, step: str, message: bytes) -> None:
+    def _deliver_or_tamper(self, sender: int, receiver: int, step: str, message: bytes) -> None:
         with self._world.lock:
             time = self._world.clock[sender] + 1
             self._world.sent.append(Sent(sender, receiver, step, message, time))
@@ -72,7 +75,7 @@ class CountingChannel(InMemoryChannel):
                 with contextlib.suppress(MpcError):  # the receiver has stopped, and says so itself
                     box.put(sender, step, copy)
 
-    def receive(self, peer: PartyId, step: str) -> bytes:
+    def receive(self, peer: int, step: str) -> bytes:
         self._world.watch.now(self.party, (peer, self.party, step))
         message = super().receive(peer, step)
         with self._world.lock:
@@ -163,18 +166,20 @@ class World:
         timeout_s: how long a party waits for a message.
         capacity_bytes: of each mailbox.
         watched: end hopeless waits at once; only for runs with one thread a party.
+        parties: how many there are; three for protocols on the ring.
     """
 
     tamper: Tamper | None = None
     timeout_s: float = 60.0
     capacity_bytes: int = MAILBOX_BYTES
     watched: bool = False
+    parties: int = len(PARTIES)
     watch: Watch = field(default_factory=Watch)
     sent: list[Sent] = field(default_factory=list)
-    results: dict[PartyId, Any] = field(default_factory=dict)
-    errors: dict[PartyId, BaseException] = field(default_factory=dict)
-    clock: dict[PartyId, int] = field(default_factory=lambda: dict.fromkeys(PARTIES, 0))
-    times: dict[tuple[PartyId, PartyId, str], int] = field(default_factory=dict)
+    results: dict[int, Any] = field(default_factory=dict)
+    errors: dict[int, BaseException] = field(default_factory=dict)
+    clock: Counter[int] = field(default_factory=Counter)
+    times: dict[tuple[int, int, str], int] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -182,33 +187,37 @@ class World:
         """Length of the longest chain of messages, each sent after receiving the one before; without key agreement."""
         return max(s.time for s in self.sent) - 1
 
-    def bytes_of(self, party: PartyId) -> int:
+    def bytes_of(self, party: int) -> int:
         """Payload bytes that a party sent, without key agreement."""
-        return sum(s.payload_bytes for s in self.sent if s.sender == party and s.step != "keys")
+        return sum(s.payload_bytes for s in self.sent if s.sender == party and s.step.split("/")[-1] != "keys")
 
-    def received(self, party: PartyId) -> dict[PartyId, list[Sent]]:
+    def received(self, party: int) -> dict[int, list[Sent]]:
         """What a party received from each of the others, in the sender's order."""
-        return {p: [s for s in self.sent if (s.sender, s.receiver) == (p, party)] for p in PARTIES if p != party}
+        others = [p for p in range(self.parties) if p != party]
+        return {p: [s for s in self.sent if (s.sender, s.receiver) == (p, party)] for p in others}
 
     def run(self, protocol: Callable[[Session], Any], seed: int | None = None) -> World:
         """Run a protocol as all three parties, each in a thread; a party that raises aborts its channel."""
-        mailboxes = {p: Mailbox(self.timeout_s, self.capacity_bytes) for p in PARTIES}
+        return self.connect(lambda me, c: protocol(open_session(PartyId(me), c, private_key(seed, me), b"a session")))
+
+    def connect(self, party_of: Callable[[int, CountingChannel], Any]) -> World:
+        """Run what parties do with their channels, given their number and it, each in a thread."""
+        mailboxes = {p: Mailbox(self.timeout_s, self.capacity_bytes) for p in range(self.parties)}
         if self.watched:
             for mailbox in mailboxes.values():
                 mailbox._changed = self.watch.condition()
 
-        def party(me: PartyId) -> None:
+        def party(me: int) -> None:
             channel = CountingChannel(self, me, mailboxes)
             try:
-                session = open_session(me, channel, private_key(seed, me), b"a session")
-                self.results[me] = protocol(session)
+                self.results[me] = party_of(me, channel)
             except BaseException as error:  # for the test to look at
                 self.errors[me] = error
                 channel.abort(error if isinstance(error, MpcError) else MpcError(repr(error)))
             finally:
                 self.watch.end(me)
 
-        threads = [threading.Thread(target=party, args=(p,), daemon=True) for p in PARTIES]
+        threads = [threading.Thread(target=party, args=(p,), daemon=True) for p in range(self.parties)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -216,7 +225,7 @@ class World:
         return self
 
 
-def private_key(seed: int | None, party: PartyId) -> X25519PrivateKey:
+def private_key(seed: int | None, party: int) -> X25519PrivateKey:
     """A party's key for one attempt, from a seed or fresh."""
     if seed is None:
         return X25519PrivateKey.generate()

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from parties.normalise import codes, dates, documents, names, phones
+from parties.normalise import codes, dates, documents, names
 from parties.normalise.notes import Context, Normal
+
+
+def _phones(cell: str, context: Context) -> Normal:
+    from parties.normalise import phones  # noqa: PLC0415 - daemons know values of other fields, and do without its tables
+
+    return phones.phones(cell, context)
+
 
 NORMALISERS: dict[str, Callable[[str, Context], Normal]] = {
     "given_name": names.name,
@@ -15,7 +22,7 @@ NORMALISERS: dict[str, Callable[[str, Context], Normal]] = {
     "birth_date": dates.date,
     "birth_year": dates.year,
     "sex": codes.sex,
-    "phone": phones.phones,
+    "phone": _phones,
     "id_type": lambda cell, _: documents.document_type(cell),
     "id_country": codes.country,
     "id_number": lambda cell, context: documents.identity(cell, "", "", context),

@@ -25,7 +25,7 @@ from mpc.replicated import Array, Share
 from mpc.reveal import digest, reveal
 from mpc.session import Session
 from parties import frames
-from parties.contribution import deal_keys
+from parties.contribution import Replicated, deal
 from parties.vault import Vault
 
 ROWS = bitslice.BLOCK_ROWS
@@ -269,7 +269,7 @@ def _learned(what: Reveal) -> Run:
     return lambda: matching.other_members(PARTIES[0], groups, masks, what)
 
 
-for _reveal in Reveal:
+for _reveal in (Reveal.FLAG, Reveal.COUNT, Reveal.MEMBERS):
     kernel(f"what a row learns: {_reveal.value}")(partial(_learned, _reveal))
 
 
@@ -283,7 +283,7 @@ def checked() -> Run:
 @kernel("dealing")
 def dealt() -> Run:
     keys, secret = random(ROWS, 2), bytes(32)
-    return lambda: deal_keys(keys, secret)
+    return lambda: deal(Replicated(cells=0), keys, secret)
 
 
 @kernel("sealing", MESSAGE_ROWS)

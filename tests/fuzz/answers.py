@@ -18,7 +18,7 @@ from grpc_health.v1 import health_pb2
 from parties import calls, partners
 from parties.admission import SAID
 from parties.approvals import Approvals
-from parties.contribution import all_digests, deal_keys
+from parties.contribution import deal, scheme_of
 from parties.identity import utc_now
 from parties.lifecycle import State
 from parties.loopback import free_port
@@ -111,7 +111,7 @@ class Callers:
         self.registry = Registry(HUB, self.hub.store(), self.hub.federation)
         self.registry.store.add_session(self.done, State.APPROVED, approvals(self.configs, self.done))
         self.registry.store.add_session(self.proposed, State.PROPOSED)
-        self.dealings = deal_keys(KEYS, bytes(32))
+        self.dealings = deal(scheme_of(self.done), KEYS, bytes(32))
         self.commitment = self._commitment(OWN)
         self.commitments = {name: self._commitment(name) for name in MEMBERS}
         for commitment in self.commitments.values():
@@ -128,9 +128,8 @@ class Callers:
         return self.configs[name].identity().signing_key
 
     def _commitment(self, name: str) -> Commitment:
-        made = Commitment(
-            self.done.session_id, name, records=3, new_records=3, keys=3, digests=all_digests(self.dealings)
-        )
+        digests = self.dealings[0].digests
+        made = Commitment(self.done.session_id, name, records=3, new_records=3, keys=3, digests=digests)
         return made.signed(self.key(name))
 
     def _view(self, terms: Manifest, state: State) -> View:

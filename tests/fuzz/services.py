@@ -19,7 +19,7 @@ from google.protobuf.message import Message
 from parties import calls, coordinator, logs, node, protocols
 from parties.audit import Log
 from parties.config import Config
-from parties.contribution import Dealing, all_digests, deal_keys
+from parties.contribution import Dealing, deal, scheme_of
 from parties.errors import ServiceError
 from parties.identity import tls_name, utc_now
 from parties.lifecycle import State
@@ -152,12 +152,11 @@ class Session:
         self.signatures: dict[str, bytes] = {}
         self.given: list[tuple[str, str, int, bytes]] = []
         self.completions: dict[int, dict[str, Completion]] = {}
-        self.dealings = {name: deal_keys(POOL[list(LISTS[name])], self.id) for name in MEMBERS}
+        self.dealings = {name: deal(scheme_of(terms), POOL[list(LISTS[name])], self.id) for name in MEMBERS}
         self.commitments = {name: self._commit(name, dealings) for name, dealings in self.dealings.items()}
 
     def _commit(self, name: str, dealings: list[Dealing]) -> Commitment:
-        rows = dealings[0].rows
-        digests = all_digests(dealings)
+        rows, digests = dealings[0].rows, dealings[0].digests
         made = Commitment(self.id, name, records=rows, new_records=rows, keys=rows, digests=digests)
         return made.signed(self.federation.key(name))
 

@@ -13,11 +13,13 @@ from random import Random
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from mpc.shamir import ELEMENT_BYTES
 from parties import auditfile, backup, reviewfile, story, vault, verdict
 from parties.errors import ConfigError, InputError
 from parties.manifest import Manifest, from_bytes
-from parties.results import recombine, value_type
+from parties.results import part_bytes, recombine, sources, value_type
 from parties.review import Item
+from parties.statistics import Category, Statistics
 from parties.vault import KeyFile, Passphrase, Vault
 from tests.fuzz.mutations import in_json, mutated
 from tests.fuzz.target import MARK, Target, folder, in_file
@@ -176,21 +178,31 @@ def _in_lines(data: bytes, random: Random) -> bytes:
 
 
 def _parts(data: bytes) -> None:
-    """Two nodes' parts of a result: what is accepted is possible."""
-    terms, own = _TERMS[data[0] % 3 if data else 0], 4
-    half = (len(data) - 1) // 2
-    values = recombine(terms, "agency-a", [data[1 : 1 + half], data[1 + half :]], own)
+    """Nodes' parts of a result: what is accepted is possible."""
+    terms, own = _TERMS[data[0] % len(_TERMS) if data else 0], 4
+    length = len(data) // len(sources(terms))
+    parts = [data[1:][k * length :][:length] for k in range(len(sources(terms)))]
+    values = recombine(terms, "agency-a", parts, own)
+    if terms.statistics:
+        assert values.shape == (3, 3)
+        assert not np.any((values > 0) & (values < terms.statistics.smallest_cell))
+        return
     dtype, shape = value_type(terms.reveal, 3)
     assert values.dtype == dtype
     assert values.shape == (own, *shape)
     assert not np.any(values.reshape(-1) > (6 if terms.reveal == "members" else 2))
 
 
-_TERMS = [manifest(reveal=mode) for mode in ("flag", "count", "members")]
+_FLAGS = [
+    manifest(reveal=mode, engine=engine) for engine in ("replicated", "mpyc") for mode in ("flag", "count", "members")
+]
+_TERMS = [*_FLAGS, manifest(reveal="statistics", statistics=Statistics(3, (Category("sex", ("f", "m")),)))]
 
 
 def _results() -> list[bytes]:
-    return [bytes([mode]) + bytes(4 * size) + bytes(4 * size) for mode, size in enumerate((1, 2, 8))]
+    """Parts of zeros; and of a table that says 7 everywhere."""
+    zeros = [bytes([k]) + bytes(len(sources(terms)) * part_bytes(terms, 4)) for k, terms in enumerate(_TERMS)]
+    return [*zeros, bytes([len(_FLAGS)]) + b"".join([b"\7" + bytes(ELEMENT_BYTES - 1)] * 27)]
 
 
 def _review(data: bytes) -> None:
@@ -212,6 +224,6 @@ TARGETS = (
     Target("storage-key", _storage_key, _storage_keys),
     Target("secret-file", _secret_files, lambda: [b"long enough\n", bytes(vault.KEY_BYTES - len(MARK))], longest=2048),
     Target("audit-export", _export, _exports, _in_lines, longest=1 << 16),
-    Target("result", _parts, _results, longest=512),
+    Target("result", _parts, _results, longest=1024),
     Target("review", _review, _reviews, longest=2048),
 )

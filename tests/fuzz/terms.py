@@ -9,16 +9,17 @@ from contextlib import suppress
 from pathlib import Path
 
 from mpc.dummies import Dummies
-from parties import columns, config, federation, identity, policy, toml, vault
+from parties import columns, config, federation, identity, policy, policyfile, toml, vault
 from parties.commands import id_bytes
 from parties.errors import ServiceError
 from parties.identity import certificate_digest, certificate_pem, certificate_subject, valid_until
 from parties.manifest import MAX_MANIFEST_BYTES, Manifest, from_bytes
 from parties.manifestfile import from_toml, rules_file
 from parties.policy import Past
+from parties.statistics import Category, Statistics
 from tests.fuzz.mutations import in_json
 from tests.fuzz.target import Target, in_file
-from tests.parties.samples import NOW, digests, manifest
+from tests.parties.samples import NOW, RULES, digests, manifest
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 MANIFEST = b"""\
@@ -38,6 +39,8 @@ max_sessions = 3
 period_days = 30
 dummies = { epsilon = 1.0, delta = 1e-6 }
 verify_tags = true
+engine = "replicated"
+threshold = 1
 expires = 2026-12-31T00:00:00Z
 retention_days = 7
 [[rule]]
@@ -47,6 +50,29 @@ scope = "household"
 [[rule]]
 name = "name and year"
 fields = ["full_name:phonetic:sorted", "birth_date:year", "Heading"]
+"""
+STATISTICS = b"""\
+[session]
+title = "Who is held by several"
+purpose = "planning"
+members = ["agency-a", "agency-b", "agency-c"]
+committee = ["agency-a", "agency-b", "agency-c", "neutral", "agency-d"]
+reveal = "statistics"
+engine = "mpyc"
+threshold = 2
+max_records = 1000
+expires = 2026-12-31T00:00:00Z
+[session.statistics]
+smallest_cell = 10
+[[session.statistics.category]]
+field = "sex"
+values = ["female", "male"]
+[[session.statistics.category]]
+field = "birth_date"
+ages = [0, 5, 18, 60]
+[[rule]]
+name = "id"
+fields = ["id_number"]
 """
 MAP = b"""\
 [columns]
@@ -93,14 +119,16 @@ def _policies() -> list[policy.Policy]:
     strict = policy.Policy(
         coordinators=few, partners=few, reveal=frozenset({"flag"}), rules=frozenset({("phone",)}), max_records=1,
         min_records=1000, max_new_records=1, min_members=1000, max_retention_days=1, max_days_open=1, legal_basis=True,
-        purposes=few, cooldown_days=366, verify_tags=True,
+        purposes=few, cooldown_days=366, verify_tags=True, engine=frozenset({"mpyc"}), min_threshold=4,
     )  # fmt: skip
     return [policy.Policy(), strict]
 
 
 def _manifests() -> list[bytes]:
     hidden = manifest(dummies=Dummies(1.0, 1e-6), reveal="members", title="Зимова допомога", legal_basis="an agreement")
-    return [manifest().to_bytes(), hidden.to_bytes()]
+    table = Statistics(10, (Category("sex", ("female", "male")), Category("birth_date", ages=(0, 5, 18, 60))))
+    counted = manifest(reveal="statistics", statistics=table, rules=RULES[:1], engine="mpyc")
+    return [terms.to_bytes() for terms in (manifest(), hidden, counted)]
 
 
 def _file(name: str, read: Callable[[Path], object]) -> Callable[[bytes], None]:
@@ -125,7 +153,7 @@ def _map_file(path: Path) -> None:
 
 
 def _policy_file(path: Path) -> None:
-    policy.read(path).judge(manifest(), "agency-a", [], NOW)
+    policyfile.read(path).judge(manifest(), "agency-a", [], NOW)
 
 
 def _federation(path: Path) -> None:
@@ -166,7 +194,7 @@ def _certificates() -> list[bytes]:
 
 TARGETS = (
     Target("manifest", _manifest, _manifests, in_json, longest=MAX_MANIFEST_BYTES),
-    Target("manifest-file", _file("manifest.toml", _manifest_file), lambda: [MANIFEST]),
+    Target("manifest-file", _file("manifest.toml", _manifest_file), lambda: [MANIFEST, STATISTICS]),
     Target("rules-file", _file("rules.toml", lambda path: rules_file(toml.read(path))), lambda: [MANIFEST]),
     Target("policy", _file("policy.toml", _policy_file), lambda: [(EXAMPLES / "policy.toml").read_bytes()]),
     Target("federation", _file("federation.toml", _federation), _entries),

@@ -86,9 +86,7 @@ def _receipts(s: Session, c: Commitment) -> list[session_pb2.Receipt]:
 
 
 def _upload(s: Session, name: str, dealing: Dealing) -> list[Message]:
-    header = committee_pb2.ContributionHeader(
-        commitment=commitment_to_pb(s.commitments[name]), seed_a=dealing.seeds[0], seed_b=dealing.seeds[1]
-    )
+    header = committee_pb2.ContributionHeader(commitment=commitment_to_pb(s.commitments[name]), seeds=dealing.seeds)
     chunks = [] if dealing.whole is None else [dealing.whole.tobytes()]
     return [committee_pb2.ContributeRequest(header=header), *(committee_pb2.ContributeRequest(chunk=c) for c in chunks)]
 

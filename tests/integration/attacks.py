@@ -144,7 +144,7 @@ def _commitment(attacker: Attacker, keys: int, name: str = ROGUE) -> Commitment:
 
 def _header(commitment: Commitment, offset: int = 0) -> pb.ContributeRequest:
     shown = commitment_to_pb(commitment)
-    header = pb.ContributionHeader(commitment=shown, seed_a=b"a" * 16, seed_b=b"b" * 16, offset=offset)
+    header = pb.ContributionHeader(commitment=shown, seeds=(b"a" * 16, b"b" * 16), offset=offset)
     return pb.ContributeRequest(header=header)
 
 

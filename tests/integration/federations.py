@@ -44,6 +44,14 @@ class Federation(Loopback):
         if away := [name for name in self.daemons if name not in self._processes]:
             self.start(*away)
 
+    def ended(self, name: str) -> int:
+        """Wait until a daemon ends by itself; returns its exit code."""
+        return self._processes.pop(name).wait()
+
+    def log(self, name: str) -> str:
+        """What a daemon has logged."""
+        return (self.configs[name].folder / "log.txt").read_text("utf-8")
+
     @property
     def operator(self) -> Operator:
         return Operator(self.configs[COORDINATOR], quiet)

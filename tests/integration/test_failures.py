@@ -19,7 +19,7 @@ import pytest
 from mpc.matching import Reveal
 from parties import calls, config
 from parties.config import Config
-from parties.contribution import SECRET_BYTES, Dealing, all_digests, deal_keys
+from parties.contribution import SECRET_BYTES, Dealing, deal, scheme_of
 from parties.errors import InputError, PeerIdentityError, PeerUnavailable, ServiceError, SessionAborted, SessionRefused
 from parties.federation import Federation as Known
 from parties.identity import utc_now
@@ -178,9 +178,9 @@ def commitment_of(
     config: Config, record: SessionRecord, keys: np.typing.NDArray[np.uint64]
 ) -> tuple[Commitment, list[Dealing]]:
     """What a member would commit to, freshly dealt."""
-    dealings = deal_keys(keys, os.urandom(SECRET_BYTES))
+    dealings = deal(scheme_of(record.manifest), keys, os.urandom(SECRET_BYTES))
     counts = {"records": len(keys), "new_records": len(keys), "keys": len(keys)}
-    commitment = Commitment(record.id, config.name, **counts, digests=all_digests(dealings))
+    commitment = Commitment(record.id, config.name, **counts, digests=dealings[0].digests)
     return commitment.signed(config.identity().signing_key), dealings
 
 
@@ -315,19 +315,21 @@ def _upload(federation: Federation, record: SessionRecord, node: str, *parts: pb
         (2, (b"s" * 16, b"t" * 16), [b"x" * 32], "does not fit the commitment"),
         (2, (b"s" * 15, b"t" * 16), [b"x" * 32], "`seed` has 15 bytes"),
         (2, (b"s" * 16, b""), [b"x" * 32], "`seed` has 0 bytes"),
+        (2, (b"s" * 16,), [b"x" * 32], "1 seeds where 2 are due"),
+        (2, (b"s" * 16,) * 10, [b"x" * 32], "must have 1 to 9 seeds"),
         (0, (b"s" * 16, b"t" * 16), [], "outside the session's limit"),
         (1_000_000_000, (b"s" * 16, b"t" * 16), [b"x" * 16], "outside the session's limit"),
         (2**60, (b"s" * 16, b"t" * 16), [b"x" * 16], "more than any session allows"),
     ],
 )
 def test_an_upload_that_lies(
-    federation: Federation, keys: int, seeds: tuple[bytes, bytes], chunks: list[bytes], error: str
+    federation: Federation, keys: int, seeds: tuple[bytes, ...], chunks: list[bytes], error: str
 ) -> None:
     record, own = federation.approved(), federation.configs["agency-c"]
     digests = (b"d" * 32,) * 3
     commitment = Commitment(record.id, "agency-c", records=2, new_records=2, keys=keys, digests=digests)
     shown = commitment_to_pb(commitment.signed(own.identity().signing_key))
-    header = pb.ContributionHeader(commitment=shown, seed_a=seeds[0], seed_b=seeds[1])
+    header = pb.ContributionHeader(commitment=shown, seeds=seeds)
     parts = [pb.ContributeRequest(header=header), *(pb.ContributeRequest(chunk=c) for c in chunks)]
     with pytest.raises((InputError, SessionRefused), match=error):
         _upload(federation, record, "agency-b", *parts)

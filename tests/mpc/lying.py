@@ -48,7 +48,7 @@ def lying(session: Session, lie: Lie = truth) -> Liar:
 
 def instead(at: str, change: Callable[[Array], Array | None], to: PartyId | None = None) -> Lie:
     """Lie at one step, to both peers or to one."""
-    return lambda step, peer, due: change(due) if step == at and (to is None or peer is to) else due
+    return lambda step, peer, due: change(due) if step == at and (to is None or peer == to) else due
 
 
 def all_of(*lies: Lie) -> Lie:

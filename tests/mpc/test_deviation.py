@@ -72,14 +72,14 @@ def test_the_public_key_of_another_party(liar: PartyId) -> None:
 def test_other_terms(liar: PartyId, change: dict) -> None:
     """`terms` are a digest of the signed terms and of all contributions."""
     world = run(liar, changed=lambda own: replace(own, **change))
-    names(world, liar, "agree", set(honest(liar)))
+    names(world, liar, "agree/terms", set(honest(liar)))
 
 
 @pytest.mark.parametrize("liar", PARTIES)
 @pytest.mark.parametrize("to", ["next", "previous"])
 def test_other_terms_told_to_one_peer(liar: PartyId, to: str) -> None:
     told = getattr(liar, to)
-    names(run(liar, instead("agree/terms", flipped, told)), liar, "agree", {told})
+    names(run(liar, instead("agree/terms", flipped, told)), liar, "agree/terms", {told})
 
 
 @pytest.mark.parametrize("liar", PARTIES)

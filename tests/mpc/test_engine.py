@@ -17,7 +17,7 @@ from mpc.errors import DealingError, IntegrityError, MpcError, ShareError
 from mpc.matching import Reveal
 from mpc.replicated import Array
 from tests.mpc.arrays import SEEDS, random_array
-from tests.world import SECRETS, World, dealt, run_parties
+from tests.world import OF_KEYS, SECRETS, World, dealt, run_parties
 
 Keys = list[list[int]]
 """For each member its keys, as places in a pool of keys."""
@@ -91,14 +91,14 @@ def lists(draw: st.DrawFn) -> Keys:
 
 
 @settings(max_examples=18)
-@given(lists(), st.sampled_from(Reveal), SEEDS, st.sampled_from([64, 100, 128, 1 << 16]), st.integers(1, 4))
+@given(lists(), st.sampled_from(OF_KEYS), SEEDS, st.sampled_from([64, 100, 128, 1 << 16]), st.integers(1, 4))
 def test_each_member_learns_its_matches(members: Keys, reveal: Reveal, seed: int, chunk: int, lanes: int) -> None:
     chunk = max(chunk, sum(map(len, members)) // 6)  # six chunks at most, for time
     check(members, reveal, seed, chunk, lanes, verified=bool(seed % 2))
 
 
 @settings(max_examples=12)
-@given(lists(), st.sampled_from(Reveal), SEEDS, st.sampled_from([0.5, 2.0, 8.0]), st.integers(1, 4))
+@given(lists(), st.sampled_from(OF_KEYS), SEEDS, st.sampled_from([0.5, 2.0, 8.0]), st.integers(1, 4))
 def test_dummies_change_what_the_committee_sees_alone(
     members: Keys, reveal: Reveal, seed: int, epsilon: float, keys: int
 ) -> None:
@@ -106,32 +106,32 @@ def test_dummies_change_what_the_committee_sees_alone(
     check(members, reveal, seed, noise=Noise(Dummies(epsilon, 1e-4), keys, len(members)))
 
 
-@pytest.mark.parametrize("reveal", Reveal)
+@pytest.mark.parametrize("reveal", OF_KEYS)
 def test_dummies_alone(reveal: Reveal) -> None:
     """Members without any key are told nothing."""
     check([[], []], reveal, noise=Noise(Dummies(1.0, 1e-6), 1, 2))
 
 
-@pytest.mark.parametrize("reveal", Reveal)
+@pytest.mark.parametrize("reveal", OF_KEYS)
 @pytest.mark.parametrize("noise", [None, Noise(Dummies(1.0, 1e-3), 1, 6)], ids=["exact", "noisy"])
 def test_absent_members(noise: Noise | None, reveal: Reveal) -> None:
     """First, last and in between."""
     check([[], [1, 2, 3], [], [], [3, 4, 2], []], reveal, noise=noise)
 
 
-@pytest.mark.parametrize("reveal", Reveal)
+@pytest.mark.parametrize("reveal", OF_KEYS)
 def test_very_different_lists(reveal: Reveal) -> None:
     check([[4321], list(range(5000)), [], [4321, 6000]], reveal, chunk_rows=2000)
 
 
-@pytest.mark.parametrize("reveal", Reveal)
+@pytest.mark.parametrize("reveal", OF_KEYS)
 def test_two_hundred_members(reveal: Reveal) -> None:
     rng = np.random.default_rng(200)
     members = [rng.choice(900, 20, replace=False).tolist() for _ in range(200)]
     check(members, reveal)
 
 
-@pytest.mark.parametrize("reveal", Reveal)
+@pytest.mark.parametrize("reveal", OF_KEYS)
 def test_one_row_in_all(reveal: Reveal) -> None:
     check([[], [0], []], reveal)
 
@@ -200,7 +200,7 @@ def test_other_terms_are_noticed(odd: PartyId, other: dict) -> None:
     errors = agree(inputs)
     own = [e for e in errors.values() if isinstance(e, IntegrityError)]
     assert own, errors
-    assert all(e.step == "agree" for e in own)
+    assert all(e.step.startswith("agree") for e in own)
     assert all(isinstance(e, MpcError) for e in errors.values())
 
 
@@ -251,7 +251,7 @@ def test_the_third_party_is_sent_nothing_of_a_pairs_dummies(pair: PartyId) -> No
         assert not world.errors
         of_both = [m for sent in world.received(third).values() for m in sent]
         views.append([(m.step, len(m.message), m.message if m.step.startswith("agree") else b"") for m in of_both])
-        gathered = engine.gather(third, inputs[third])
+        gathered, _ = engine.gather(third, inputs[third])
         rows.append((gathered.a.tobytes(), gathered.b.tobytes()))
     assert views[0] == views[1]
     assert rows[0] == rows[1]

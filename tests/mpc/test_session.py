@@ -64,10 +64,10 @@ def test_neighbours_share_keys_and_the_third_does_not() -> None:
 
 
 def test_keys_by_hand() -> None:
-    """k_1 of P0 and P1: HKDF-SHA256 (RFC 5869) of the X25519 secret, salt the context, info with both public keys."""
+    """k_1 of P0 and P1: HKDF-SHA256 (RFC 5869) of the X25519 secret, salt the context, info with numbers and keys."""
     sessions, _ = opened()
     secret = private_key(1, P0).exchange(private_key(1, P1).public_key())
-    pair = b"".join(private_key(1, p).public_key().public_bytes_raw() for p in (P0, P1))
+    pair = bytes([0, 1]) + b"".join(private_key(1, p).public_key().public_bytes_raw() for p in (P0, P1))
 
     def mac(key: bytes, data: bytes) -> bytes:
         h = hmac.HMAC(key, hashes.SHA256())

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mpc.channel import Mailbox
+from mpc.committee import PARTIES
 from mpc.engine import Outputs
 from parties import compute, heads
 from parties.admission import answer_to
@@ -137,7 +138,7 @@ class Runs(compute.Runs):
     def _attempt(self, record: SessionRecord, commitments: Sequence[Commitment], run: compute.Run) -> Outputs:  # noqa: ARG002
         outcome = self._ending.outcome
         if outcome is None:
-            run.mailbox.receive(run.party.next, "finish")  # raises: nothing came, or it was aborted
+            run.mailbox.receive(PARTIES[run.party].next, "finish")  # raises: nothing came, or it was aborted
         if isinstance(outcome, Exception):
             raise outcome
         assert outcome is not None

@@ -12,11 +12,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from mpc.channel import MAX_MESSAGE_BYTES
-from mpc.committee import PARTIES, PartyId
 from mpc.replicated import Array
 from parties import audit
 from parties.audit import Log
-from parties.contribution import all_digests, deal_keys
+from parties.contribution import deal, scheme_of
 from parties.errors import ServiceError, SessionRefused
 from parties.federation import Federation, Node
 from parties.guard import Guard, Surroundings
@@ -26,6 +25,7 @@ from parties.policy import Policy
 from parties.registry import Registry
 from parties.shares import Shares
 from parties.statements import Commitment, Completion, Receipt, contributions
+from parties.statistics import rows_of
 from parties.store import SessionRecord, Store
 from parties.vault import Vault
 from tests.parties.samples import JARGON, NOW, chunk_owners, manifest
@@ -97,13 +97,13 @@ def refusal(kind: type[ServiceError], act: Callable[[], object]) -> str:
 
 
 class Contribution:
-    """What a member contributes: keys of its own, dealt, and the commitment to them, with changes.
+    """What a member contributes: rows of its own, dealt, and the commitment to them, with changes.
 
     Args:
         agreed: the session's terms.
         member: whose.
-        count: of keys and of records, all of them new.
-        seed: of keys and dealing.
+        count: of rows and of records, all of them new.
+        seed: of rows and dealing.
         signer: who signs it, where it is not the member.
         changes: to the commitment.
     """
@@ -112,21 +112,28 @@ class Contribution:
         self, agreed: Manifest, member: str, count: int = 3, seed: int = 0, signer: str = "", **changes: Any
     ) -> None:
         self.member = member
-        self.keys: Array = np.random.default_rng([seed, count]).integers(0, 1 << 64, (count, 2), np.uint64)
-        self.dealings = deal_keys(self.keys, hashlib.sha256(f"{member} {seed}".encode()).digest())
+        scheme, random = scheme_of(agreed), np.random.default_rng([seed, count])
+        self.rows: Array = random.integers(0, 1 << 64, (count, 2), np.uint64)
+        if agreed.statistics is not None:
+            self.rows = rows_of(self.rows, random.integers(0, scheme.cells, count), scheme.cells)
+        self.dealings = deal(scheme, self.rows, hashlib.sha256(f"{member} {seed}".encode()).digest())
         counts: dict[str, Any] = {
             "records": count,
             "new_records": count,
             "keys": count,
-            "digests": all_digests(self.dealings),
+            "digests": self.dealings[0].digests,
         }
         made = Commitment(**{"session_id": agreed.session_id, "name": member} | counts | changes)
         self.commitment = made.signed(KEYS[signer or member])
 
-    def seeds(self, party: PartyId) -> tuple[bytes, bytes]:
+    def seeds(self, party: int) -> tuple[bytes, ...]:
         return self.dealings[party].seeds
 
-    def chunks(self, party: PartyId, offset: int = 0) -> list[bytes]:
+    def due(self, party: int) -> int:
+        """How many bytes travel to a party."""
+        return sum(map(len, self.chunks(party)))
+
+    def chunks(self, party: int, offset: int = 0) -> list[bytes]:
         """What travels to a party from there on."""
         whole = self.dealings[party].whole
         body = b"" if whole is None else whole.tobytes()
@@ -181,8 +188,8 @@ class CommitteeNode:
         return self.agreed[session_id]
 
     @property
-    def party(self) -> PartyId:
-        return PARTIES[COMMITTEE.index(self.name)]
+    def party(self) -> int:
+        return COMMITTEE.index(self.name)
 
     def agree(self, agreed: Manifest, given: dict[str, bytes] | None = None) -> Manifest:
         """Have the coordinator know these terms, signed by all unless it is said by whom, and this node its own."""

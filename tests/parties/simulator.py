@@ -19,9 +19,10 @@ from mpc.committee import PARTIES
 from mpc.engine import Inputs, Outputs
 from mpc.errors import IntegrityError, ShareError
 from mpc.replicated import Array, reconstruct
-from parties import compute, results
-from parties.contribution import Dealing, all_digests, deal_keys
+from parties import results
+from parties.contribution import Dealing, deal, scheme_of
 from parties.errors import PeerUnavailable, ServiceError
+from parties.inputs import load_inputs
 from parties.lifecycle import State
 from parties.manifest import Manifest, sign
 from parties.member import Member
@@ -62,7 +63,7 @@ class Agency(Member):
         self.config, self.federation = SimpleNamespace(name=name), FEDERATION  # type: ignore[assignment]
         self.name, self.terms = name, terms
         self.lists = [POOL[list(rows)] for rows in LISTS[name]]
-        self.dealings = [deal_keys(keys, name.encode().ljust(32)) for keys in self.lists]
+        self.dealings = [deal(scheme_of(terms), keys, name.encode().ljust(32)) for keys in self.lists]
         self.commitments = [self.commit(dealings) for dealings in self.dealings]
         self.receipts: list[dict[str, Receipt]] = [{} for _ in self.lists]
 
@@ -70,7 +71,7 @@ class Agency(Member):
         """Sign a commitment."""
         rows = dealings[0].rows
         stated: dict[str, Any] = {"records": rows, "new_records": self.terms.max_new_records, "keys": rows} | changes
-        commitment = Commitment(self.terms.session_id, self.name, digests=all_digests(dealings), **stated)
+        commitment = Commitment(self.terms.session_id, self.name, digests=dealings[0].digests, **stated)
         return commitment.signed(KEYS[self.name])
 
     def _no_copy(self, _session_id: bytes) -> str:
@@ -181,17 +182,17 @@ class World(Network):
         begun = [node.runs.begun for node in self.nodes.values() if node.alive and node.runs.begun]
         if len(begun) < 3 or len({b.run.attempt for b in begun}) > 1 or any(b.outcome for b in begun):
             return
-        inputs = []
+        loaded = []
         for node, b in zip(self.nodes.values(), begun, strict=True):
             try:
-                inputs.append(compute.load_inputs(node.guard, b.record, b.commitments))
+                loaded.append(load_inputs(node.guard, b.record, b.commitments))
             except Exception as error:  # it ends this node's run, and the others hear nothing
                 b.outcome = error
                 return
         for b in begun:
             b.outcome = IntegrityError("agree", "a peer computes on other terms")
-        if _agree(inputs):
-            keys = _by_member(self.terms, inputs)
+        if _agree(loaded):
+            keys = _by_member(self.terms, loaded)
             for c in begun[0].commitments:
                 assert np.array_equal(keys[c.name], self.agencies[c.name].committed(c)), "computed on another list"
             self.inputs[begun[0].run.attempt] = keys

@@ -29,7 +29,7 @@ from parties.config import Config
 from parties.errors import InputError, PeerUnavailable, TooManyCalls
 from parties.heads import MAX_HEADS
 from parties.loopback import free_port
-from parties.manifest import MAX_MANIFEST_BYTES, MAX_MEMBERS, MAX_RECORDS, MAX_RULES
+from parties.manifest import MAX_COMMITTEE, MAX_MANIFEST_BYTES, MAX_MEMBERS, MAX_RECORDS, MAX_RULES
 from parties.statements import Commitment
 from parties.transport import calling, dial, listen
 from parties.wire import commitment_to_pb, head_to_pb
@@ -174,13 +174,13 @@ def test_only_rows_and_frames_are_long(nodes: Nodes, method: str, fits: bool) ->
     if fits:
         assert echoed(LONGEST_BYTES + 1)
     else:
-        with pytest.raises(InputError, match="A message of the call has more than 320 KiB; compare versions"):
+        with pytest.raises(InputError, match="A message of the call has more than 512 KiB; compare versions"):
             echoed(LONGEST_BYTES + 1)
 
 
 def test_the_longest_that_honest_callers_send_fits() -> None:
     name, longest = "n" * 63, bytes(32)
-    digests, most = (longest,) * 3, MAX_RECORDS
+    digests, most = (longest,) * MAX_COMMITTEE, MAX_RECORDS
     committed = Commitment(
         longest, name, bytes(64), records=most, new_records=most, keys=most * MAX_RULES, digests=digests
     )

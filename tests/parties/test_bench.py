@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from parties import bench, network
+from parties import bench, network, trial
 from parties.cli import main
 from parties.errors import ConfigError
 from parties.scenarios import SCENARIOS, Step
+from parties.statistics import Category, Statistics
+from tests.parties.samples import manifest
 
 Captured = pytest.CaptureFixture[str]
 COMMITTEE = ["agency-a", "agency-b", "neutral"]
@@ -70,6 +72,16 @@ def test_ones_own_session_for_people(capsys: Captured) -> None:
     assert shown.endswith("result: exactly right\n\n")
 
 
+@pytest.mark.parametrize(
+    ("engine", "reveal"), [("replicated", "members"), ("replicated", "statistics"), ("mpyc", "count")]
+)
+def test_other_reveals_by_either_engine(engine: str, reveal: str, capsys: Captured) -> None:
+    assert main(["bench", "--rows", "40", "--engine", engine, "--reveal", reveal, "--json"]) == 0
+    (report,) = json.loads(capsys.readouterr().out)["scenarios"][0]["steps"]
+    check_step(report, ["agency-a", "agency-b", "agency-c"])
+    assert sum(report["matched"].values()) > 0
+
+
 def test_a_wrong_result_is_no_success(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Captured) -> None:
     wrong = {"rows": {"a": 1}, "wall_s": 1.0, "seconds": {"compute": 1.0}, "committee": {"a": {"cpu_s": 1.0}}}
     wrong |= {"sent_bytes_per_row": {"a": 1.0}, "memory_bytes_per_row": {"a": 1.0}, "correct": False}
@@ -98,6 +110,11 @@ def test_the_list(capsys: Captured) -> None:
         ("small --rows 0", "--rows must be at least 1."),
         ("small --delay -1", "--delay must be 0 to 1000 milliseconds."),
         ("small --rate fast", "`fast` is not a rate: "),
+        ("small --committee 5", "The manifest is wrong: `committee` must name exactly three nodes"),
+        ("small --engine mpyc --committee 10", "The manifest is wrong: `committee` must name 3 to 9 nodes"),
+        ("small --engine mpyc --threshold 2", "The manifest is wrong: `threshold` must be "),
+        ("verified --engine mpyc", "The manifest is wrong: `dummies` and `verify_tags` are of the replicated engine"),
+        ("million --engine mpyc", "3 lists of 1,000,000 records, 1 key each, would take the mpyc engine about "),
     ],
 )
 def test_what_cannot_be_measured_is_refused_in_a_sentence(options: str, sentence: str, capsys: Captured) -> None:
@@ -121,16 +138,52 @@ def test_when_a_daemon_listened_is_in_its_log(tmp_path: Path) -> None:
     assert bench.listened_s(tmp_path / "log.txt", since) == timedelta(seconds=0.75).total_seconds()
 
 
-@pytest.mark.parametrize(("members", "rows", "overlap"), [(2, 1, 0.5), (3, 1000, 0.1), (10, 101, 1.0), (5, 40, 0.0)])
+SHAPES = [(2, 1, 0.5), (2, 40, 1.0), (3, 1000, 0.1), (10, 101, 1.0), (5, 40, 0.0), (70, 20, 0.5)]
+
+
+def holders_of(made: bench.Generated) -> dict[bytes, list[int]]:
+    """Who holds each key, found by looking for it everywhere."""
+    found: dict[bytes, list[int]] = {}
+    for member, keys in enumerate(made.keys):
+        for key in keys:
+            found.setdefault(key.tobytes(), []).append(member)
+    return found
+
+
+@pytest.mark.parametrize(("members", "rows", "overlap"), SHAPES)
 def test_the_truth_of_generated_keys(members: int, rows: int, overlap: float) -> None:
-    keys, flags = bench.bench_keys(members, rows, overlap)
-    held = Counter(key.tobytes() for of_member in keys for key in of_member)
-    for of_member, flags_of_member in zip(keys, flags, strict=True):
-        assert of_member.shape == (rows, 2)
-        assert len(np.unique(of_member, axis=0)) == rows
-        assert [held[key.tobytes()] > 1 for key in of_member] == flags_of_member.astype(bool).tolist()
+    made = bench.bench_keys(members, rows, overlap)
+    holders = holders_of(made)
+    names = tuple(trial.names(members))
+    flags, counts, bits = (
+        [made.expected(manifest(members=names, reveal=reveal), member) for member in range(members)]
+        for reveal in ("flag", "count", "members")
+    )
+    for member, keys in enumerate(made.keys):
+        assert keys.shape == (rows, 2)
+        assert len(np.unique(keys, axis=0)) == rows
+        others = [set(holders[key.tobytes()]) - {member} for key in keys]
+        assert flags[member].tolist() == [bool(found) for found in others]
+        assert counts[member].tolist() == [len(found) for found in others]
+        words = bits[member].view(np.uint8).reshape(rows, -1)
+        set_bits = np.unpackbits(words, axis=1, bitorder="little")
+        assert [set(np.flatnonzero(row).tolist()) for row in set_bits] == others
+
+
+@pytest.mark.parametrize(("members", "rows", "overlap"), SHAPES)
+def test_the_table_of_generated_keys(members: int, rows: int, overlap: float) -> None:
+    made, smallest = bench.bench_keys(members, rows, overlap), 3
+    statistics = Statistics(smallest, (Category("sex", ("female", "male")),))
+    terms = manifest(members=tuple(trial.names(members)), reveal="statistics", statistics=statistics)
+    shares = [made.rows(terms, member) for member in range(members)]
+    cells = {row[:2].tobytes(): int(row[2]).bit_length() - 1 for of_member in shares[::-1] for row in of_member}
+    people = Counter((cells[key], len(found)) for key, found in holders_of(made).items())
+    found = [[people[cell, times] for times in range(1, members + 1)] for cell in range(3)]
+    expected = [[number if number >= smallest else 0 for number in row] for row in found]
+    assert made.expected(terms, 0).tolist() == expected
+    assert rows < 40 or any(map(any, expected))
 
 
 def test_as_many_keys_are_shared_as_was_asked_for() -> None:
-    _, flags = bench.bench_keys(3, 1000, 0.1)
-    assert [int(of_member.sum()) for of_member in flags] == [100] * 3
+    made = bench.bench_keys(3, 1000, 0.1)
+    assert [int(np.count_nonzero(of_member != bench.NOBODY)) for of_member in made.holders] == [100] * 3

@@ -28,6 +28,7 @@ expires = 2999-12-31T00:00:00Z
 COMMANDS: dict[str, object] = {
     "demo": commands.demo,
     "demo --members 3 --rows 10000 --overlap 0.1 --json": commands.demo,
+    "demo --engine mpyc --committee 5 --reveal statistics": commands.demo,
     "demo --lists A.csv B.csv C.csv --rules rules.toml --out DIR --json": commands.demo,
     "node init NAME --dir DIR": nodecommands.node_init,
     "node init NAME --dir DIR --address HOST:PORT": nodecommands.node_init,
@@ -136,7 +137,7 @@ def test_what_the_options_mean() -> None:
     demo = parse(["demo", "--lists", "A.csv", "B.csv", "--out", "DIR"])
     assert (demo.lists, demo.out, demo.rules, demo.json) == ([Path("A.csv"), Path("B.csv")], Path("DIR"), None, False)
     demo = parse(["demo"])
-    assert (demo.members, demo.rows, demo.overlap) == (3, 10_000, 0.1)
+    assert (demo.members, demo.rows, demo.overlap, demo.engine, demo.reveal) == (3, None, 0.1, None, None)
     bench = parse(["bench"])
     assert (bench.names, bench.members, bench.rows, bench.rate, bench.delay) == ([], None, None, None, None)
     launch = parse(["session", "launch", "M"])

@@ -23,12 +23,14 @@ from mpc.shuffle import shuffle
 from mpc.verify import require_zero
 from parties import compute, transport
 from parties.admission import answer_to
-from parties.compute import Run, Runs, load_inputs, longest_queue, memory
+from parties.compute import Run, Runs
 from parties.config import Config
 from parties.errors import SessionRefused, TooManyCalls
 from parties.guard import Guard
+from parties.inputs import load_inputs, longest_queue
 from parties.lifecycle import State
 from parties.manifest import Manifest
+from parties.memory import memory
 from parties.node import LAST_S, RunServicer
 from parties.service import Service
 from parties.statements import Commitment
@@ -63,7 +65,7 @@ def made() -> list[Contribution]:
 def test_everything_in_the_members_order_whatever_order_it_came_in(tmp_path: Path, made: list[Contribution]) -> None:
     loaded = inputs(tmp_path, terms(), [made[2], made[0], made[1]])
     held = [given.rows() for given in loaded]
-    assert np.array_equal(reconstruct((held[0], held[1], held[2])), np.concatenate([c.keys for c in made]))
+    assert np.array_equal(reconstruct((held[0], held[1], held[2])), np.concatenate([c.rows for c in made]))
     for given in loaded:
         assert given.counts == (3, 70, 1)
         assert (given.reveal, given.noise) == (Reveal.FLAG, None)
@@ -76,7 +78,7 @@ def test_absent_members_have_no_rows(tmp_path: Path) -> None:
     loaded = inputs(tmp_path, few, made)
     shares = [given.rows() for given in loaded]
     assert loaded[0].counts == (2, 0, 5)
-    assert np.array_equal(reconstruct((shares[0], shares[1], shares[2])), np.concatenate([made[1].keys, made[0].keys]))
+    assert np.array_equal(reconstruct((shares[0], shares[1], shares[2])), np.concatenate([made[1].rows, made[0].rows]))
     for given in loaded:
         assert not any(digest.any() for digest in given.digests[1])
         assert all(digest.any() for k in (0, 2) for digest in given.digests[k])
@@ -115,7 +117,7 @@ def test_a_shuffle_fits_into_what_a_peer_may_leave_unread(reveal: Reveal, noise:
     """All of it, whatever the peer reads meanwhile."""
     keys = [np.arange(2 * (k + 1), dtype=np.uint64).reshape(-1, 2) for k in range(70)]
     given = dealt(keys, reveal, noise=noise)
-    world = World().run(lambda session: shuffle(session.at("shuffle"), gather(session.party, given[session.party])))
+    world = World().run(lambda session: shuffle(session.at("shuffle"), gather(session.party, given[session.party])[0]))
     unread = Counter[tuple[PartyId, PartyId]]()
     for message in world.sent:
         unread[message.sender, message.receiver] += len(message.message)

@@ -155,7 +155,7 @@ def test_an_integrity_failure_discards_the_result_and_calls_all_operators() -> N
     assert "tag/open" in text
     assert "two copies differ" in text
     assert "the result is discarded" in text
-    assert "operators of all three nodes must" in text
+    assert "operators of all committee nodes must" in text
 
 
 @pytest.mark.parametrize("kind", ServiceError.__subclasses__(), ids=lambda k: k.__name__)

@@ -60,7 +60,7 @@ def test_an_upload_is_kept_whole_and_confirmed(tmp_path: Path, name: str, count:
     upload = node.shares.uploads(LONG.session_id)["agency-b"]
     held = held_share(node.party, count, upload.seeds, node.shares.chunks(upload.id))
     dealt = [held_share(p, count, c.seeds(p), pieces(c.dealings[p])) for p in PARTIES]
-    assert (reconstruct((dealt[0], dealt[1], dealt[2])) == c.keys).all()
+    assert (reconstruct((dealt[0], dealt[1], dealt[2])) == c.rows).all()
     assert (held.a == dealt[node.party].a).all()
     assert (held.b == dealt[node.party].b).all()
     assert logged(node.store, LONG.session_id)[-1] == "received"
@@ -171,7 +171,7 @@ def test_another_seed(tmp_path: Path, name: str, which: int) -> None:
     seeds = list(c.seeds(node.party))
     seeds[which] = bytes(16)
     with pytest.raises(InputError, match=UNFIT):
-        node.guard.receive("agency-b", c.commitment, (seeds[0], seeds[1]), 0, c.chunks(node.party))
+        node.guard.receive("agency-b", c.commitment, tuple(seeds), 0, c.chunks(node.party))
     assert node.shares.uploads(ID) == {}
     node.take(c)
 

@@ -25,11 +25,12 @@ from parties.manifest import (
     read,
 )
 from parties.rules import Rule
+from parties.statistics import Category, Statistics
 from tests.parties.samples import JARGON, RULES, examples, manifest
 
 VECTOR = (
     b'{"committee":["agency-a","agency-b","neutral"],"coordinator":"hub","country":"UA",'
-    b'"created":"2026-11-20T12:00:00+00:00","dummies":{"delta":1e-06,"epsilon":1.0},'
+    b'"created":"2026-11-20T12:00:00+00:00","dummies":{"delta":1e-06,"epsilon":1.0},"engine":"replicated",'
     b'"expires":"2026-12-31T00:00:00+00:00","format":"matchbit.v1","legal_basis":"Art. 6(1)(e)",'
     b'"max_new_records":300,"max_records":1000,"max_sessions":4,'
     b'"members":["agency-a","agency-b","agency-c"],"min_members":2,"min_records":20,"nodes":{'
@@ -38,9 +39,9 @@ VECTOR = (
     b'"purpose":"d\xc3\xa9conflit \\"x\\"","retention_days":7,"reveal":"flag",'
     b'"rules":[{"fields":["id_number"],"name":"id","scope":"person"},'
     b'{"fields":["phone","birth_date"],"name":"phone and birth date","scope":"person"}],'
-    b'"title":"\xd0\x97\xd0\xb8\xd0\xbc\xd0\xb0","verify_tags":true}'
+    b'"statistics":null,"threshold":1,"title":"\xd0\x97\xd0\xb8\xd0\xbc\xd0\xb0","verify_tags":true}'
 )
-VECTOR_ID = "83a75bf76290872ebb89b3166cea67f83b3ed1c589f53cdd0589f73289edbf2f"
+VECTOR_ID = "277bf047cda8dc78f6855d808b31ee9b680c99174866a8edc6a907adc7a1c01f"
 VECTOR_NODES = {
     "agency-a": "0a" * 32, "agency-b": "0b" * 32, "agency-c": "0c" * 32, "hub": "0d" * 32, "neutral": "0e" * 32,
 }  # fmt: skip
@@ -100,21 +101,35 @@ rules = st.lists(
     unique_by=lambda r: r.name,
 ).map(tuple)
 
+tables = st.builds(
+    Statistics,
+    st.integers(3, 1000),
+    st.sampled_from(
+        [(Category("sex", ("f", "m")),), (Category("birth_date", ages=(0, 5, 18)), Category("Camp", ("A",)))]
+    ),
+)
+
 
 @st.composite
 def manifests(draw: st.DrawFn) -> Manifest:
     names = draw(st.lists(node_names, min_size=6, max_size=9, unique=True))
-    hub, committee, members = names[0], draw(st.permutations(names[1:]))[:3], names[3:]
-    max_records = draw(st.integers(1, MAX_RECORDS))
+    hub, members, mpyc = names[0], names[3:], draw(st.booleans())
+    committee = draw(st.permutations(names[1:]))[: draw(st.integers(3, 8)) if mpyc else 3]
+    max_records = draw(st.integers(1, 50 if mpyc else MAX_RECORDS))
+    agreed = draw(rules)
+    table = draw(st.none() | tables) if len(agreed) == 1 else None
     return manifest(
         title=draw(texts),
         purpose=draw(texts),
         coordinator=hub,
         members=tuple(members),
         committee=tuple(committee),
-        rules=draw(rules),
+        rules=agreed,
         country=draw(st.sampled_from(["", "UA", "SY"])),
-        reveal=draw(st.sampled_from(["flag", "count", "members"])),
+        reveal="statistics" if table else draw(st.sampled_from(["flag", "count", "members"])),
+        engine="mpyc" if mpyc else "replicated",
+        threshold=draw(st.integers(1, (len(committee) - 1) // 2)),
+        statistics=table,
         max_records=max_records,
         min_records=draw(st.integers(1, max_records)),
         max_new_records=draw(st.integers(1, max_records)),
@@ -122,8 +137,8 @@ def manifests(draw: st.DrawFn) -> Manifest:
         max_sessions=draw(st.integers(1, MAX_SESSIONS)),
         period_days=draw(st.integers(1, MAX_PERIOD_DAYS)),
         legal_basis=draw(texts | st.just("")),
-        dummies=draw(st.none() | st.builds(Dummies, st.floats(1.0, 10.0), st.floats(1e-12, 0.1))),
-        verify_tags=draw(st.booleans()),
+        dummies=None if mpyc else draw(st.none() | st.builds(Dummies, st.floats(1.0, 10.0), st.floats(1e-12, 0.1))),
+        verify_tags=not mpyc and draw(st.booleans()),
         created=draw(times),
         expires=draw(times),
         retention_days=draw(st.integers(1, 90)),
@@ -151,6 +166,9 @@ def test_every_term_is_part_of_the_id() -> None:
         manifest(normalisation="matchbit-2"),
         manifest(country="SY"),
         manifest(reveal="count"),
+        manifest(engine="mpyc"),
+        manifest(threshold=2),
+        manifest(statistics=Statistics(10, (Category("sex", ("f",)),))),
         manifest(max_records=999),
         manifest(min_records=2),
         manifest(max_new_records=999),
@@ -165,6 +183,7 @@ def test_every_term_is_part_of_the_id() -> None:
     ]
     assert len(changed) == len(fields(Manifest))
     changed += [manifest(dummies=Dummies(2.0, 1e-6)), manifest(dummies=Dummies(1.0, 1e-7))]
+    changed += [manifest(statistics=Statistics(11, (Category("sex", ("f",)),)))]
     assert len({m.session_id for m in (manifest(), *changed)}) == len(changed) + 1
 
 
@@ -262,7 +281,7 @@ def test_every_field_must_be_there(field: str) -> None:
 ALLOWED = {("country", ""), ("legal_basis", ""), ("legal_basis", "text")}
 
 
-@pytest.mark.parametrize("field", sorted(set(json.loads(GOOD)) - {"title", "purpose", "dummies"}))
+@pytest.mark.parametrize("field", sorted(set(json.loads(GOOD)) - {"title", "purpose", "dummies", "statistics"}))
 @pytest.mark.parametrize("wrong", [None, [], {}, 1.5, "", "text"])
 def test_no_field_takes_another_kind(field: str, wrong: Any) -> None:
     if isinstance(wrong, str) and (field, wrong) in ALLOWED:

@@ -7,13 +7,20 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from mpc.blocks import MOST_SECONDS
 from mpc.dummies import MOST_ROWS, Dummies, Noise
 from parties.errors import ConfigError
-from parties.manifest import MAX_PERIOD_DAYS, MAX_RECORDS, MAX_SESSIONS, check, sign, verify
+from parties.manifest import MAX_COMMITTEE, MAX_PERIOD_DAYS, MAX_RECORDS, MAX_SESSIONS, check, sign, verify
 from parties.rules import Rule
+from parties.statistics import Category, Statistics
 from tests.parties.samples import RULES, digests, manifest
 
 DIGESTS = digests("agency-a", "agency-b", "agency-c", "neutral", "hub")
+FIVE = ("agency-a", "agency-b", "agency-c", "neutral", "other")
+MPYC: dict[str, Any] = {"engine": "mpyc", "committee": FIVE, "threshold": 2}
+LONGEST_MINUTES = int(MOST_SECONDS / 60)
+NO_THRESHOLDS: tuple[Any, ...] = (0, -1, 2, 3, True, 1.0, "1", None, [])
+TABLE = Statistics(10, (Category("sex", ("f", "m")),))
 MANY = tuple(f"agency-{k}" for k in range(100))
 
 
@@ -24,7 +31,24 @@ MANY = tuple(f"agency-{k}" for k in range(100))
     ("wrong", "says"),
     [
         ({"members": ("agency-a", "agency-b"), "committee": ("agency-a", "agency-b")}, "neutral node is needed"),
-        ({"committee": ("agency-a", "agency-b")}, "exactly three"),
+        ({"committee": ("agency-a", "agency-b")}, '`committee` must name exactly three nodes, or `engine` be "mpyc"'),
+        ({"committee": FIVE}, "exactly three"),
+        ({"engine": "MPyC"}, "`engine` must be replicated or mpyc"),
+        ({"engine": None}, "`engine` must be replicated or mpyc"),
+        ({"engine": []}, "`engine` must be replicated or mpyc"),
+        *(({"threshold": value}, "`threshold` must be 1 with the replicated engine") for value in NO_THRESHOLDS),
+        *(
+            (MPYC | {"threshold": value}, "`threshold` must be a whole number from 1 to 2, less than half of the 5")
+            for value in NO_THRESHOLDS
+            if value != 2
+        ),
+        (MPYC | {"committee": FIVE[:2]}, "`committee` must name 3 to 9 nodes"),
+        (MPYC | {"committee": MANY[:10]}, "`committee` must name 3 to 9 nodes"),
+        (MPYC | {"dummies": Dummies(1.0, 1e-6)}, "`dummies` and `verify_tags` are of the replicated engine"),
+        (MPYC | {"verify_tags": True}, "`dummies` and `verify_tags` are of the replicated engine"),
+        ({"reveal": "statistics"}, 'a [session.statistics] table and `reveal = "statistics"` need each other'),
+        ({"statistics": TABLE}, 'a [session.statistics] table and `reveal = "statistics"` need each other'),
+        ({"reveal": "statistics", "statistics": TABLE}, "there must be exactly one [[rule]]"),
         ({"members": ("agency-a", "agency-b", "hub")}, "coordinator cannot take part"),
         ({"nodes": DIGESTS | digests("stranger")}, "`nodes` must hold"),
         ({"nodes": {}}, "`nodes` must hold"),
@@ -64,8 +88,9 @@ MANY = tuple(f"agency-{k}" for k in range(100))
     ],
 )
 def test_terms_that_no_session_may_have(wrong: dict[str, Any], says: str) -> None:
+    named = {name: wrong[name] for name in ("members", "committee") if name in wrong}
     with pytest.raises(ConfigError, match=re.escape(says)):
-        check(replace(manifest(), **wrong))
+        check(replace(manifest(**named), **wrong))
 
 
 def test_the_limits_themselves_are_allowed() -> None:
@@ -74,6 +99,12 @@ def test_the_limits_themselves_are_allowed() -> None:
         {"max_records": MAX_RECORDS, "max_sessions": MAX_SESSIONS, "period_days": MAX_PERIOD_DAYS},
         {"dummies": Dummies(10.0, 0.1)},
         {"dummies": Dummies(0.01, 1e-12), "members": MANY[:2], "committee": MANY[:3], "rules": RULES[:1]},
+        {"engine": "mpyc"},
+        MPYC,
+        MPYC | {"threshold": 1},
+        MPYC | {"committee": MANY[:MAX_COMMITTEE], "threshold": 4},
+        {"reveal": "statistics", "statistics": TABLE, "rules": RULES[:1]},
+        {"reveal": "statistics", "statistics": TABLE, "rules": RULES[:1], **MPYC},
     ):
         check(manifest(**limits))
 
@@ -88,6 +119,33 @@ def test_dummies_that_would_add_too_many_rows() -> None:
     says = f"`dummies` would add {rows:,} rows, of 20,000,000 that a session may have"
     assert str(error.value) == f"The manifest is wrong: {says}."
     check(manifest(**hidden | {"dummies": Dummies(10.0, 1e-6)}))
+
+
+@pytest.mark.parametrize("reveal", ["flag", "count", "members"])
+def test_lists_too_long_for_the_mpyc_engine(reveal: str) -> None:
+    """Whoever writes the terms is told how long it would take, what would fit, and which engine has no such limit."""
+    with pytest.raises(ConfigError) as error:
+        check(manifest(**MPYC, reveal=reveal, max_records=MAX_RECORDS))
+    told = re.fullmatch(
+        r"3 lists of 50,000,000 records, 2 keys each, would take the mpyc engine about [\d,]+ minutes, of "
+        rf"{LONGEST_MINUTES} that it may: "
+        r'set `max_records` to ([\d,]+) at most, or `engine` to "replicated"\.',
+        str(error.value),
+    )
+    assert told
+    fits = int(told[1].replace(",", ""))
+    check(manifest(**MPYC, reveal=reveal, max_records=fits))
+    check(manifest(reveal=reveal, max_records=MAX_RECORDS))
+    with pytest.raises(
+        ConfigError, match=f"3 lists of {fits + 1:,} records, 2 keys each, .* about {LONGEST_MINUTES + 1} minutes"
+    ):
+        check(manifest(**MPYC, reveal=reveal, max_records=fits + 1))
+
+
+def test_too_many_members_for_the_mpyc_engine() -> None:
+    crowd = tuple(f"m{k}" for k in range(1000))
+    with pytest.raises(ConfigError, match='name fewer members, or `engine` to "replicated"'):
+        check(manifest(**MPYC, members=crowd, reveal="count", max_records=1000))
 
 
 # Signatures

@@ -12,6 +12,7 @@ from mpc.dummies import Dummies
 from parties.errors import ConfigError
 from parties.manifest import MAX_RECORDS, MAX_RULES, MAX_SESSIONS, TWO_AGENCIES, from_bytes
 from parties.manifestfile import from_toml, rules_file, rules_from_toml
+from parties.statistics import Category, Statistics
 from tests.parties.samples import JARGON, NOW, digests, examples, manifest, toml
 
 DIGESTS = digests("agency-a", "agency-b", "agency-c", "neutral", "hub")
@@ -52,6 +53,31 @@ def test_what_is_left_out_limits_nothing_and_waits_for_everyone() -> None:
     assert (terms.dummies, terms.verify_tags) == (None, False)
 
 
+@pytest.mark.parametrize(("nodes", "largest"), [(3, 1), (4, 1), (5, 2), (6, 2), (7, 3), (8, 3), (9, 4)])
+def test_a_committee_of_any_size_has_the_largest_threshold_unless_it_says_otherwise(nodes: int, largest: int) -> None:
+    committee = [f"node-{k}" for k in range(nodes)]
+    known, file = DIGESTS | digests(*committee), {"engine": "mpyc", "committee": committee}
+    assert from_toml(toml(**file), "hub", known, NOW).threshold == largest
+    for threshold in range(1, largest + 1):
+        terms = from_toml(toml(**file, threshold=threshold), "hub", known, NOW)
+        assert (terms.engine, terms.threshold, len(terms.committee)) == ("mpyc", threshold, nodes)
+        assert from_bytes(terms.to_bytes()) == terms
+
+
+def test_without_an_engine_it_is_the_replicated_one() -> None:
+    terms = from_toml(toml(), "hub", DIGESTS, NOW)
+    assert (terms.engine, terms.threshold, terms.statistics) == ("replicated", 1, None)
+
+
+@pytest.mark.parametrize("engine", ["replicated", "mpyc"])
+def test_statistics(engine: str) -> None:
+    table = {"smallest_cell": 5, "category": [{"field": "sex", "values": ["f", "m"]}]}
+    file = toml(reveal="statistics", statistics=table, engine=engine)
+    terms = from_toml(file | {"rule": file["rule"][:1]}, "hub", DIGESTS, NOW)
+    assert terms.statistics == Statistics(5, (Category("sex", ("f", "m")),))
+    assert from_bytes(terms.to_bytes()) == terms
+
+
 def test_verified_tags() -> None:
     terms = from_toml(toml(verify_tags=True), "hub", DIGESTS, NOW)
     assert terms.verify_tags
@@ -73,9 +99,10 @@ def test_only_the_participants_are_named() -> None:
 TWO = ["agency-a", "agency-b"]
 
 
+@pytest.mark.parametrize("engine", ["replicated", "mpyc"])
 @pytest.mark.parametrize("committee", [TWO, [], ["agency-a"]])
-def test_two_agencies_alone_are_told_what_to_do(committee: list[str]) -> None:
-    assert refused_toml(toml(members=TWO, committee=committee)) == TWO_AGENCIES
+def test_two_agencies_alone_are_told_what_to_do(committee: list[str], engine: str) -> None:
+    assert refused_toml(toml(members=TWO, committee=committee, engine=engine)) == TWO_AGENCIES
     assert refused_toml(toml(members=TWO, committee=None)) == TWO_AGENCIES
     for wanted in ("third, neutral", "matchbit node init", "entry.toml", "`committee`"):
         assert wanted in TWO_AGENCIES
@@ -110,9 +137,18 @@ def test_two_agencies_with_a_neutral_node_can_compute() -> None:
         ({"title": 7}, "`title` must be one line"),
         ({"title": "x" * 1001}, "`title` must be one line"),
         ({"purpose": ["x"]}, "`purpose` must be one line"),
-        ({"reveal": "everything"}, "`reveal` must be flag, count or members"),
-        ({"reveal": True}, "`reveal` must be flag, count or members"),
-        ({"reveal": ["flag"]}, "`reveal` must be flag, count or members"),
+        ({"reveal": "everything"}, "`reveal` must be flag, count, members or statistics"),
+        ({"reveal": True}, "`reveal` must be flag, count, members or statistics"),
+        ({"reveal": ["flag"]}, "`reveal` must be flag, count, members or statistics"),
+        ({"engine": "shamir"}, "`engine` must be replicated or mpyc"),
+        ({"engine": {"mpyc": 1}}, "`engine` must be replicated or mpyc"),
+        ({"threshold": 2}, "`threshold` must be 1 with the replicated engine"),
+        ({"engine": "mpyc", "threshold": 2}, "`threshold` must be a whole number from 1 to 1, less than half of the 3"),
+        ({"engine": "mpyc", "verify_tags": True}, "`dummies` and `verify_tags` are of the replicated engine"),
+        ({"engine": "mpyc", "max_records": 10**6}, 'or `engine` to "replicated"'),
+        ({"reveal": "statistics"}, "need each other"),
+        ({"statistics": {"category": [{"field": "sex", "values": ["f"]}]}}, "need each other"),
+        ({"statistics": 7}, "[session.statistics]"),
         ({"max_records": 0}, "`max_records` must be a whole number from 1 to"),
         ({"max_records": -5}, "`max_records` must be a whole number"),
         ({"max_records": True}, "`max_records` must be a whole number"),

@@ -14,8 +14,9 @@ from parties.errors import InputError, ResultError, SessionRefused
 from parties.lifecycle import State
 from parties.manifest import Manifest
 from parties.member import Member, kept_list
+from parties.statistics import Category, Statistics, rows_of
 from parties.wire import View
-from tests.parties.contributing import MEMBERS, Parties
+from tests.parties.contributing import FIVE, MEMBERS, Parties
 from tests.parties.deciding import logged
 from tests.parties.samples import RULES, files, write
 
@@ -111,11 +112,11 @@ def test_an_upload_that_was_cut_off_goes_on_with_the_same_shares(
         patched.setattr(calls.Coordinator, "report", killed)
         with pytest.raises(Killed):
             parties.member().contribute(agreed.session_id, listed)
-    before = {name: guard.shares.uploads(agreed.session_id)["agency-a"] for name, guard in parties.guards.items()}
+    before = [guard.shares.uploads(agreed.session_id)["agency-a"] for guard in parties.nodes(agreed)]
     parties.member().contribute(agreed.session_id, listed)
-    after = {name: guard.shares.uploads(agreed.session_id)["agency-a"] for name, guard in parties.guards.items()}
+    after = [guard.shares.uploads(agreed.session_id)["agency-a"] for guard in parties.nodes(agreed)]
     assert after == before
-    for guard in parties.guards.values():
+    for guard in parties.nodes(agreed):
         received = [e for e in guard.store.entries(agreed.session_id) if e.facts.get("member") == "agency-a"]
         assert [e.event for e in received] == ["received"]
 
@@ -126,7 +127,7 @@ def test_after_an_attempt_that_could_not_begin_members_contribute_again(parties:
     member.contribute(agreed.session_id, parties.list_of("agency-a", "P1", "P3"))
     parties.registry.run("hub", agreed.session_id)
     parties.registry.abort(agreed.session_id, "neutral: agency-a did not finish contributing.")
-    for guard in parties.guards.values():
+    for guard in parties.nodes(agreed):
         guard.abort("hub", agreed.session_id, 1, "neutral: agency-a did not finish contributing.")
     member.contribute(agreed.session_id, parties.list_of("agency-a", "P2", "P3"))
     parties.compute(agreed)
@@ -280,3 +281,34 @@ def test_a_list_is_forgotten_once(parties: Parties) -> None:
         member.forget(agreed.session_id)
     with pytest.raises(SessionRefused, match="agency-a deleted its copy"):
         matches(parties, agreed)
+
+
+# Other engines and committees
+
+SEX = Statistics(3, (Category("sex", ("f", "m")),))
+
+
+@pytest.mark.parametrize("threshold", [1, 2])
+@pytest.mark.parametrize("table", [None, SEX], ids=["keys", "table"])
+def test_a_list_reaches_a_committee_of_five(parties: Parties, table: Statistics | None, threshold: int) -> None:
+    reveal = "flag" if table is None else "statistics"
+    terms = {"engine": "mpyc", "threshold": threshold, "committee": FIVE, "reveal": reveal, "statistics": table}
+    agreed = parties.approved(title=f"Session {next(_SESSIONS)}", **terms)
+    listed = write(parties.folder / "agency-a.csv", "id_number,sex\nP1,f\nP2,m\nP3,\n")
+    told: list[tuple[str, int, int]] = []
+    member = Member(parties.configs["agency-a"], lambda *progress: told.append(progress))
+    keys, _ = member.contribute(agreed.session_id, listed)
+    rows = parties.rows(agreed)["agency-a"]
+    assert (rows[:, :2] == keys.keys).all()
+    if table is not None:
+        assert keys.cells is not None
+        assert (rows == rows_of(keys.keys, keys.cells[keys.first_rows(0)], 3)).all()
+        assert sorted(rows[:, 2].tolist()) == [1, 2, 4]
+    assert parties.registry.store.contributed(agreed.session_id) == {"agency-a"}
+    sent = [(done, total) for what, done, total in told if what == "uploading bytes"]
+    whole = 5 * 3 * 17 * (1 if table is None else 4)
+    assert {total for _, total in sent} == {whole}
+    assert max(done for done, _ in sent) == whole
+    told.clear()
+    member.contribute(agreed.session_id, listed)  # which is there already
+    assert max(done for what, done, _ in told if what == "uploading bytes") == whole

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpc.dummies import Dummies
-from parties import policy
+from parties import policyfile
 from parties.audit import MAX_TEXT_CHARS
 from parties.errors import SessionRefused
 from parties.manifest import Manifest, check
-from parties.policy import MAX_TOLD_CHARS, Consent, Decision, Past, Policy, Ruling
+from parties.policy import MAX_TOLD_CHARS, Consent, Decision, Past, Policy, Ruling, rule_terms
 from parties.rules import Rule
 from tests.parties.samples import JARGON, NOW, examples, manifest
 
@@ -52,6 +52,8 @@ REFUSES: dict[str, tuple[dict[str, Any], str]] = {
         "`members` and `committee` name agency-x; this node allows agency-b, agency-c, neutral.",
     ),
     "reveal": ({"reveal": "members"}, "`reveal` is members; this node allows flag."),
+    "engine": ({"engine": "mpyc"}, "`engine` is mpyc; this node allows replicated."),
+    "min_threshold": ({"threshold": 0}, "`threshold` is 0; this node allows 1 at least."),
     "rules": (
         {"rules": (Rule("any", ("phone",)), Rule("id", ("id_number",)))},
         "`fields` of a rule are phone; this node allows birth_date + phone, id_number.",
@@ -82,7 +84,7 @@ YES_OR_NO = {"legal_basis", "verify_tags"}
 
 
 def test_the_example_allows_what_it_says() -> None:
-    rules = policy.read(EXAMPLE)
+    rules = policyfile.read(EXAMPLE)
     check(inside())
     ruling = judged(rules, inside())
     assert ruling.decision is Decision.PERSON
@@ -93,7 +95,7 @@ def test_the_example_allows_what_it_says() -> None:
 @pytest.mark.parametrize("entry", REFUSES)
 def test_what_each_entry_refuses(entry: str) -> None:
     changes, says = REFUSES[entry]
-    rules = policy.read(EXAMPLE)
+    rules = policyfile.read(EXAMPLE)
     assert judged(rules, inside(**changes)) == Ruling(Decision.REFUSED, (says,))
     with pytest.raises(SessionRefused) as error:
         rules.refuse(inside(**changes), OWN)
@@ -104,29 +106,29 @@ def test_what_each_entry_refuses(entry: str) -> None:
 
 def test_no_entry_is_forgotten() -> None:
     decided_otherwise = {"consent", "approvers", "cooldown_days"}
-    assert {f.name for f in fields(Policy)} == {*REFUSES, *decided_otherwise} == set(policy._ENTRIES)
-    given = policy.read(EXAMPLE)
+    assert {f.name for f in fields(Policy)} == {*REFUSES, *decided_otherwise} == set(policyfile._ENTRIES)
+    given = policyfile.read(EXAMPLE)
     assert [f.name for f in fields(Policy) if getattr(given, f.name) == getattr(Policy(), f.name)] == ["consent"]
 
 
 @pytest.mark.parametrize("dummies", [Dummies(1.1, 1e-6), Dummies(1.0, 1.1e-6), Dummies(0.5, 1e-3)])
 def test_dummies_that_hide_too_little(dummies: Dummies) -> None:
-    (says,) = judged(policy.read(EXAMPLE), inside(dummies=dummies)).reasons
+    (says,) = judged(policyfile.read(EXAMPLE), inside(dummies=dummies)).reasons
     assert says.startswith(f"`dummies` are epsilon {dummies.epsilon:g} and delta {dummies.delta:g}; this node allows")
 
 
 def test_dummies_that_hide_better() -> None:
-    assert judged(policy.read(EXAMPLE), inside(dummies=Dummies(0.5, 1e-9))).decision is Decision.PERSON
+    assert judged(policyfile.read(EXAMPLE), inside(dummies=Dummies(0.5, 1e-9))).decision is Decision.PERSON
 
 
 def test_every_term_that_is_outside_is_told() -> None:
     changes = {name: value for changed, _ in REFUSES.values() for name, value in changed.items()}
-    reasons = judged(policy.read(EXAMPLE), inside(**changes)).reasons
+    reasons = judged(policyfile.read(EXAMPLE), inside(**changes)).reasons
     assert list(reasons) == [says for _, says in REFUSES.values()]
 
 
 def test_a_node_without_data_has_a_policy_like_any_other() -> None:
-    rules = policy.from_toml({"partners": ["agency-a", "agency-b", "agency-c"], "cooldown_days": 7}, HERE)
+    rules = policyfile.from_toml({"partners": ["agency-a", "agency-b", "agency-c"], "cooldown_days": 7}, HERE)
     assert rules.judge(manifest(), "neutral", [], NOW).decision is Decision.PERSON
     assert rules.judge(manifest(), "agency-a", [], NOW).decision is Decision.REFUSED
     past = Past(("agency-c", "agency-b"), NOW - timedelta(1))
@@ -134,7 +136,7 @@ def test_a_node_without_data_has_a_policy_like_any_other() -> None:
 
 
 def test_the_name_and_the_scope_of_a_rule_do_not_matter_but_its_transforms_do() -> None:
-    rules = policy.from_toml({"rules": [["birth_date:year", "phone"]]}, HERE)
+    rules = policyfile.from_toml({"rules": [["birth_date:year", "phone"]]}, HERE)
     same = (Rule("x", ("phone", "birth_date:year", "phone")), Rule("y", ("birth_date:year", "phone"), "household"))
     assert judged(rules, manifest(rules=same)).decision is Decision.PERSON
     for other in (
@@ -153,7 +155,7 @@ def test_lists_of_names_and_long_texts_are_cut_short() -> None:
     )
     allowed = [f"{k}{'y' * 62}" for k in range(9)]
     stated = {"partners": allowed, "purposes": ["x" * 1000], "rules": [[name] for name in allowed]}
-    rules = policy.from_toml(stated, HERE)
+    rules = policyfile.from_toml(stated, HERE)
     ruling = judged(rules, terms)
     assert "997 more" in ruling.reasons[0]
     assert "4 more" in ruling.reasons[1]
@@ -161,7 +163,7 @@ def test_lists_of_names_and_long_texts_are_cut_short() -> None:
     with pytest.raises(SessionRefused) as error:
         rules.refuse(terms, OWN)
     assert len(str(error.value)) <= MAX_TOLD_CHARS
-    many = policy.from_toml({"approvers": [f"{k}{'z' * 98}" for k in range(10, 99)]}, HERE)
+    many = policyfile.from_toml({"approvers": [f"{k}{'z' * 98}" for k in range(10, 99)]}, HERE)
     assert "84 more must read the terms" in judged(many, manifest()).reasons[0]
 
 
@@ -169,7 +171,7 @@ def test_lists_of_names_and_long_texts_are_cut_short() -> None:
 
 
 def test_without_a_file_a_person_decides_on_everything(tmp_path: Path) -> None:
-    rules = policy.read(tmp_path / "policy.toml")
+    rules = policyfile.read(tmp_path / "policy.toml")
     assert rules == Policy()
     ruling = judged(rules, manifest(reveal="members", max_records=50_000_000, retention_days=90))
     assert ruling.decision is Decision.PERSON
@@ -179,7 +181,7 @@ def test_without_a_file_a_person_decides_on_everything(tmp_path: Path) -> None:
 def test_standing_consent() -> None:
     stated = {"partners": ["agency-b", "agency-c", "neutral"], "reveal": ["flag"], "max_records": 1000}
     stated |= {"rules": [["id_number"], ["phone", "birth_date"]], "consent": "standing"}
-    rules = policy.from_toml(stated, HERE)
+    rules = policyfile.from_toml(stated, HERE)
     assert rules.consent is Consent.STANDING
     assert judged(rules, manifest()).decision is Decision.STANDING
     assert judged(rules, manifest(max_records=1001)).decision is Decision.REFUSED
@@ -192,7 +194,7 @@ BOTH = "Of `members`, agency-b, agency-c"
 
 
 def cooled(*history: Past, days: int = 7) -> tuple[str, ...]:
-    ruling = judged(policy.from_toml({"cooldown_days": days}, HERE), manifest(), *history)
+    ruling = judged(policyfile.from_toml({"cooldown_days": days}, HERE), manifest(), *history)
     return ruling.reasons if ruling.decision is Decision.REFUSED else ()
 
 
@@ -223,7 +225,7 @@ def test_the_latest_of_several_sessions_is_told() -> None:
 
 
 def test_a_cooldown_is_for_new_proposals_only() -> None:
-    policy.from_toml({"cooldown_days": 7}, HERE).refuse(manifest(), OWN)
+    policyfile.from_toml({"cooldown_days": 7}, HERE).refuse(manifest(), OWN)
 
 
 # Properties
@@ -241,14 +243,18 @@ def terms_and_policy(draw: st.DrawFn) -> tuple[Manifest, Policy]:
     rules = tuple(Rule(f"r{k}", tuple(named)) for k, named in enumerate(draw(some_rules)))
     created = draw(st.datetimes(datetime(2026, 1, 1), datetime(2027, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001
     open_for = timedelta(seconds=draw(st.integers(1, 366 * 86_400)))
-    most = draw(st.integers(2, 10**6))
+    mpyc = draw(st.booleans())
+    most = draw(st.integers(2, 20 if mpyc else 10**6))
+    committee = (OWN, names[0], "neutral", *names[1 : draw(st.integers(1, 7)) if mpyc else 1])
     terms = manifest(
-        members=members, committee=(OWN, names[0], "neutral"), rules=rules,
+        members=members, committee=committee, rules=rules, engine="mpyc" if mpyc else "replicated",
+        threshold=draw(st.integers(1, (len(committee) - 1) // 2)),
         reveal=draw(st.sampled_from(["flag", "count", "members"])), legal_basis=draw(st.sampled_from(["", "law"])),
         max_records=most, min_records=draw(st.integers(1, most)), max_new_records=draw(st.integers(1, most)),
         min_members=draw(st.integers(2, len(members))), created=created.isoformat(),
         expires=(created + open_for).isoformat(), retention_days=draw(st.integers(1, 90)),
-        dummies=draw(st.sampled_from([None, Dummies(0.5, 1e-9), Dummies(2.0, 1e-6)])), verify_tags=draw(st.booleans()),
+        dummies=None if mpyc else draw(st.sampled_from([None, Dummies(0.5, 1e-9), Dummies(2.0, 1e-6)])),
+        verify_tags=not mpyc and draw(st.booleans()),
     )  # fmt: skip
     check(terms)
     more, fewer = st.integers(0, 3), st.integers(-3, 0)
@@ -256,7 +262,9 @@ def terms_and_policy(draw: st.DrawFn) -> tuple[Manifest, Policy]:
         coordinators=frozenset({terms.coordinator, *draw(st.sets(st.sampled_from(["x", "y"])))}),
         partners=frozenset({*terms.participants, *draw(st.sets(st.sampled_from(NAMES)))} - {OWN}),
         reveal=frozenset({terms.reveal, *draw(st.sets(st.sampled_from(["flag", "count", "members"])))}),
-        rules=frozenset(map(policy._rule, (*rules, *(Rule("", tuple(named)) for named in draw(some_rules))))),
+        engine=frozenset({terms.engine, *draw(st.sets(st.sampled_from(["replicated", "mpyc"])))}),
+        min_threshold=terms.threshold + draw(fewer),
+        rules=frozenset(map(rule_terms, (*rules, *(Rule("", tuple(named)) for named in draw(some_rules))))),
         max_records=most + draw(more), min_records=terms.min_records + draw(fewer),
         max_new_records=terms.max_new_records + draw(more), min_members=terms.min_members + draw(fewer),
         max_retention_days=terms.retention_days + draw(more), max_days_open=open_for.days + 1 + draw(more),
@@ -275,7 +283,9 @@ def stricter(entry: str, terms: Manifest) -> Any:
         "coordinators": lambda: frozenset({"other"}),
         "partners": lambda: frozenset({*terms.participants} - {OWN, terms.members[0], terms.members[1]}),
         "reveal": lambda: frozenset({"flag", "count", "members"} - {terms.reveal}),
-        "rules": lambda: frozenset({("sex",), *map(policy._rule, terms.rules)} - {policy._rule(terms.rules[-1])}),
+        "engine": lambda: frozenset({"replicated", "mpyc"} - {terms.engine}),
+        "min_threshold": lambda: terms.threshold + 1,
+        "rules": lambda: frozenset({("sex",), *map(rule_terms, terms.rules)} - {rule_terms(terms.rules[-1])}),
         "max_records": lambda: terms.max_records - 1,
         "min_records": lambda: terms.min_records + 1,
         "max_new_records": lambda: terms.max_new_records - 1,
@@ -290,7 +300,7 @@ def stricter(entry: str, terms: Manifest) -> Any:
 
 TERM = {
     "coordinators": "coordinator", "partners": "members", "rules": "fields", "max_retention_days": "retention_days",
-    "max_days_open": "expires", "purposes": "purpose",
+    "max_days_open": "expires", "purposes": "purpose", "min_threshold": "threshold",
 }  # fmt: skip
 
 

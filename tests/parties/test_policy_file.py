@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mpc.dummies import Dummies
-from parties import policy
+from parties import policyfile
 from parties.errors import ConfigError
 from tests.parties.samples import JARGON, write
 
@@ -23,7 +23,7 @@ STANDING: dict[str, Any] = {
 
 def wrong(**entries: Any) -> str:
     with pytest.raises(ConfigError) as error:
-        policy.from_toml(entries, HERE)
+        policyfile.from_toml(entries, HERE)
     text = str(error.value)
     assert text.startswith(f"{HERE}: ")
     assert text.endswith(".")
@@ -41,6 +41,8 @@ WRONG: dict[str, list[Any]] = {
     "coordinators": [*BAD_TEXTS, ["Cluster"], ["a b"]],
     "partners": [*BAD_TEXTS, ["Agency A"]],
     "reveal": [*BAD_TEXTS, ["all"], ["flag", "count", "everything"]],
+    "engine": [*BAD_TEXTS, ["MPyC"], ["mpyc", "spdz"]],
+    "min_threshold": [*BAD_NUMBERS, 5],
     "rules": [*BAD_TEXTS, [[]], ["phone"], [["phone", "phone"]], [[f"h{k}" for k in range(17)]], [[["phone"]]]],
     "max_records": BAD_NUMBERS,
     "min_records": BAD_NUMBERS,
@@ -66,12 +68,12 @@ def test_entries_of_the_wrong_kind(entry: str) -> None:
 
 
 def test_all_entries_are_tried() -> None:
-    assert set(WRONG) == set(policy._ENTRIES)
+    assert set(WRONG) == set(policyfile._ENTRIES)
 
 
 def test_unknown_entries() -> None:
     with pytest.raises(ConfigError, match=r"^policy.toml has entries that Matchbit does not know: max_rows, revael\.$"):
-        policy.from_toml({"revael": ["flag"], "max_rows": 1}, HERE)
+        policyfile.from_toml({"revael": ["flag"], "max_rows": 1}, HERE)
 
 
 @pytest.mark.parametrize(
@@ -83,6 +85,10 @@ def test_unknown_entries() -> None:
             "`max_new_records` is above `max_records`, so that it would limit",
         ),
         ({"min_members": 4, "partners": ["a", "b"]}, "`min_members` is above the number of `partners` and this node"),
+        (
+            {"engine": ["replicated"], "min_threshold": 2},
+            "`min_threshold` is above the replicated engine's, which is 1",
+        ),
         ({"rules": [["full_name:sort"]]}, "Rule full_name:sort: `sort` cannot be applied to `full_name`; possible are"),
     ],
 )
@@ -91,30 +97,32 @@ def test_what_contradicts_itself(entries: dict[str, Any], says: str) -> None:
 
 
 def test_what_just_fits_together() -> None:
-    policy.from_toml({"min_records": 10, "max_records": 10, "max_new_records": 10}, HERE)
-    policy.from_toml({"min_members": 3, "partners": ["a", "b"], "legal_basis": False}, HERE)
-    assert policy.from_toml({"dummies": {"epsilon": 1, "delta": 1e-6}}, HERE).dummies == Dummies(1.0, 1e-6)
+    policyfile.from_toml({"min_records": 10, "max_records": 10, "max_new_records": 10}, HERE)
+    policyfile.from_toml({"min_members": 3, "partners": ["a", "b"], "legal_basis": False}, HERE)
+    policyfile.from_toml({"engine": ["replicated", "mpyc"], "min_threshold": 4}, HERE)
+    policyfile.from_toml({"engine": ["replicated"], "min_threshold": 1}, HERE)
+    assert policyfile.from_toml({"dummies": {"epsilon": 1, "delta": 1e-6}}, HERE).dummies == Dummies(1.0, 1e-6)
 
 
 def test_a_file_that_cannot_be_read_is_not_taken_for_none(tmp_path: Path) -> None:
     path = tmp_path / "policy.toml"
     with pytest.raises(ConfigError, match=r"policy.toml is not valid TOML"):
-        policy.read(write(path, "consent = person"))
+        policyfile.read(write(path, "consent = person"))
     path.unlink()
     path.symlink_to(tmp_path / "elsewhere.toml")
     with pytest.raises(ConfigError, match=r"Cannot read .*policy.toml: No such file"):
-        policy.read(path)
+        policyfile.read(path)
     path.unlink()
     with pytest.raises(ConfigError, match=r"Cannot read .*policy.toml: Not a directory"):
-        policy.read(write(tmp_path / "file", "") / "policy.toml")
+        policyfile.read(write(tmp_path / "file", "") / "policy.toml")
     path.mkdir()
     with pytest.raises(ConfigError, match=r"Cannot read .*policy.toml: Is a directory"):
-        policy.read(path)
+        policyfile.read(path)
 
 
 @pytest.mark.parametrize("name", ["partners", "reveal", "rules", "max_records"])
 def test_standing_consent_is_no_blank_cheque(name: str) -> None:
-    policy.from_toml(STANDING, HERE)
+    policyfile.from_toml(STANDING, HERE)
     rest = {entry: value for entry, value in STANDING.items() if entry != name}
     assert f"standing consent without `{name}` would be a blank cheque; state them" in wrong(**rest)
 

@@ -250,6 +250,15 @@ def test_one_receipt_of_each_committee_node(hub: Hub, names: tuple[str, ...]) ->
     assert says == "There must be one receipt of each committee node."
 
 
+@pytest.mark.parametrize("names", [COMMITTEE, (*COMMITTEE, "neutral"), (*COMMITTEE, "agency-c", "agency-c")])
+def test_one_receipt_of_each_node_of_a_larger_committee(hub: Hub, names: tuple[str, ...]) -> None:
+    four = (*COMMITTEE, "agency-c")
+    c = Contribution(hub.approved(terms(engine="mpyc", committee=four, max_records=50)), "agency-a")
+    says = hub.refusal(InputError, lambda: hub.report(c, c.receipts(names)))
+    assert says == "There must be one receipt of each committee node."
+    assert hub.report(c, c.receipts(four)) is State.APPROVED
+
+
 @pytest.mark.parametrize(
     "change", [{"member": "agency-b"}, {"commitment": bytes(32)}, {"session_id": terms(title="Other").session_id}]
 )

@@ -6,10 +6,12 @@ import pytest
 
 from mpc.dummies import Dummies
 from parties.lifecycle import MEANING, State
-from parties.report import LEARNS, TRUST, bench_text, demo_json, demo_text, session_text, table
+from parties.report import LEARNS, bench_text, demo_json, demo_text, session_text, table
 from parties.results import REVIEW, Summary
+from parties.revealed import deviates, trust
 from parties.scenarios import Step, ratios
 from parties.statements import Commitment
+from parties.statistics import Category, Statistics
 from parties.store import SessionRecord
 from parties.trial import MemberResult, Outcome
 from parties.wire import View
@@ -69,7 +71,7 @@ def test_a_sessions_page_tells_who_learns_what(reveal: str) -> None:
     lines = squeezed(text)
     assert f"each member learns {LEARNS[reveal]}." in lines
     assert not any(other in text for key, other in LEARNS.items() if key != reveal)
-    assert TRUST in lines
+    assert trust(TERMS) in lines
     assert any(line.startswith("the committee learns each member's number of keys") for line in lines)
 
 
@@ -83,7 +85,7 @@ def test_a_sessions_page_tells_all_terms() -> None:
         "state waits for approvals",
         f"purpose {TERMS.purpose}",
         "coordinator hub",
-        "committee agency-a, agency-b, neutral",
+        "committee agency-a, agency-b, neutral; computes with the replicated engine",
         "members agency-a, agency-b, agency-c",
         "rule id: id_number",
         "compared as matchbit-1, national numbers of UA",
@@ -119,6 +121,23 @@ def test_a_sessions_page_tells_what_a_node_that_deviates_can_do(verified: bool) 
     (told,) = (line for line in lines if line.startswith("One that breaks the protocol on purpose"))
     assert told.endswith("but for one chance in all keys.") is verified
     assert told.endswith("can read every key.") is not verified
+
+
+def test_a_sessions_page_tells_of_the_mpyc_engine() -> None:
+    terms = manifest(engine="mpyc", threshold=2, committee=("agency-a", "agency-b", "agency-c", "neutral", "other"))
+    lines = squeezed(session_text(view(replace(RECORD, manifest=terms))))
+    assert "committee agency-a, agency-b, agency-c, neutral, other; computes with the mpyc engine" in lines
+    nothing = "nothing else, not even how many keys are held by 1, 2, 3 … members"
+    assert f"the committee learns each member's number of keys, and {nothing}." in lines
+    assert trust(terms) in lines
+    assert deviates(terms) in lines
+
+
+def test_a_sessions_page_tells_of_the_table() -> None:
+    table = Statistics(10, (Category("sex", ("f", "m")),))
+    lines = squeezed(session_text(view(replace(RECORD, manifest=manifest(reveal="statistics", statistics=table)))))
+    assert f"table {table.to_text()}" in lines
+    assert f"each member learns {LEARNS['statistics']}." in lines
 
 
 @pytest.mark.parametrize("state", State)
@@ -162,7 +181,7 @@ def test_the_demos_story() -> None:
         "nobody",
         "neutral 1.25 s 52.0 MB 150 MB",
         "Time: propose 0.5 s, compute 2.2 s.",
-        f"{TRUST} {REVIEW}",
+        f"{trust(TERMS)} {REVIEW}",
         "Result sheets are in sheets.",
     ):
         assert wanted in lines, wanted

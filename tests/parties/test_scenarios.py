@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from parties import network
+from parties import bench, network
 from parties.errors import InputError
 from parties.manifest import MAX_MEMBERS, MAX_RECORDS
 from parties.scenarios import OWN, SCENARIOS, Scenario, Step, chosen, cost_per_row, ratios
@@ -20,7 +21,7 @@ def test_names_are_words_and_each_says_what_it_shows() -> None:
     assert len(BY_NAME) == len(SCENARIOS)
     assert not {"all", "own"} & set(BY_NAME)
     for scenario in SCENARIOS:
-        assert re.fullmatch(r"[a-z]+", scenario.name)
+        assert re.fullmatch(r"[a-z]+(-[a-z0-9]+)?", scenario.name)
         assert scenario.shows
         assert scenario.steps
 
@@ -32,6 +33,7 @@ def test_every_step_is_a_session_that_can_be(step: Step) -> None:
     assert 0 <= step.overlap <= 1
     assert not step.rate or network.parse_rate(step.rate)
     assert step.delay_ms >= 0
+    bench.check_step(step)
 
 
 def test_steps_of_a_scenario_differ() -> None:
@@ -45,12 +47,23 @@ def test_members_share_the_same_rows_in_all() -> None:
 def test_a_step_in_words() -> None:
     assert Step(1000, 10_000, rate="1gbit", delay_ms=2.5).to_text() == "1,000 × 10,000 rows, at 1gbit, 2.5 ms each way"
     assert Step(verify_tags=True, dummies=True).to_text() == "3 × 1,000,000 rows, verify_tags, dummies"
+    own = Step(rows=10, engine="mpyc", committee=5, threshold=1, reveal="count")
+    assert own.to_text() == "3 × 10 rows, mpyc, 5 nodes, threshold 1, count"
 
 
 def test_terms() -> None:
-    assert Step().terms() == {}
-    assert Step(verify_tags=True).terms() == {"verify_tags": True}
-    assert Step(dummies=True).terms() == {"dummies": {"epsilon": 1.0, "delta": 1e-6}}
+    usual = {"engine": "replicated", "reveal": "flag"}
+    assert Step().terms() == usual
+    assert Step(verify_tags=True).terms() == usual | {"verify_tags": True}
+    assert Step(dummies=True).terms() == usual | {"dummies": {"epsilon": 1.0, "delta": 1e-6}}
+    assert Step(engine="mpyc", threshold=2).terms() == {"engine": "mpyc", "reveal": "flag", "threshold": 2}
+    assert set(Step(reveal="statistics").terms()) == {"engine", "reveal", "statistics"}
+
+
+def test_committees_grow_and_all_else_stays() -> None:
+    steps = BY_NAME["mpyc-committees"].steps
+    assert [step.committee for step in steps] == [3, 5, 7]
+    assert {replace(step, committee=3) for step in steps} == {Step(rows=1_000, engine="mpyc")}
 
 
 # Choosing
@@ -59,7 +72,15 @@ def test_terms() -> None:
 def test_scenarios_are_chosen_by_name_each_once_in_the_order_of_the_table() -> None:
     assert [s.name for s in chosen(["far", "small", "far"])] == ["small", "far"]
     assert chosen(["all"]) == chosen(["small", "all"]) == SCENARIOS
-    assert chosen([]) == (OWN,)
+    assert chosen([]) == chosen([], "replicated") == (OWN,)
+    assert chosen(["small"], "mpyc") == (BY_NAME["small"],)
+
+
+def test_ones_own_session_by_mpyc_is_short_enough() -> None:
+    (own,) = chosen([], "mpyc")
+    (step,) = own.changed(engine="mpyc", committee=9).steps
+    assert (step.engine, step.committee) == ("mpyc", 9)
+    bench.check_step(step)
 
 
 def test_an_unknown_name_is_told_the_names() -> None:
@@ -89,7 +110,12 @@ def test_rows_keep_their_proportion() -> None:
 
 @pytest.mark.parametrize(
     ("name", "option", "shown"),
-    [("members", {"members": 3}, "members"), ("lines", {"rate": "1gbit"}, "rate"), ("far", {"delay_ms": 1.0}, "delay")],
+    [
+        ("members", {"members": 3}, "members"),
+        ("lines", {"rate": "1gbit"}, "rate"),
+        ("far", {"delay_ms": 1.0}, "delay"),
+        ("mpyc-committees", {"committee": 5}, "committee"),
+    ],
 )
 def test_what_the_steps_differ_in_is_not_overridden(name: str, option: dict[str, Any], shown: str) -> None:
     with pytest.raises(InputError, match=rf"^The steps of `{name}` differ in their {shown}; leave --{shown} out\.$"):

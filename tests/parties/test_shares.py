@@ -56,7 +56,7 @@ def shares(store: Store) -> Shares:
 
 def upload(shares: Shares, c: Contribution, *, finished: bool = True) -> Upload:
     """All of a contribution."""
-    opened = shares.open_upload(c.commitment, c.seeds(PARTY))
+    opened = shares.open_upload(c.commitment, c.seeds(PARTY), c.due(PARTY))
     for part, body in enumerate(c.chunks(PARTY)):
         shares.add_chunk(opened, part, body)
     if finished:
@@ -174,11 +174,11 @@ def test_seeds_are_not_shown(shares: Shares) -> None:
 def test_an_upload_goes_on_after_a_restart(shares: Shares, path: Path) -> None:
     c = Contribution(TERMS, "agency-a", 2 * MAX_MESSAGE_BYTES // 16 + 1)
     first, *rest = c.chunks(PARTY)
-    begun = shares.open_upload(c.commitment, c.seeds(PARTY))
+    begun = shares.open_upload(c.commitment, c.seeds(PARTY), c.due(PARTY))
     assert shares.received_bytes(begun) == 0
     shares.add_chunk(begun, 0, first)
     again = Shares(store_of(path), VAULT)
-    found = again.open_upload(c.commitment, c.seeds(PARTY))
+    found = again.open_upload(c.commitment, c.seeds(PARTY), c.due(PARTY))
     assert (found, again.received_bytes(found)) == (begun, MAX_MESSAGE_BYTES)
     for part, piece in enumerate(rest, 1):
         again.add_chunk(found, part, piece)
@@ -195,12 +195,12 @@ def test_uploads_leave_room_on_the_disk(shares: Shares, monkeypatch: pytest.Monk
         monkeypatch.setattr("parties.shares.RESERVE_BYTES", reserve)
         monkeypatch.setattr("parties.shares.shutil.disk_usage", lambda _: SimpleNamespace(free=free))
         with pytest.raises(StorageError, match=says):
-            shares.open_upload(c.commitment, c.seeds(PARTY))
+            shares.open_upload(c.commitment, c.seeds(PARTY), c.due(PARTY))
         assert held(shares, c) is None
     monkeypatch.setattr("parties.shares.RESERVE_BYTES", free - 16 * 3)
     upload(shares, c)
     monkeypatch.setattr("parties.shares.RESERVE_BYTES", free)
-    upload_again = shares.open_upload(c.commitment, c.seeds(PARTY))  # what is here takes no more
+    upload_again = shares.open_upload(c.commitment, c.seeds(PARTY), c.due(PARTY))  # what is here takes no more
     assert upload_again.complete
     with pytest.raises(StorageError, match=says):
         shares.add_chunk(upload_again, 1, b"more")
@@ -208,7 +208,7 @@ def test_uploads_leave_room_on_the_disk(shares: Shares, monkeypatch: pytest.Monk
 
 def test_a_piece_is_taken_once(shares: Shares) -> None:
     c = Contribution(TERMS, "agency-a")
-    begun = shares.open_upload(c.commitment, c.seeds(PARTY))
+    begun = shares.open_upload(c.commitment, c.seeds(PARTY), c.due(PARTY))
     shares.add_chunk(begun, 0, b"one")
     with pytest.raises(SessionRefused, match=REPLACED):  # another connection goes on with it
         shares.add_chunk(begun, 0, b"two")
@@ -218,7 +218,7 @@ def test_a_piece_is_taken_once(shares: Shares) -> None:
 def test_other_seeds_are_another_upload_in_place_of_the_first(shares: Shares, path: Path) -> None:
     c = Contribution(TERMS, "agency-a")
     old = upload(shares, c, finished=False)
-    new = shares.open_upload(c.commitment, c.seeds(PARTY)[::-1])
+    new = shares.open_upload(c.commitment, c.seeds(PARTY)[::-1], c.due(PARTY))
     assert (new.complete, held(shares, c)) == (False, new)
     assert shares.received_bytes(new) == 0
     assert chunk_owners(path) == set()
@@ -230,7 +230,7 @@ def test_what_is_complete_is_never_taken_back(shares: Shares, path: Path) -> Non
     """It may be what was reported to the coordinator, and be computed on."""
     c = Contribution(TERMS, "agency-a")
     kept = upload(shares, c)
-    again = shares.open_upload(c.commitment, c.seeds(PARTY)[::-1])
+    again = shares.open_upload(c.commitment, c.seeds(PARTY)[::-1], c.due(PARTY))
     assert (again.id, again.seeds, again.complete) == (kept.id, c.seeds(PARTY), True)
     assert chunk_owners(path) == {kept.id}
 
@@ -241,7 +241,7 @@ def test_a_members_newest_two_complete_uploads_are_kept(shares: Shares, path: Pa
     kept = [upload(shares, first), upload(shares, second)]
     assert shares.uploads(ID)["agency-a"] == held(shares, second)
     assert chunk_owners(path) == {u.id for u in (*kept, *others)}
-    begun = shares.open_upload(third.commitment, third.seeds(PARTY))
+    begun = shares.open_upload(third.commitment, third.seeds(PARTY), third.due(PARTY))
     shares.add_chunk(begun, 0, b"".join(third.chunks(PARTY)))
     assert shares.uploads(ID)["agency-a"] == held(shares, second)
     assert chunk_owners(path) == {u.id for u in (*kept, begun, *others)}

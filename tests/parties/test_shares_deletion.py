@@ -160,7 +160,7 @@ def test_results_of_an_attempt_that_is_given_up_go_and_shares_stay(node: Committ
 def test_recovery_ends_cut_off_runs_and_drops_what_nobody_owns(node: CommitteeNode) -> None:
     begun = Contribution(OTHER, "agency-b")
     node.guard.served(OTHER.session_id, "hub")
-    upload = node.shares.open_upload(begun.commitment, begun.seeds(node.party))
+    upload = node.shares.open_upload(begun.commitment, begun.seeds(node.party), begun.due(node.party))
     node.shares.add_chunk(upload, 0, begun.chunks(node.party)[0])
     made = everyones(TERMS)
     for c in made:

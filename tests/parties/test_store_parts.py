@@ -9,6 +9,7 @@ from parties.lifecycle import State
 from parties.statements import Commitment, Completion
 from parties.store import Store
 from tests.parties.deciding import store_of, terms
+from tests.parties.samples import manifest
 
 TERMS = terms()
 ID = TERMS.session_id
@@ -62,3 +63,12 @@ def test_the_newest_heads_of_some_and_of_this_node(store: Store) -> None:
     assert store.latest_heads(ID) == [heads[1], heads[3], own]
     assert store.latest_heads(ID, ["agency-b", "agency-c"]) == [heads[3], own]
     assert store.latest_heads(ID, ()) == [own]
+
+
+def test_a_larger_committee_is_told_to_the_last_node(store: Store) -> None:
+    large = manifest(engine="mpyc", threshold=2, committee=("agency-a", "agency-b", "agency-c", "neutral", "other"))
+    store.add_session(large, State.CLOSED)
+    for name in large.committee:
+        assert store.untold([State.CLOSED]) == [large.session_id]
+        store.tell(large.session_id, name, State.CLOSED)
+    assert store.untold([State.CLOSED]) == []

@@ -5,7 +5,8 @@ import pytest
 
 from mpc.dummies import Dummies
 from parties.audit import NODE, Event
-from parties.results import LEARNS, TRUST
+from parties.revealed import LEARNS, trust
+from parties.statistics import Category, Statistics
 from parties.story import WIDTH, Section, Story, tell
 from parties.verdict import Verdict, judge
 from tests.parties.auditing import COUNTS, DIGEST, ID, LIFE, TERMS, Node, keys
@@ -49,7 +50,7 @@ def test_a_whole_story(node: Node, tmp_path: Path) -> None:
     flat = " ".join(text.split())
     for said in (
         "purpose deconfliction before distribution",
-        "committee agency-a, agency-b, neutral. " + TRUST,
+        "committee agency-a, agency-b, neutral. " + trust(TERMS),
         f"each member learns {LEARNS['flag']}",
         "expires 2026-12-31 00:00",
         "deleted by 2026-11-27 12:00 at the latest",
@@ -155,6 +156,36 @@ def test_a_later_contribution_counts(node: Node) -> None:
         "agency-b": "7 records, 200 of them new; 1,950 keys",
         "agency-c": "1,000 records, 200 of them new; 1,950 keys",
     }
+
+
+MPYC: dict[str, object] = {
+    "engine": "mpyc",
+    "threshold": 2,
+    "committee": ("agency-a", "agency-b", "agency-c", "neutral", "other"),
+}
+
+
+def test_the_mpyc_engine_reveals_no_group_sizes(node: Node) -> None:
+    node.live([*LIFE[:6], (Event.COMPUTED, {"attempt": 1, "group_sizes": [], "seconds": 4}), *LIFE[7:8]])
+    story = tell(node.export(), replace(TERMS, **MPYC), INTACT)  # type: ignore[arg-type]
+    found = rows(story, "What was revealed, and to whom")
+    assert found["the committee"].endswith(": how many records and keys each member has; nothing else")
+    assert "keys held by 1, 2, 3 … members: not opened." in story.to_text().replace("\n", "")
+    terms = rows(story, "What was agreed")
+    assert (terms["engine"], terms["group sizes"]) == ("mpyc", "revealed to nobody")
+    assert "No two of the 5 committee nodes learn anything of the lists even together" in terms["committee"]
+
+
+@pytest.mark.parametrize("upto", range(len(LIFE)))
+def test_at_no_time_does_the_mpyc_engine_reveal_more(node: Node, upto: int) -> None:
+    assert revealed(node, upto, **MPYC)["the committee"].endswith("; nothing else")
+
+
+def test_a_table_is_among_the_terms(node: Node) -> None:
+    table = Statistics(10, (Category("sex", ("f", "m")),))
+    terms = rows(told(node, reveal="statistics", statistics=table), "What was agreed")
+    assert terms["table"] == table.to_text()
+    assert "table" not in rows(told(node), "What was agreed")
 
 
 # What was deleted

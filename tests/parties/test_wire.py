@@ -15,7 +15,7 @@ from parties import wire
 from parties.audit import Head
 from parties.errors import ConfigError, InputError, ServiceError
 from parties.lifecycle import State
-from parties.manifest import MAX_MANIFEST_BYTES, MAX_MEMBERS
+from parties.manifest import MAX_MANIFEST_BYTES
 from parties.statements import Commitment, Completion, Receipt
 from parties.store import SessionRecord
 from protos.matchbit.v1 import committee_pb2
@@ -48,6 +48,7 @@ GOOD: dict[str, tuple[Callable[[Any], object], Any]] = {
     "receipt": (wire.receipt_of, wire.receipt_to_pb(RECEIPT)),
     "completion": (wire.completion_of, wire.completion_to_pb(COMPLETION)),
     "head": (wire.head_of, wire.head_to_pb(HEAD)),
+    "seeds": (wire.seeds_of, committee_pb2.ContributionHeader(seeds=(b"s" * 16, b"t" * 16))),
     "answer": (wire.answer_of, ANSWER),
 }
 
@@ -166,11 +167,22 @@ def test_more_than_any_session_allows(field: str, number: int) -> None:
     assert refused("commitment", **{field: number}) == "A commitment is to more than any session allows."
 
 
-@pytest.mark.parametrize("digests", [[], DIGESTS[:2], [*DIGESTS, DIGESTS[0]], [*DIGESTS[:2], b"f" * 31], [b""] * 3])
-def test_digests_of_three_components(digests: list[bytes]) -> None:
+NINE = DIGESTS * 3
+
+
+@pytest.mark.parametrize("digests", [[], DIGESTS[:2], [*NINE, b"f" * 32], [*DIGESTS[:2], b"f" * 31], [b""] * 9])
+def test_digests_of_a_committees_components(digests: list[bytes]) -> None:
     said = refused("commitment", digests=digests)
-    three = "A commitment must have the digests of three components."
-    assert said == three if len(digests) != 3 else "`digest` has" in said
+    wanted = "A commitment must have the digests of 3 to 9 components."
+    assert said == wanted if not 3 <= len(digests) <= 9 else "`digest` has" in said
+    assert wire.commitment_of(over_the_wire(changed("commitment", digests=NINE))).digests == NINE
+
+
+@pytest.mark.parametrize("seeds", [[], [b"s" * 16] * 10, [b"s" * 15], [b"s" * 16, b""]])
+def test_seeds_of_an_upload(seeds: list[bytes]) -> None:
+    said = refused("seeds", seeds=seeds)
+    assert said == "An upload must have 1 to 9 seeds." if not 1 <= len(seeds) <= 9 else "`seed` has" in said
+    assert not any(seed.hex() in said for seed in seeds if seed)
 
 
 @pytest.mark.parametrize("number", [0, 2**63, 2**64 - 1])
@@ -209,9 +221,9 @@ def test_signatures_of_another_length(signature: bytes) -> None:
 def test_too_many_signatures_or_statements() -> None:
     says = "The session has more signatures or statements than parties."
     signature = pb.Signature(name="agency-a", signature=b"x" * 64)
-    assert refused("session", signatures=[signature] * (MAX_MEMBERS + 4)) == says
-    assert refused("session", commitments=[wire.commitment_to_pb(COMMITMENT)] * (MAX_MEMBERS + 1)) == says
-    assert refused("session", completions=[wire.completion_to_pb(COMPLETION)] * 4) == says
+    assert refused("session", signatures=[signature] * (len(TERMS.participants) + 1)) == says
+    assert refused("session", commitments=[wire.commitment_to_pb(COMMITMENT)] * (len(TERMS.members) + 1)) == says
+    assert refused("session", completions=[wire.completion_to_pb(COMPLETION)] * (len(TERMS.committee) + 1)) == says
 
 
 @pytest.mark.parametrize(

@@ -22,16 +22,14 @@ class GetUploadResponse(_message.Message):
     def __init__(self, received_bytes: _Optional[int] = ...) -> None: ...
 
 class ContributionHeader(_message.Message):
-    __slots__ = ("commitment", "seed_a", "seed_b", "offset")
+    __slots__ = ("commitment", "seeds", "offset")
     COMMITMENT_FIELD_NUMBER: _ClassVar[int]
-    SEED_A_FIELD_NUMBER: _ClassVar[int]
-    SEED_B_FIELD_NUMBER: _ClassVar[int]
+    SEEDS_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     commitment: _session_pb2.Commitment
-    seed_a: bytes
-    seed_b: bytes
+    seeds: _containers.RepeatedScalarFieldContainer[bytes]
     offset: int
-    def __init__(self, commitment: _Optional[_Union[_session_pb2.Commitment, _Mapping]] = ..., seed_a: _Optional[bytes] = ..., seed_b: _Optional[bytes] = ..., offset: _Optional[int] = ...) -> None: ...
+    def __init__(self, commitment: _Optional[_Union[_session_pb2.Commitment, _Mapping]] = ..., seeds: _Optional[_Iterable[bytes]] = ..., offset: _Optional[int] = ...) -> None: ...
 
 class ContributeRequest(_message.Message):
     __slots__ = ("header", "chunk")

@@ -399,7 +399,7 @@ class RunService:
 
 
 class ExchangeServiceStub:
-    """What a committee node offers to the two others.
+    """What a committee node offers to the others.
     """
 
     def __init__(self, channel):
@@ -416,7 +416,7 @@ class ExchangeServiceStub:
 
 
 class ExchangeServiceServicer:
-    """What a committee node offers to the two others.
+    """What a committee node offers to the others.
     """
 
     def Exchange(self, request_iterator, context):
@@ -443,7 +443,7 @@ def add_ExchangeServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ExchangeService:
-    """What a committee node offers to the two others.
+    """What a committee node offers to the others.
     """
 
     @staticmethod

@@ -1,0 +1,103 @@
+"""Whether what members dealt by Shamir's scheme is what they have to deal.
+
+A member's rows are shares of degree t: of a key and, for statistics, of one element for each cell, of which one is 1.
+One random combination of all of a member's elements is shown, with a coin that falls after they are dealt.
+
+Source: checks by a random linear combination as in Damgård, Nielsen, "Scalable and Unconditionally Secure Multiparty
+Computation", CRYPTO 2007.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mpc import shamir
+from mpc.errors import DealingError, ShareError
+from mpc.mpyc_runtime import Runtime, SecureArray
+from mpc.replicated import Array
+from mpc.shamir import PRIME
+
+
+def check_dealing(rt: Runtime, given: Sequence[Array]) -> list[SecureArray]:
+    """Check that what each member dealt is shares of degree t: one random combination of all of it is shown.
+
+    A member that dealt others could have products come out as it likes. The combination is masked by a random element.
+
+    Args:
+        rt: the runtime.
+        given: for each member (keys, width, 17) uint8.
+
+    Returns:
+        For each member a shared array, (keys, width).
+
+    Cost: 2 rounds; 17 B, and 17 B for each member, from each party to each other.
+    Reveals: nothing.
+    Raises: PeerError; DealingError.
+    Source: Damgård, Nielsen, CRYPTO 2007.
+    """
+    lists = [_of_field(member, shares) for member, shares in enumerate(given)]
+    weight = coin(rt)
+    combined = [_combine(values, weight) for values in lists]
+    masks = rt.share(rt.random((len(lists),)))
+    shares = rt.shown((np.array(combined, object) + masks) % PRIME)
+    for member in range(len(lists)):
+        try:
+            shamir.reconstruct([share[member : member + 1] for share in shares], rt.threshold)
+        except ShareError:
+            raise DealingError(member) from None
+    return [rt.secure(values) for values in lists]
+
+
+def _of_field(member: int, shares: Array) -> Array:
+    try:
+        return shamir.decode(shares)
+    except ShareError:
+        raise DealingError(member) from None
+
+
+def coin(rt: Runtime) -> int:
+    """A random element that all parties learn.
+
+    Cost: 1 round; 17 B from each party to each other.
+    Reveals: the element, which depends on nothing.
+    """
+    return int(rt.opened(rt.random((1,)))[0])
+
+
+def _powers(base: int, number: int) -> Array:
+    """base^1 … base^number, (number,) object."""
+    powers, power = np.empty(number, object), 1
+    for k in range(number):
+        powers[k] = power = power * base % PRIME
+    return powers
+
+
+def _combine(values: Array, weight: int) -> int:
+    """The sum of all elements, each times another power of a weight."""
+    return int(np.dot(_powers(weight, values.size), values.reshape(-1)) % PRIME) if values.size else 0
+
+
+def check_cells(rt: Runtime, member: int, cells: SecureArray) -> SecureArray:
+    """Check that each row is in exactly one cell; returns the cells.
+
+    Args:
+        rt: the runtime.
+        member: whose rows they are.
+        cells: (n, cells), shared.
+
+    Cost: 3 rounds.
+    Reveals: for an honest member nothing: a random combination of zeros.
+    Raises: PeerError; DealingError.
+    """
+    if not cells.shape[0]:
+        return cells
+    weight = coin(rt)
+    flat = cells.reshape(1, -1)
+    weights = _powers(weight, flat.shape[1] + cells.shape[0])
+    of_bits = (flat * weights[: flat.shape[1]]) @ (flat - 1).reshape(-1, 1)
+    of_rows = (np.sum(cells, axis=1) - 1) * weights[flat.shape[1] :]
+    if rt.opened(of_bits.reshape(1) + np.sum(of_rows.reshape(1, -1), axis=1))[0] != 0:
+        raise DealingError(member)
+    return cells

@@ -1,0 +1,52 @@
+"""What a session's terms let whom learn, and whom one must trust: for people, before they agree and after. Pure."""
+
+from __future__ import annotations
+
+from parties.manifest import Engine, Manifest
+
+LEARNS = {
+    "flag": "for each of its own records under each rule, whether at least one other member has it too",
+    "count": "for each of its own records under each rule, how many other members have it too",
+    "members": "for each of its own records under each rule, which other members have it too",
+    "statistics": "a table, the same for all members, of how many people are held by 1, 2, 3 … members, and nothing of "
+    "single records",
+}
+"""What each member learns, by what the terms reveal."""
+GROUP_SIZES = "how many keys are held by 1, 2, 3 … members"
+_NUMBERS = ("no", "one", "two", "three", "four", "five")
+
+
+def committee_learns(manifest: Manifest) -> str:
+    """What the committee learns of the lists, besides each member's number of keys."""
+    if not opens_sizes(manifest):
+        return f"nothing else, not even {GROUP_SIZES}"
+    if manifest.dummies is None:
+        return GROUP_SIZES
+    return (
+        f"roughly {GROUP_SIZES}: dummy groups hide any one record with ε = {manifest.dummies.epsilon:g} and "
+        f"δ = {manifest.dummies.delta:g}"
+    )
+
+
+def opens_sizes(manifest: Manifest) -> bool:
+    """Whether the committee learns the sizes of groups, perhaps with dummy groups among them."""
+    return manifest.engine == Engine.REPLICATED.value
+
+
+def trust(manifest: Manifest) -> str:
+    """Who learns nothing, and who would: a sentence."""
+    few, more = _NUMBERS[manifest.threshold], _NUMBERS[manifest.threshold + 1]
+    if manifest.threshold == 1:
+        return f"No single committee node learns anything of the lists; {more} that collude would."
+    of = f"No {few} of the {len(manifest.committee)} committee nodes"
+    return f"{of} learn anything of the lists even together; {more} that collude would."
+
+
+def deviates(manifest: Manifest) -> str:
+    """What a committee node could do that runs other code than it should: a sentence."""
+    who = "One that breaks the protocol on purpose"
+    if manifest.engine == Engine.MPYC.value:
+        return f"{who} can spoil results, and with a member's help learn more of keys than whether they are equal."
+    if manifest.verify_tags:
+        return f"{who} to read keys is noticed first, but for one chance in all keys."
+    return f"{who} can read every key."

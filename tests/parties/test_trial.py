@@ -1,0 +1,116 @@
+"""The demo on real daemons by either engine: its committees, what it shows, and what it says before anything begins."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from parties import generator, trial
+from parties.cli import main
+from parties.columns import MapFile
+from parties.errors import ConfigError
+from parties.loopback import Loopback
+from parties.rules import Rule
+from tests.integration.federations import write_numbers
+
+Captured = pytest.CaptureFixture[str]
+MEMBERS = ("agency-a", "agency-b", "agency-c")
+BY_ID = (Rule("id", ("id_number",)),)
+
+
+@pytest.mark.parametrize(
+    ("members", "size", "committee"),
+    [
+        (2, 3, "agency-a agency-b neutral"),
+        (3, 3, "agency-a agency-b neutral"),
+        (2, 5, "agency-a agency-b neutral neutral-2 neutral-3"),
+        (3, 5, "agency-a agency-b agency-c neutral neutral-2"),
+        (9, 5, "agency-a agency-b agency-c agency-d neutral"),
+        (9, 1, "neutral"),
+        (9, -3, ""),
+    ],
+)
+def test_a_committee_is_of_members_and_at_least_one_neutral_node(members: int, size: int, committee: str) -> None:
+    assert " ".join(trial.committee_for(trial.names(members), size)) == committee
+
+
+@pytest.mark.parametrize("asked", [trial.Asked(engine="mpyc"), trial.Asked(reveal="members")], ids=str)
+def test_the_demo_is_right(asked: trial.Asked, capsys: Captured) -> None:
+    command = ["demo", "--engine", asked.engine, "--reveal", asked.reveal]
+    assert main(command if asked.engine == "mpyc" else [*command, "--rows", "200"]) == 0
+    shown, told = capsys.readouterr()
+    assert shown.count("  yes\n") == len(MEMBERS)
+    assert ("The mpyc engine is for short lists: 200 people on each.\n" in told) is (asked.engine == "mpyc")
+
+
+@pytest.mark.parametrize(("engine", "committee"), [("replicated", 3), ("mpyc", 5)])
+def test_the_demo_of_a_table_is_right(engine: str, committee: int, tmp_path: Path, capsys: Captured) -> None:
+    options = ["--engine", engine, "--committee", str(committee), "--out", str(tmp_path)]
+    assert main(["demo", "--reveal", "statistics", "--rows", "100", "--json", *options]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["correct"] is True
+    assert len(report["committee"]) == committee
+    assert list(report["tables"]) == list(MEMBERS)
+    cells = [table["cells"] for table in report["tables"].values()]
+    assert cells[0] == cells[1] == cells[2]
+    assert any(number for cell in cells[0] for number in cell["held_by"])
+    assert "matched" not in report
+    assert all((tmp_path / f"{name}.csv").read_text("utf-8-sig").startswith("sex,age,") for name in MEMBERS)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ("--committee 5", "`committee` must name exactly three nodes"),
+        ("--engine mpyc --committee 2", "`committee` must name 3 to 9 nodes"),
+        ("--rows 0", "--rows at least 1"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_begins(
+    options: str, sentence: str, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Loopback, "start", pytest.fail)
+    assert main(["demo", *options.split()]) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_a_list_is_no_neutral_node(tmp_path: Path) -> None:
+    names = ("neutral", "neutral-2", "coordinator", "other")
+    paths = [write_numbers(tmp_path / f"{name}.csv", ["1"]) for name in names]
+    demo = trial.Demo.given(paths, BY_ID, "UA", MapFile())
+    assert list(demo.lists) == ["neutral-list", "neutral-2-list", "coordinator-list", "other"]
+
+
+def test_the_engines_limit_is_for_the_longest_list(tmp_path: Path) -> None:
+    paths = [write_numbers(tmp_path / f"{rows}.csv", ["1"] * rows) for rows in (3, 7)]
+    demo = trial.Demo.given(paths, BY_ID, "UA", MapFile())
+    assert demo._terms(trial.Asked(engine="mpyc"))["session"]["max_records"] == 7
+
+
+def test_terms_are_checked_as_a_coordinators_are() -> None:
+    terms = {"session": {"title": "x", "purpose": "y", "max_records": 10}, "rule": [{"name": "id", "fields": ["id"]}]}
+    trial.check_terms(MEMBERS, trial.committee_for(MEMBERS), terms)
+    with pytest.raises(ConfigError, match="exactly three nodes"):
+        trial.check_terms(MEMBERS, trial.committee_for(MEMBERS, 5), terms)
+
+
+def test_the_table_that_a_demo_expects() -> None:
+    """By the rule on identity numbers, with the ages of the day, and each person with its first list."""
+    (one,) = generator.generate(["a"], 1, 0.0, 1).values()
+    born = generator.HEADINGS.index("birth_date")
+    row = ["X1"] * len(one.rows[0])
+    unknown = [*row[:born], "", *row[born + 1 :]]
+    woman = one.registered[0]._replace(id_number="X1", sex="F", birth_date="2020-05-02")
+    other = woman._replace(id_number="X2", sex="M")
+    first = replace(one, rows=[row, unknown, [*unknown]], registered=[woman, woman, other])
+    second = replace(one, rows=[unknown], registered=[woman._replace(sex="M")])
+    for day, band in ((date(2025, 5, 1), 0), (date(2025, 5, 2), 1)):
+        found = generator.expected_table([first, second], 1, day)
+        told = Counter({(c, n): people for c, row in enumerate(found) for n, people in enumerate(row, 1) if people})
+        assert told == {(band, 2): 1, (5 + 4, 1): 1}
+        assert not any(map(any, generator.expected_table([first, second], 2, day)))
