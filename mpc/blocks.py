@@ -47,11 +47,15 @@ def multiplications(counts: Sequence[int], reveal: Reveal) -> int:
 
 MULTIPLICATION_S = 0.75e-6
 """What a multiplication takes a party for each party that it sends to, and for each that it hears of."""
+ELEMENT_S = 0.5e-6
+"""What is done locally to an element that tells of a row and a cell, for each member."""
+COMPARISON_S = 1e-3
+"""What it takes a party to compare a number with the smallest that may be shown."""
 MOST_SECONDS = 1800.0
 """Lists that take longer, by `seconds`, are for the other engine."""
 
 
-def seconds(members: int, keys_each: int, committee: int, threshold: int, reveal: Reveal) -> float:
+def seconds(members: int, keys_each: int, committee: int, threshold: int, reveal: Reveal, *, cells: int = 0) -> float:
     """About how long a session takes where each node has a core of its own, at a fast line.
 
     Args:
@@ -60,6 +64,16 @@ def seconds(members: int, keys_each: int, committee: int, threshold: int, reveal
         committee: nodes.
         threshold: t.
         reveal: what members learn.
+        cells: of a table.
     """
     counts = [keys_each] * members
-    return multiplications(counts, reveal) * (committee + 2 * threshold) * MULTIPLICATION_S
+    multiplied = multiplications(counts, reveal) * (committee + 2 * threshold) * MULTIPLICATION_S
+    return multiplied + (sum(counts) * ELEMENT_S + COMPARISON_S) * cells * members
+
+
+def table_seconds(members: int, keys_each: int, cells: int) -> float:
+    """About how long a table takes at the end of the replicated engine, besides its own time; as for `seconds`."""
+    others = members - 1
+    each = 3 * (others + cells) + others * (others + 5) // 2
+    rows, numbers = members * keys_each, cells * members
+    return rows * each * 5 * MULTIPLICATION_S + (rows * ELEMENT_S + COMPARISON_S) * numbers

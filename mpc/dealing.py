@@ -15,12 +15,12 @@ import numpy as np
 
 from mpc import shamir
 from mpc.errors import DealingError, ShareError
-from mpc.mpyc_runtime import Runtime, SecureArray
+from mpc.mpyc_runtime import CHUNK_ELEMENTS, Runtime, SecureArray
 from mpc.replicated import Array
-from mpc.shamir import PRIME
+from mpc.shamir import ELEMENT_BYTES, PRIME
 
 
-def check_dealing(rt: Runtime, given: Sequence[Array]) -> list[SecureArray]:
+def check_dealing(rt: Runtime, given: Sequence[Array]) -> None:
     """Check that what each member dealt is shares of degree t: one random combination of all of it is shown.
 
     A member that dealt others could have products come out as it likes. The combination is masked by a random element.
@@ -29,32 +29,31 @@ def check_dealing(rt: Runtime, given: Sequence[Array]) -> list[SecureArray]:
         rt: the runtime.
         given: for each member (keys, width, 17) uint8.
 
-    Returns:
-        For each member a shared array, (keys, width).
-
     Cost: 2 rounds; 17 B, and 17 B for each member, from each party to each other.
     Reveals: nothing.
     Raises: PeerError; DealingError.
     Source: Damgård, Nielsen, CRYPTO 2007.
     """
-    lists = [_of_field(member, shares) for member, shares in enumerate(given)]
     weight = coin(rt)
-    combined = [_combine(values, weight) for values in lists]
-    masks = rt.share(rt.random((len(lists),)))
-    shares = rt.shown((np.array(combined, object) + masks) % PRIME)
-    for member in range(len(lists)):
+    combined = np.array([_combined(member, shares, weight) for member, shares in enumerate(given)], object)
+    shares = rt.shown((combined + rt.share(rt.random(combined.shape))) % PRIME)
+    for member in range(len(given)):
         try:
             shamir.reconstruct([share[member : member + 1] for share in shares], rt.threshold)
         except ShareError:
             raise DealingError(member) from None
-    return [rt.secure(values) for values in lists]
 
 
-def _of_field(member: int, shares: Array) -> Array:
-    try:
-        return shamir.decode(shares)
-    except ShareError:
-        raise DealingError(member) from None
+def _combined(member: int, shares: Array, weight: int) -> int:
+    """The sum of a member's elements, each times another power of a weight."""
+    flat, total = shares.reshape(-1, ELEMENT_BYTES), 0
+    for start in range(0, len(flat), CHUNK_ELEMENTS):
+        try:
+            values = shamir.decode(flat[start : start + CHUNK_ELEMENTS])
+        except ShareError:
+            raise DealingError(member) from None
+        total += pow(weight, start, PRIME) * int(np.dot(_powers(weight, values.size), values))
+    return total % PRIME
 
 
 def coin(rt: Runtime) -> int:
@@ -72,11 +71,6 @@ def _powers(base: int, number: int) -> Array:
     for k in range(number):
         powers[k] = power = power * base % PRIME
     return powers
-
-
-def _combine(values: Array, weight: int) -> int:
-    """The sum of all elements, each times another power of a weight."""
-    return int(np.dot(_powers(weight, values.size), values.reshape(-1)) % PRIME) if values.size else 0
 
 
 def check_cells(rt: Runtime, member: int, cells: SecureArray) -> SecureArray:

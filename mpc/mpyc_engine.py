@@ -16,7 +16,6 @@ Source: the components' own; masked products of differences as in Freedman, Niss
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,12 +24,12 @@ from mpc import shamir
 from mpc.dealing import check_cells, check_dealing
 from mpc.lanes import Progress
 from mpc.matching import Reveal
-from mpc.mpyc_runtime import Runtime, SecureArray
-from mpc.polynomials import CHUNK_ELEMENTS, differences, generating
+from mpc.mpyc_runtime import COUNT_BITS, Runtime, SecureArray
+from mpc.polynomials import differences, generating, slices
 from mpc.replicated import Array
 from mpc.reveal import DIGEST_BYTES
 from mpc.session import Links, compare
-from mpc.shamir import PRIME
+from mpc.shamir import ELEMENT_BYTES, PRIME
 
 
 @dataclass(frozen=True, repr=False)
@@ -92,20 +91,24 @@ def run(links: Links, threshold: int, inputs: Inputs, progress: Progress) -> tup
     progress("check", 0, total)
     terms = agree(links, inputs.terms, inputs.counts, inputs.shares.shape, inputs.reveal, inputs.smallest, threshold)
     rt = Runtime(links, threshold)
-    lists = check_dealing(rt, np.split(inputs.shares, np.cumsum(inputs.counts)[:-1]))
-    found = differences(rt, [rows[:, 0] for rows in lists], progress)
+    lists = np.split(inputs.shares, np.cumsum(inputs.counts)[:-1])
+    check_dealing(rt, lists)
+    keys, cells = [rt.secure(shamir.decode(rows[:, 0])) for rows in lists], inputs.shares.shape[1] - 1
+    parts: list[list[Array]] = [[] for _ in lists]
+    counted = rt.constant(0, (cells, len(lists)))
+    for member, rows, values in differences(rt, keys, progress):
+        if inputs.reveal is not Reveal.STATISTICS:
+            parts[member].append(shamir.encode(rt.share(masked(rt, learned(rt, values, inputs.reveal)))))
+            continue
+        for piece in slices(len(lists[member][rows]), cells + len(lists)):
+            of_rows = rt.secure(shamir.decode(lists[member][rows][piece, 1:]))
+            counted += holders(rt, member, zeros(values[piece]), check_cells(rt, member, of_rows))
     if inputs.reveal is Reveal.STATISTICS:
-        counted = rt.constant(0, (lists[0].shape[1] - 1, len(lists)))
-        for member, rows in of_chunks(inputs.counts, lists[0].shape[1] + len(lists)):
-            progress("tabulate", rows.start, total)
-            held, cells = zeros(found[member][rows]), lists[member][rows][:, 1:]
-            counted += holders(rt, member, held, check_cells(rt, member, cells))
-        parts = [shown(rt, counted, inputs.smallest)] * len(lists)
-    else:
-        parts = [masked(rt, learned(rt, values, inputs.reveal)) for values in found]
+        parts = [[shown(rt, counted, inputs.smallest)]] * len(lists)
     compare(links.at("finish"), terms, "other terms")
     progress("done", total, total)
-    return tuple(shamir.encode(rt.share(part)) for part in parts)
+    empty = np.empty((0, 1, ELEMENT_BYTES), np.uint8)
+    return tuple(np.concatenate(pieces) if pieces else empty for pieces in parts)
 
 
 def tabulate(links: Links, inputs: Bits, progress: Progress) -> Array:
@@ -129,18 +132,18 @@ def tabulate(links: Links, inputs: Bits, progress: Progress) -> Array:
     rt = Runtime(links, 1)
     others, starts = len(inputs.counts) - 1, np.cumsum((0, *inputs.counts)).tolist()
     counted = rt.constant(0, (inputs.cells, len(inputs.counts)))
-    for member, rows in of_chunks(inputs.counts, columns):
-        start, shape = starts[member] + rows.start, (rows.stop - rows.start, columns)
-        progress("tabulate", start, total)
-        part = None if inputs.part is None else inputs.part[start : start + shape[0]]
-        one, other = (rt.dealt_by(party, part, shape) for party in (0, 1))
-        bits = one + other - 2 * one * other
-        cells = check_cells(rt, member, bits[:, others:])
-        counted += holders(rt, member, bits[:, :others], cells)
+    for member, count in enumerate(inputs.counts):
+        for rows in slices(count, columns):
+            start, shape = starts[member] + rows.start, (rows.stop - rows.start, columns)
+            progress("tabulate", start, total)
+            part = None if inputs.part is None else inputs.part[start : start + shape[0]]
+            one, other = (rt.dealt_by(party, part, shape) for party in (0, 1))
+            bits = one + other - 2 * one * other
+            counted += holders(rt, member, bits[:, :others], check_cells(rt, member, bits[:, others:]))
     table = shown(rt, counted, inputs.smallest)
     compare(links.at("finish"), terms, "other terms")
     progress("done", total, total)
-    return shamir.encode(rt.share(table))
+    return table
 
 
 def agree(links: Links, *public: object) -> Array:
@@ -195,14 +198,6 @@ def zeros(values: SecureArray) -> SecureArray:
     return 1 - values ** (PRIME - 1)
 
 
-def of_chunks(counts: Sequence[int], columns: int) -> Iterator[tuple[int, slice]]:
-    """The rows of each member, of so many columns, in pieces worked on together: the member, and which rows."""
-    step = max(CHUNK_ELEMENTS // columns, 1)
-    for member, count in enumerate(counts):
-        for start in range(0, count, step):
-            yield member, slice(start, min(start + step, count))
-
-
 def holders(rt: Runtime, member: int, held: SecureArray, cells: SecureArray) -> SecureArray:
     """How many people of each cell are held by 1, 2, 3 … members, of those that no earlier member holds.
 
@@ -226,10 +221,22 @@ def holders(rt: Runtime, member: int, held: SecureArray, cells: SecureArray) -> 
     return np.transpose(cells) @ number
 
 
-def shown(rt: Runtime, counted: SecureArray, smallest: int) -> SecureArray:
-    """The numbers that may be shown, and zero for those below the smallest.
+def shown(rt: Runtime, counted: SecureArray, smallest: int) -> Array:
+    """This party's shares of the numbers that may be shown, and of zero for those below the smallest.
+
+    Args:
+        rt: the runtime.
+        counted: (cells, members), shared.
+        smallest: number that may be shown.
+
+    Returns:
+        (cells, members, 17) uint8.
 
     Cost: a comparison, and one multiplication, for each number.
     Reveals: nothing but what a comparison lets be seen, which is within 2^-72 of independent of the numbers.
     """
-    return counted * (1 - rt.less(counted, smallest))
+    pieces = []
+    for cells in slices(counted.shape[0], counted.shape[1] * COUNT_BITS):
+        numbers = counted[cells]
+        pieces.append(shamir.encode(rt.share(numbers * (1 - rt.less(numbers, smallest)))))
+    return np.concatenate(pieces)

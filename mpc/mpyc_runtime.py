@@ -55,6 +55,8 @@ MODULES = (asyncoro, mpctools, random, seclists, secgroups, secpols, sectypes, s
 """Those of MPyC that know the one runtime."""
 SecureArray = Any
 """An array of shared field elements of MPyC, which has no types."""
+CHUNK_ELEMENTS = 1 << 17
+"""Field elements that one operation works on, as far as lists can be cut: some 20 MB as Python's integers."""
 COUNT_BITS = 32
 """A cell of a table counts fewer than 2^31 people."""
 STATISTICAL_BITS = 80

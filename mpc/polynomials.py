@@ -6,17 +6,14 @@ Source: Freedman, Nissim, Pinkas, "Efficient Private Matching and Set Intersecti
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
 
 from mpc.blocks import block_keys
 from mpc.lanes import Progress
-from mpc.mpyc_runtime import Runtime, SecureArray
-
-CHUNK_ELEMENTS = 1 << 17
-"""Field elements that one operation works on, as far as lists can be cut: some 20 MB as Python's integers."""
+from mpc.mpyc_runtime import CHUNK_ELEMENTS, Runtime, SecureArray
 
 
 def coefficients(rt: Runtime, keys: SecureArray, size: int) -> SecureArray:
@@ -29,13 +26,13 @@ def coefficients(rt: Runtime, keys: SecureArray, size: int) -> SecureArray:
 
     Returns:
         (blocks, size + 1), shared: at least one block, each with the coefficients of z^0 … z^size, the last of them 1.
-        What fills the last block is zero at a number that is no key.
+        What fills the last block is zero at random elements that nobody knows.
 
     Cost: log2(size) multiplications of `size` elements each block.
     Reveals: nothing.
     """
     n = keys.shape[0]
-    filling = rt.constant(-1, (-n % size if n else size,))
+    filling = rt.random((-n % size if n else size,))
     found = -np.concatenate((keys, filling)).reshape(-1, 1)
     while (degree := found.shape[1]) < size:
         one, other = found[0::2], found[1::2]
@@ -47,7 +44,9 @@ def coefficients(rt: Runtime, keys: SecureArray, size: int) -> SecureArray:
     return np.concatenate((found, rt.constant(1, (found.shape[0], 1))), axis=1)
 
 
-def differences(rt: Runtime, lists: Sequence[SecureArray], progress: Progress) -> list[SecureArray]:
+def differences(
+    rt: Runtime, lists: Sequence[SecureArray], progress: Progress
+) -> Iterator[tuple[int, slice, SecureArray]]:
     """For each key and each other member the product of the key's differences to all keys of that member.
 
     Args:
@@ -55,36 +54,39 @@ def differences(rt: Runtime, lists: Sequence[SecureArray], progress: Progress) -
         lists: for each member (n,), shared.
         progress: told of every chunk.
 
-    Returns:
-        For each member (n, members - 1), shared: zero where the other one, in their order, holds the key.
+    Yields:
+        Chunk after chunk the member, which of its keys, and (keys, members - 1), shared: zero where the other one, in
+        their order, holds the key.
 
     Cost: for each key as many multiplications as a block has keys, and two for each block of the others.
     Reveals: nothing.
     Source: see `mpc.blocks`.
     """
     counts = [keys.shape[0] for keys in lists]
-    size, total, done = block_keys(counts), sum(counts), 0
-    polynomials = []
+    size, total, done, polynomials = block_keys(counts), sum(counts), 0, []
     for keys in lists:
         progress("polynomials", done, total)
         piece = size * max(CHUNK_ELEMENTS // size**2, 1)
         pieces = [coefficients(rt, keys[k : k + piece], size) for k in range(0, max(keys.shape[0], 1), piece)]
         polynomials.append(np.concatenate(pieces, axis=0))
         done += keys.shape[0]
-    found, done, chunk = [], 0, max(CHUNK_ELEMENTS // (size + 1), 1)
+    blocks, done = sum(polynomial.shape[0] for polynomial in polynomials), 0
     for member, keys in enumerate(lists):
         others = [polynomial for k, polynomial in enumerate(polynomials) if k != member]
         columns, ends = np.transpose(np.concatenate(others, axis=0)), np.cumsum([p.shape[0] for p in others])
-        parts = [rt.constant(1, (0, len(others)))]
-        for first in range(0, keys.shape[0], chunk):
-            progress("match", done + first, total)
-            powers = rt.np_vander(keys[first : first + chunk], size + 1, increasing=True)
-            values = rt.matmul(powers, columns)
+        for rows in slices(keys.shape[0], max(size + 1, blocks)):
+            progress("match", done, total)
+            values = rt.matmul(rt.np_vander(keys[rows], size + 1, increasing=True), columns)
             of_others = pairwise((0, *ends.tolist()))
-            parts.append(np.stack([np.prod(values[:, start:end], axis=1) for start, end in of_others], axis=1))
-        found.append(np.concatenate(parts, axis=0))
-        done += keys.shape[0]
-    return found
+            yield member, rows, np.stack([np.prod(values[:, start:end], axis=1) for start, end in of_others], axis=1)
+            done += rows.stop - rows.start
+
+
+def slices(count: int, columns: int) -> Iterator[slice]:
+    """Rows of so many columns in pieces that one operation works on."""
+    step = max(CHUNK_ELEMENTS // columns, 1)
+    for start in range(0, count, step):
+        yield slice(start, min(start + step, count))
 
 
 def generating(rt: Runtime, weights: SecureArray, *, stays: int) -> SecureArray:

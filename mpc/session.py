@@ -167,7 +167,7 @@ def agree_keys(
 
     Source: RFC 7748 (X25519; its section 7 on public keys), RFC 5869 (HKDF).
     """
-    own, peers = private_key.public_key().public_bytes_raw(), [p for p in range(parties) if p != party]
+    own, peers = private_key.public_key().public_bytes_raw(), [(party - k) % parties for k in range(1, parties)]
     for peer in peers:
         channel.send(peer, "keys", own)
     keys = {}

@@ -105,7 +105,7 @@ def sessions(party: PartyId = PARTIES[0]) -> Iterator[Session]:
     """A session before a mirror, at a new step each time; all its keys are the same, so that what comes back fits."""
     key = bytes(range(32))
     keys = dict.fromkeys(PARTIES, (key[:16], key[:16]))
-    session = Session(party, Mirror(), Prss(key, key), keys)
+    session = Session(party, Mirror(), keys, prss=Prss(key, key))
     return (session.at(f"run{k}") for k in count())
 
 
