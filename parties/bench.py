@@ -37,7 +37,7 @@ from parties.statistics import Statistics, rows_of
 from parties.store import SessionRecord
 from parties.trial import AT_ONCE, Outcome, run_session
 
-RELAY = [sys.executable, "-m", "parties.relay"]
+RELAY = [sys.executable, "-P", "-m", "parties.relay"]
 PACKAGES = ("matchbit", "numpy", "cryptography", "grpcio", "protobuf", "mpyc")
 
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from mpc.errors import MpcError
 from mpc.matching import Reveal
 from parties import config, coordinator, errors, logs, node, nodecommands, secrecy
+from parties.engines import Engine
 from parties.errors import InputError, ServiceError
-from parties.manifest import Engine
 from parties.progress import say
 
 Run = Callable[[argparse.Namespace], None]

@@ -18,10 +18,11 @@ from parties.bench import check_step, environment
 from parties.check import check_list
 from parties.columns import MapFile
 from parties.config import Config
+from parties.engines import Engine
 from parties.errors import InputError
 from parties.fields import NewRows
 from parties.lifecycle import MEANING, State
-from parties.manifest import Engine, is_country
+from parties.manifest import is_country
 from parties.manifestfile import rules_file
 from parties.member import Member, check_page_target, kept_list, write_page
 from parties.page import check_page

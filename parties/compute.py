@@ -24,11 +24,11 @@ from mpc.matching import Reveal
 from mpc.session import open_session
 from parties import errors, metrics, worker
 from parties.config import Config
+from parties.engines import Engine
 from parties.errors import PeerUnavailable, ServiceError, StorageError, TooManyCalls
 from parties.guard import Guard
 from parties.inputs import load_inputs, load_task, longest_queue, table_task
 from parties.lifecycle import State
-from parties.manifest import Engine
 from parties.memory import memory
 from parties.service import Service
 from parties.statements import Commitment
@@ -264,7 +264,8 @@ class Runs:
         run.mark("waiting for the others", 0, inputs.total)
         session = open_session(PartyId(run.party), channel, X25519PrivateKey.generate(), context)
         run.mailbox.timeout_s = self._config.step_timeout_s
-        with _expiring(run.mailbox, self._config.attempt_timeout_s + ROW_S * inputs.total):
+        of_table = blocks.MOST_SECONDS if inputs.reveal is Reveal.STATISTICS else 0.0
+        with _expiring(run.mailbox, self._config.attempt_timeout_s + ROW_S * inputs.total + of_table):
             outputs = engine.run(session, inputs, run.mark, self._config.lanes)
             if inputs.reveal is not Reveal.STATISTICS:
                 return outputs

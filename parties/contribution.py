@@ -20,7 +20,8 @@ from mpc.committee import PARTIES, PartyId
 from mpc.prss import Keystream, derive
 from mpc.replicated import Array, Share, share
 from mpc.reveal import DIGEST_BYTES
-from parties.manifest import Engine, Manifest
+from parties.engines import Engine
+from parties.manifest import Manifest
 
 SEED_BYTES = 16
 SECRET_BYTES = 32

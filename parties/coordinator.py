@@ -13,9 +13,9 @@ from mpc.channel import MAX_MESSAGE_BYTES
 from parties import audit, calls, metrics, protocols
 from parties.admission import who_calls
 from parties.config import Config
+from parties.engines import MAX_COMMITTEE
 from parties.errors import InputError, ServiceError, SessionRefused
 from parties.lifecycle import State
-from parties.manifest import MAX_COMMITTEE
 from parties.registry import Registry
 from parties.runner import Runner
 from parties.service import NodeServicer, Service, alone

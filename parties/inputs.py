@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 
 import numpy as np
 
@@ -96,10 +97,10 @@ def longest_queue(inputs: Inputs) -> int:
 def load_task(guard: Guard, record: SessionRecord, commitments: Sequence[Commitment], context: bytes) -> Task:
     """What the MPyC engine computes on."""
     held, row_bytes = Held.of(guard, record, commitments), scheme_of(record.manifest).row_bytes
-    there = [(n, held.uploads[m]) for m, n in zip(record.manifest.members, held.counts, strict=True) if n]
-    rows = [whole_component(guard.shares.chunks(upload.id), n, row_bytes) for n, upload in there]
-    task = _of_terms(guard, record.manifest)
-    return task(context=context, terms=held.terms, counts=held.counts, rows=np.concatenate(rows))
+    uploads = [held.uploads[m] for m in record.manifest.members if m in held.uploads]
+    pieces = chain.from_iterable(guard.shares.chunks(upload.id) for upload in uploads)
+    rows = whole_component(pieces, sum(held.counts), row_bytes)
+    return _of_terms(guard, record.manifest)(context=context, terms=held.terms, counts=held.counts, rows=rows)
 
 
 def table_task(guard: Guard, manifest: Manifest, context: bytes, inputs: Inputs, outputs: Outputs) -> Task:

@@ -83,7 +83,7 @@ class Loopback:
     def program(self, name: str) -> list[str]:
         """The command that runs Matchbit for a node."""
         del name
-        return [sys.executable, "-m", "parties.cli"]
+        return [sys.executable, "-P", "-m", "parties.cli"]
 
     def start(self, *names: str) -> None:
         """Start daemons, all by default, and wait until they answer.

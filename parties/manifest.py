@@ -9,24 +9,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import MAXYEAR, datetime, timedelta
-from enum import Enum
 from functools import cached_property, lru_cache
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from mpc import blocks
 from mpc.dummies import DELTAS, EPSILONS, MOST_ROWS, Dummies, Noise
 from mpc.matching import Reveal
-from parties import normalise, statistics
+from parties import engines, normalise, statistics
 from parties.errors import ConfigError
 from parties.normalise.codes import COUNTRIES
 from parties.rules import MAX_FIELDS, SCOPES, Rule
@@ -36,7 +32,6 @@ from parties.statistics import Statistics
 FORMAT = "matchbit.v1"
 MAX_MANIFEST_BYTES = 1 << 18
 MAX_MEMBERS = 1000
-MAX_COMMITTEE = 9
 REMEMBERED = 16
 """Manifests that are known again by their bytes, each as long as a session's members are many."""
 MAX_RULES = 32
@@ -54,15 +49,6 @@ TWO_AGENCIES = (
     "HOST:PORT` and `matchbit node serve`, add its entry.toml to everyone's federation.toml and name it in "
     "`committee`."
 )
-
-
-class Engine(Enum):
-    """What a committee computes with; the value is what the terms say."""
-
-    REPLICATED = "replicated"
-    """`mpc.engine`: three nodes, lists of any size, and the committee learns the group sizes."""
-    MPYC = "mpyc"
-    """`mpc.mpyc_engine`: any committee, short lists, and the committee learns nothing but how long they are."""
 
 
 @dataclass(frozen=True)
@@ -240,7 +226,9 @@ def check(manifest: Manifest) -> None:
     require(is_country(manifest.country), COUNTRY_WANTED)
     check_rules(manifest.rules)
     _check_statistics(manifest)
-    _check_engine(manifest)
+    require(not (fault := engines.fault(manifest)), fault)
+    if sentence := engines.takes_too_long(manifest) or engines.takes_too_much(manifest):
+        raise ConfigError(sentence)
     if manifest.normalisation != normalise.VERSION:
         raise ConfigError(
             f"The session normalises by {manifest.normalisation}, this node by {normalise.VERSION}: update the older."
@@ -258,51 +246,12 @@ def _check_limits(manifest: Manifest) -> None:
         _check_dummies(manifest.dummies, len(manifest.rules), len(manifest.members))
 
 
-def _check_engine(manifest: Manifest) -> None:
-    nodes, whole = len(manifest.committee), type(manifest.threshold) is int
-    match manifest.engine:
-        case Engine.REPLICATED.value:
-            require(nodes == 3, '`committee` must name exactly three nodes, or `engine` be "mpyc"')
-            alone = "`threshold` must be 1 with the replicated engine: any two of its three nodes can read the lists"
-            require(whole and manifest.threshold == 1, alone)
-        case Engine.MPYC.value:
-            require(3 <= nodes <= MAX_COMMITTEE, f"`committee` must name 3 to {MAX_COMMITTEE} nodes")
-            most = (nodes - 1) // 2
-            fewer = (
-                f"`threshold` must be a whole number from 1 to {most}, less than half of the {nodes} committee nodes"
-            )
-            require(whole and 1 <= manifest.threshold <= most, fewer)
-            hidden = "`dummies` and `verify_tags` are of the replicated engine: mpyc opens neither group sizes nor tags"
-            require(manifest.dummies is None and not manifest.verify_tags, hidden)
-            _check_time(manifest)
-        case _:
-            raise ConfigError("The manifest is wrong: `engine` must be replicated or mpyc.")
-
-
 def _check_statistics(manifest: Manifest) -> None:
     told = manifest.reveal == Reveal.STATISTICS.value
     both = 'a [session.statistics] table and `reveal = "statistics"` need each other'
     require((manifest.statistics is not None) == told, both)
     if manifest.statistics is not None:
         statistics.check(manifest.statistics, manifest.rules, manifest.country)
-
-
-def _check_time(manifest: Manifest) -> None:
-    """Refuse lists that the mpyc engine would compute on for too long."""
-    members, rules, reveal = len(manifest.members), len(manifest.rules), Reveal(manifest.reveal)
-
-    def seconds(records: int) -> float:
-        return blocks.seconds(members, records * rules, len(manifest.committee), manifest.threshold, reveal)
-
-    if (estimate := seconds(manifest.max_records)) <= blocks.MOST_SECONDS:
-        return
-    fits = bisect_right(range(1, manifest.max_records), blocks.MOST_SECONDS, key=seconds)
-    shorter = f"set `max_records` to {fits:,} at most" if fits else "name fewer members"
-    raise ConfigError(
-        f"{members:,} lists of {manifest.max_records:,} records, {rules} key{'s' * (rules > 1)} each, would take the "
-        f"mpyc engine about {math.ceil(estimate / 60):,} minutes, of {blocks.MOST_SECONDS / 60:,.0f} that it may: "
-        f'{shorter}, or `engine` to "replicated".'
-    )
 
 
 def _check_dummies(dummies: Dummies, rules: int, members: int) -> None:

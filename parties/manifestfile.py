@@ -9,12 +9,12 @@ from typing import Any
 from mpc.dummies import Dummies
 from mpc.matching import Reveal
 from parties import normalise, statistics
+from parties.engines import Engine
 from parties.errors import ConfigError
 from parties.manifest import (
     COUNTRY_WANTED,
     MAX_SESSIONS,
     TWO_AGENCIES,
-    Engine,
     Manifest,
     check,
     check_rules,

@@ -154,7 +154,9 @@ class Member(Participant):
                 done[name] = sent
                 self._progress("uploading bytes", sum(done.values()), total)
 
-            return calls.contribute(self.config, self.federation[name], commitment, dealing, note)
+            receipt = calls.contribute(self.config, self.federation[name], commitment, dealing, note)
+            note(0 if dealing.whole is None else dealing.whole.nbytes)  # a node that had it all may not have asked on
+            return receipt
 
         with ThreadPoolExecutor(len(committee)) as pool:
             receipts = list(pool.map(upload, committee, dealings))

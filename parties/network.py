@@ -242,7 +242,7 @@ def _in_hub(lines: Lines, measurement: bench.Measurement) -> dict[str, Any]:
         ServiceError: what that process raised.
     """
     process = subprocess.Popen(  # noqa: S603 - our own program; no shell, and no argument comes from the caller
-        [*_enter(lines.hub), sys.executable, "-m", "parties.network"],
+        [*_enter(lines.hub), sys.executable, "-P", "-m", "parties.network"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -17,11 +17,11 @@ from parties.admission import who_calls
 from parties.approvals import Approvals
 from parties.compute import Figures, Runs, prepare
 from parties.config import Config
+from parties.engines import MAX_COMMITTEE
 from parties.errors import ConfigError, InputError, PeerUnavailable, SessionRefused
 from parties.frames import Frame
 from parties.guard import Guard, Surroundings
 from parties.lifecycle import State
-from parties.manifest import MAX_COMMITTEE
 from parties.policy import Policy
 from parties.service import NodeServicer, Service, alone
 from parties.shares import Shares

@@ -9,16 +9,9 @@ from typing import Any
 from mpc.dummies import DELTAS, EPSILONS, Dummies
 from mpc.matching import Reveal
 from parties import toml
+from parties.engines import MAX_COMMITTEE, Engine
 from parties.errors import ConfigError
-from parties.manifest import (
-    MAX_COMMITTEE,
-    MAX_MEMBERS,
-    MAX_PERIOD_DAYS,
-    MAX_RECORDS,
-    MAX_RETENTION_DAYS,
-    NAME,
-    Engine,
-)
+from parties.manifest import MAX_MEMBERS, MAX_PERIOD_DAYS, MAX_RECORDS, MAX_RETENTION_DAYS, NAME
 from parties.policy import MAX_PERSON_CHARS, Consent, Policy, rule_terms
 from parties.rules import MAX_FIELDS, Rule
 

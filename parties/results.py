@@ -13,9 +13,10 @@ from mpc.errors import ShareError
 from mpc.matching import Reveal
 from mpc.replicated import Array
 from mpc.shamir import ELEMENT_BYTES, decode, reconstruct
+from parties.engines import Engine
 from parties.errors import ResultError
 from parties.keys import Keys, combine
-from parties.manifest import Engine, Manifest
+from parties.manifest import Manifest
 from parties.rules import Rule
 
 REVIEW = "A match is a reason to look, never by itself a reason to exclude anyone."

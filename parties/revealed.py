@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from parties.manifest import Engine, Manifest
+from parties.engines import Engine
+from parties.manifest import Manifest
 
 LEARNS = {
     "flag": "for each of its own records under each rule, whether at least one other member has it too",

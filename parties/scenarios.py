@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mpc.matching import Reveal
+from parties.engines import Engine
 from parties.errors import InputError
-from parties.manifest import Engine
 
 STATISTICS = {
     "smallest_cell": 3,

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from mpc.matching import Reveal
 from parties import fields, generator, manifestfile, records, toml
 from parties.columns import MapFile, read_map
+from parties.engines import Engine
 from parties.errors import InputError
 from parties.findings import Finding
 from parties.generator import GeneratedList
@@ -26,7 +27,7 @@ from parties.identity import utc_now
 from parties.launch import Operator
 from parties.lifecycle import State
 from parties.loopback import COORDINATOR, NEUTRAL, Loopback
-from parties.manifest import Engine, Manifest
+from parties.manifest import Manifest
 from parties.member import Member, Progress
 from parties.results import Summary
 from parties.rules import Rule

@@ -7,17 +7,10 @@ from typing import cast
 
 from parties.audit import Head
 from parties.contribution import SEED_BYTES
+from parties.engines import MAX_COMMITTEE
 from parties.errors import InputError, line
 from parties.lifecycle import State
-from parties.manifest import (
-    MAX_COMMITTEE,
-    MAX_MANIFEST_BYTES,
-    MAX_RECORDS,
-    MAX_RULES,
-    NAME,
-    Manifest,
-    from_bytes,
-)
+from parties.manifest import MAX_MANIFEST_BYTES, MAX_RECORDS, MAX_RULES, NAME, Manifest, from_bytes
 from parties.statements import Commitment, Completion, Receipt
 from parties.store import SessionRecord
 from protos.matchbit.v1 import committee_pb2

@@ -1,8 +1,8 @@
 """A process of its own for what MPyC computes, and the node's side of it.
 
-MPyC keeps its runtime in globals of its process, so each attempt gets a process. It has no network, no files and no
-keys of the node: it is given shares on its standard input, and whatever it sends to peers and receives from them goes
-through the node, one message at a time. Both sides of the pipe are ours; a message is a line of JSON, then as many
+MPyC keeps its runtime in globals of its process, so each attempt gets a process. It is given shares on its standard
+input, no keys of the node and no connection: whatever it sends to peers and receives from them goes through the node,
+one message at a time. Both sides of the pipe are ours; a message is a line of JSON, then as many
 bytes as it says.
 
     node → worker: the task; what a peer sent
@@ -36,7 +36,7 @@ from parties.errors import PeerUnavailable
 from parties.memory import memory
 from parties.secrecy import forbid_dumps
 
-COMMAND = [sys.executable, "-m", "parties.worker"]
+COMMAND = [sys.executable, "-P", "-m", "parties.worker"]
 ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "SYSTEMROOT")
 """What a worker inherits: neither MPyC's own settings nor where the node's credentials are."""
 STEP = "mpyc"
@@ -145,8 +145,8 @@ def compute(task: Task, channel: Channel, progress: Progress) -> Computed:
             return _serve(pipe, channel, progress)
         except (EOFError, BrokenPipeError):
             raise PeerUnavailable(
-                f"The process that computes for this node was ended from outside ({_ended(process)}); its operator "
-                "should look whether the machine has memory enough."
+                f"The process that computes for this node ended before its time ({_ended(process)}); its operator "
+                "should look at its log, and whether the machine has memory enough."
             ) from None
 
 
@@ -227,8 +227,6 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):  # to a whole service or terminal: a node ends its run first
         signal.signal(number, signal.SIG_IGN)
     forbid_dumps()
-    for ending in (signal.SIGINT, signal.SIGTERM):  # which may be sent to the node's whole group: it says when to end
-        signal.signal(ending, signal.SIG_IGN)
     pipe = Pipe(sys.stdin.buffer, sys.stdout.buffer)
     sys.stdout = sys.stderr  # whatever else is written
     try:

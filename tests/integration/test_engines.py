@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 
 from parties import calls, trial
+from parties.engines import Engine
 from parties.errors import SessionRefused
 from parties.lifecycle import State
-from parties.manifest import Engine
 from parties.store import SessionRecord
 from parties.table import Table
 from protos.matchbit.v1.session_pb2 import SessionState

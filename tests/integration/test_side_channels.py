@@ -24,7 +24,7 @@ from mpc import engine, matching, shuffle
 from mpc.committee import PartyId
 from mpc.engine import Inputs
 from mpc.session import Session
-from parties import audit, compute
+from parties import audit, inputs
 from parties.compute import Run
 from parties.errors import SessionRefused
 from parties.member import Member
@@ -191,7 +191,7 @@ def test_the_wire_does_not_tell_how_many_are_shared(recorded: Recorded, tmp_path
 def test_nor_with_dummies_and_in_lanes(
     recorded: Recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reveal: str
 ) -> None:
-    monkeypatch.setattr(compute, "Inputs", partial(Inputs, chunk_rows=CHUNK_ROWS))
+    monkeypatch.setattr(inputs, "Inputs", partial(Inputs, chunk_rows=CHUNK_ROWS))
     hidden = {"epsilon": 8.0, "delta": 0.01}
     none, every = (lived(recorded, tmp_path, shared, reveal=reveal, dummies=hidden) for shared in (0, ROWS))
     assert any("/chunk1/" in step for step in steps(none)), "there are several lanes"

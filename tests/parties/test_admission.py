@@ -26,10 +26,11 @@ from parties.admission import (
 )
 from parties.audit import Head
 from parties.config import Config
+from parties.engines import MAX_COMMITTEE
 from parties.errors import InputError, PeerUnavailable, TooManyCalls
 from parties.heads import MAX_HEADS
 from parties.loopback import free_port
-from parties.manifest import MAX_COMMITTEE, MAX_MANIFEST_BYTES, MAX_MEMBERS, MAX_RECORDS, MAX_RULES
+from parties.manifest import MAX_MANIFEST_BYTES, MAX_MEMBERS, MAX_RECORDS, MAX_RULES
 from parties.statements import Commitment
 from parties.transport import calling, dial, listen
 from parties.wire import commitment_to_pb, head_to_pb

@@ -115,9 +115,9 @@ def manifests(draw: st.DrawFn) -> Manifest:
     names = draw(st.lists(node_names, min_size=6, max_size=9, unique=True))
     hub, members, mpyc = names[0], names[3:], draw(st.booleans())
     committee = draw(st.permutations(names[1:]))[: draw(st.integers(3, 8)) if mpyc else 3]
-    max_records = draw(st.integers(1, 50 if mpyc else MAX_RECORDS))
     agreed = draw(rules)
     table = draw(st.none() | tables) if len(agreed) == 1 else None
+    max_records = draw(st.integers(1, 50 if mpyc or table else MAX_RECORDS))
     return manifest(
         title=draw(texts),
         purpose=draw(texts),

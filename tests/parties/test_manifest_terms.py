@@ -9,8 +9,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from mpc.blocks import MOST_SECONDS
 from mpc.dummies import MOST_ROWS, Dummies, Noise
+from parties.engines import MAX_COMMITTEE
 from parties.errors import ConfigError
-from parties.manifest import MAX_COMMITTEE, MAX_PERIOD_DAYS, MAX_RECORDS, MAX_SESSIONS, check, sign, verify
+from parties.manifest import MAX_PERIOD_DAYS, MAX_RECORDS, MAX_SESSIONS, check, sign, verify
 from parties.rules import Rule
 from parties.statistics import Category, Statistics
 from tests.parties.samples import RULES, digests, manifest

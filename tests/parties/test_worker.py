@@ -59,3 +59,12 @@ def test_signals_to_the_whole_group_leave_a_worker_to_its_node() -> None:
     ours = "import signal; from parties import worker; worker.main(); print(repr(signal.getsignal(15)))"
     done = subprocess.run([sys.executable, "-c", ours], input=b"", capture_output=True, check=True)
     assert b"SIG_IGN" in done.stderr  # where all that is printed goes
+
+
+def test_a_worker_takes_no_modules_from_the_folder_it_is_started_in(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "secrets.py").write_text("raise SystemExit('foreign code')")
+    (tmp_path / "parties").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert not run(Case([[1], [1]]).tasks()).errors

@@ -1,0 +1,91 @@
+"""What a committee computes with, which committees each engine takes, and how long lists may be. Pure."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from mpc import blocks
+from mpc.matching import Reveal
+from mpc.shamir import ELEMENT_BYTES
+
+if TYPE_CHECKING:
+    from parties.manifest import Manifest
+
+MAX_COMMITTEE = 9
+MOST_SHARE_BYTES = 1 << 29
+"""Of all members, at a node that computes by mpyc: it and its worker hold them at the same time."""
+
+
+class Engine(Enum):
+    """What a committee computes with; the value is what the terms say."""
+
+    REPLICATED = "replicated"
+    """`mpc.engine`: three nodes, lists of any size, and the committee learns the group sizes."""
+    MPYC = "mpyc"
+    """`mpc.mpyc_engine`: any committee, short lists, and the committee learns nothing but how long they are."""
+
+
+def fault(manifest: Manifest) -> str:
+    """What of the terms an engine does not take, as a sentence's end; empty if nothing."""
+    nodes, threshold = len(manifest.committee), manifest.threshold
+    whole, most = type(threshold) is int, (nodes - 1) // 2
+    match manifest.engine:
+        case Engine.REPLICATED.value:
+            if nodes != 3:
+                return '`committee` must name exactly three nodes, or `engine` be "mpyc"'
+            alone = "`threshold` must be 1 with the replicated engine: any two of its three nodes can read the lists"
+            return "" if whole and threshold == 1 else alone
+        case Engine.MPYC.value:
+            if not 3 <= nodes <= MAX_COMMITTEE:
+                return f"`committee` must name 3 to {MAX_COMMITTEE} nodes"
+            if not (whole and 1 <= threshold <= most):
+                of = f"less than half of the {nodes} committee nodes"
+                return f"`threshold` must be a whole number from 1 to {most}, {of}"
+            opened = manifest.dummies is not None or manifest.verify_tags
+            hidden = "`dummies` and `verify_tags` are of the replicated engine: mpyc opens neither group sizes nor tags"
+            return hidden if opened else ""
+        case _:
+            return "`engine` must be replicated or mpyc"
+
+
+def takes_too_long(manifest: Manifest) -> str:
+    """Why MPyC would compute for too long on the longest lists of these terms: a sentence; empty if it would not."""
+    members, rules, reveal = len(manifest.members), len(manifest.rules), Reveal(manifest.reveal)
+    cells = 0 if manifest.statistics is None else manifest.statistics.cells
+    by_mpyc = manifest.engine == Engine.MPYC.value
+    if not by_mpyc and reveal is not Reveal.STATISTICS:
+        return ""
+
+    def seconds(records: int) -> float:
+        if not by_mpyc:
+            return blocks.table_seconds(members, records, cells)
+        nodes = len(manifest.committee)
+        return blocks.seconds(members, records * rules, nodes, manifest.threshold, reveal, cells=cells)
+
+    if (estimate := seconds(manifest.max_records)) <= blocks.MOST_SECONDS:
+        return ""
+    fits = bisect_right(range(1, manifest.max_records), blocks.MOST_SECONDS, key=seconds)
+    what = "mpyc engine" if by_mpyc else "committee, for the table,"
+    changes = [f"set `max_records` to {fits:,} at most" if fits else "name fewer members"]
+    changes += ['`engine` to "replicated"'] if by_mpyc else ["agree on fewer cells"]
+    lists = f"{members:,} lists of {manifest.max_records:,} records, {rules} key{'s' * (rules > 1)} each,"
+    minutes = f"about {math.ceil(estimate / 60):,} minutes, of {blocks.MOST_SECONDS / 60:,.0f} that it may"
+    return f"{lists} would take the {what} {minutes}: {', or '.join(changes)}."
+
+
+def takes_too_much(manifest: Manifest) -> str:
+    """Why the longest lists of these terms are too large for a node by mpyc: a sentence; empty if they are not."""
+    if manifest.engine != Engine.MPYC.value:
+        return ""
+    cells = 0 if manifest.statistics is None else manifest.statistics.cells
+    of_record = len(manifest.members) * len(manifest.rules) * (1 + cells) * ELEMENT_BYTES
+    fits = MOST_SHARE_BYTES // of_record
+    if manifest.max_records <= fits:
+        return ""
+    size = (
+        f"{manifest.max_records * of_record / 2**30:.1f} GiB of shares, of {MOST_SHARE_BYTES / 2**30:.1f} that may be"
+    )
+    return f"Each committee node would hold {size}: set `max_records` to {fits:,} at most, or agree on fewer cells."

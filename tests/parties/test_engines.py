@@ -1,0 +1,50 @@
+"""How long lists may be: by the time and the memory that they would take MPyC."""
+
+from __future__ import annotations
+
+import pytest
+
+from mpc import blocks
+from parties import engines
+from parties.statistics import Category, Statistics
+from tests.parties.samples import manifest
+
+MANY = Statistics(10, tuple(Category("birth_date", ages=tuple(range(k))) for k in (15, 15)))
+"""256 cells."""
+
+
+@pytest.mark.parametrize("engine", ["mpyc", "replicated"])
+def test_a_table_is_bounded_by_time(engine: str) -> None:
+    few = Statistics(10, (Category("sex", ("f", "m")),))
+    long = manifest(engine=engine, reveal="statistics", statistics=few, max_records=50_000_000)
+    told = engines.takes_too_long(long)
+    assert "minutes" in told or "hours" in told or "days" in told
+    assert "`max_records` to " in told
+    assert not engines.takes_too_long(manifest(engine=engine, reveal="statistics", statistics=few, max_records=10_000))
+
+
+def test_lists_of_any_length_by_the_replicated_engine() -> None:
+    longest = manifest(max_records=50_000_000)
+    assert not engines.takes_too_long(longest)
+    assert not engines.takes_too_much(longest)
+
+
+def test_shares_are_bounded_by_memory() -> None:
+    assert MANY.cells == 256
+    of_record = 3 * 257 * 17
+    fits = engines.MOST_SHARE_BYTES // of_record
+    terms = {"engine": "mpyc", "reveal": "statistics", "statistics": MANY, "rules": manifest().rules[:1]}
+    assert not engines.takes_too_much(manifest(**terms, max_records=fits))
+    assert f"set `max_records` to {fits:,} at most" in engines.takes_too_much(manifest(**terms, max_records=fits + 1))
+
+
+def test_estimates_grow_with_all_that_costs() -> None:
+    reveal = blocks.Reveal.STATISTICS
+    small = blocks.seconds(3, 1000, 3, 1, reveal, cells=4)
+    assert small < min(
+        blocks.seconds(4, 1000, 3, 1, reveal, cells=4),
+        blocks.seconds(3, 2000, 3, 1, reveal, cells=4),
+        blocks.seconds(3, 1000, 5, 2, reveal, cells=4),
+        blocks.seconds(3, 1000, 3, 1, reveal, cells=256),
+    )
+    assert blocks.table_seconds(3, 1000, 4) < min(blocks.table_seconds(3, 1000, 256), blocks.table_seconds(9, 1000, 4))
