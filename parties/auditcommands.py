@@ -13,10 +13,12 @@ from parties.audit import NODE, Event, Head
 from parties.auditfile import Export
 from parties.config import Config
 from parties.errors import AuditError, InputError, PeerUnavailable, ServiceError, SessionRefused
+from parties.manifest import Manifest
 from parties.member import check_page_target, write_page
 from parties.page import story_page
 from parties.progress import say
 from parties.report import table
+from parties.revealed import opens_sizes
 from parties.sheet import appearing
 from parties.store import SessionRecord, Store
 from parties.story import tell
@@ -56,14 +58,15 @@ def audit_export(a: argparse.Namespace) -> None:
     record = store.session(session) or _told_by_coordinator(own, session)
     exported = _export(own, store, session, record)
     verdict = judge([exported], _keys(own))[0]
-    story = tell(exported, record.manifest if record else None, verdict)
+    terms = record.manifest if record else None
+    story = tell(exported, terms, verdict)
     if a.page:
         check_page_target(a.page, *filter(None, [a.out]))
         write_page(a.page, story_page(story))
     if a.out:
         with appearing(a.out) as file:
             file.write(exported.to_bytes())
-        say(f"{a.out} has all that {own.name} logged of it{_secret(exported)}.", sys.stderr)
+        say(f"{a.out} has all that {own.name} logged of it{_secret(exported, terms)}.", sys.stderr)
     say(json.dumps(_to_json(exported, verdict), ensure_ascii=False) if a.json else story.to_text())
     if verdict.fault:
         raise AuditError(verdict.fault)
@@ -115,9 +118,10 @@ def _export(own: Config, store: Store, session: bytes, record: SessionRecord | N
     return Export(own.name, session, terms, approvals, store.entries(session), heads)
 
 
-def _secret(exported: Export) -> str:
-    """What whoever hands on a committee node's log must think of."""
-    opened = any(entry.kind is Event.COMPUTED for entry in exported.entries)
+def _secret(exported: Export, terms: Manifest | None) -> str:
+    """What whoever hands on a committee node's log must think of; without the terms it may have group sizes."""
+    computed = any(entry.kind is Event.COMPUTED for entry in exported.entries)
+    opened = computed and (terms is None or opens_sizes(terms))
     return ", also how many keys are shared: give it to those only who may know that" if opened else ""
 
 

@@ -15,16 +15,21 @@ from parties.findings import FIRST_ROWS, Finding, Severity
 from parties.keys import NO_VALUE, NOTES, Keys, make_keys
 from parties.normalise.notes import Note
 from parties.rules import Rule
-from parties.shown import shown
+from parties.shown import listed, shown
+from parties.statistics import OTHER, Cells, Statistics
 
 EXAMPLE_CHARS = 28
 """Of a cell so much is shown."""
 MIN_ROWS = 20
 """A list or a part of it with fewer rows is not judged by its shares."""
 MOST = 0.5
-"""A rule that more of the rows cannot use, or a result that more of the rows match, stops for a person."""
+"""A rule that more of the rows cannot use, or a result that more of the rows match, stops for a person.
+
+A category that more of the rows with a value have no agreed value of is reported."""
 MANY_ROWS = (20, 100)
 """A phone or a number on so many rows is reported, and stops for a person."""
+BLANK = (Note.EMPTY, Note.PLACEHOLDER)
+"""Notes on cells that hold no value, of any kind."""
 SEVERITY = {
     Note.EMPTY: None,
     Note.CHECK_DIGIT: Severity.NOTE,
@@ -105,13 +110,13 @@ class ListCheck:
         return asdict(self) | {"findings": [f.to_json() for f in self.findings]}
 
 
-def check_list(opened: ReadableList, rules: Sequence[Rule], country: str) -> ListCheck:
-    """Read a whole list as a session with these rules would. Offline.
+def check_list(opened: ReadableList, rules: Sequence[Rule], country: str, table: Cells | None = None) -> ListCheck:
+    """Read a whole list as a session with these rules, and perhaps a table, would. Offline.
 
     Raises:
         InputError: the list cannot be read.
     """
-    keys, findings = make_keys(opened, os.urandom(32), rules, country)
+    keys, findings = make_keys(opened, os.urandom(32), rules, country, table=table)
     filled = opened.survey.filled
     usable = np.any([keys.usable(k) for k in range(len(rules))], axis=0)
     return ListCheck(
@@ -164,8 +169,9 @@ def _judge(keys: Keys, other_rows: int) -> Iterator[Finding]:
         weak = rule.weakness(keys.rows, other_rows)
         if weak:
             yield Finding(Severity.WARNING, weak)
-    if keys.cells is not None:
+    if keys.cells is not None and keys.table is not None:
         yield from _counted(keys, keys.cells)
+        yield from _told(keys, keys.cells, keys.table)
 
 
 def _counted(keys: Keys, cells: Array) -> Iterator[Finding]:
@@ -179,6 +185,25 @@ def _counted(keys: Keys, cells: Array) -> Iterator[Finding]:
     if len(other):
         text = "rows of people whom an earlier row puts in another cell of the table: the first row counts."
         yield Finding(Severity.WARNING, text, "", len(other), _first(keys, other))
+
+
+def _told(keys: Keys, cells: Array, table: Statistics) -> Iterator[Finding]:
+    """Categories of which most of the list's values are none of the session's, maybe because they are other codes."""
+    blank = [1 + NOTES.index(note) for note in BLANK]
+    for category, kinds in table.kinds(cells):
+        if category.field not in keys.states:
+            continue  # that the column is missing stops already
+        has_value = ~np.isin(keys.states[category.field] & ~np.uint8(NO_VALUE), blank)
+        agreed = category.labels[:-1]
+        other = np.flatnonzero(has_value & (kinds == len(agreed)))
+        number = int(has_value.sum())
+        if number >= MIN_ROWS and len(other) > MOST * number:
+            severity = Severity.STOP if len(other) == number else Severity.WARNING
+            text = (
+                f"{len(other) / number:.0%} of the rows with a value are `{OTHER}` in the session's table: of "
+                f"`{shown(category.heading)}` the agreed values are {listed(agreed)}."
+            )
+            yield Finding(severity, text, keys.headings[category.field], len(other), _first(keys, other))
 
 
 def _first(keys: Keys, rows: Array) -> tuple[int, ...]:

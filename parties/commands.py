@@ -9,7 +9,7 @@ import signal
 import sys
 from collections import Counter
 from dataclasses import asdict
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ from parties.review import Decision, Reviews, Verdict
 from parties.reviewfile import cells_of, read_verdicts, write_queue
 from parties.rules import Rule
 from parties.scenarios import SCENARIOS, chosen, ratios
+from parties.statistics import Cells, Statistics
 from parties.table import Table
 
 DURATION_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -52,8 +53,10 @@ DURATION_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 def check(a: argparse.Namespace) -> None:
     """Look at a list, offline."""
-    rules, country = _rules(a.rules)
-    report = check_list(fields.open_list(a.list, _map(a.map)), rules, _country(a.country) or country)
+    rules, country, statistics = _rules(a.rules)
+    country = _country(a.country) or country
+    table = Cells(statistics, country, datetime.now(UTC).isoformat()) if statistics else None
+    report = check_list(fields.open_list(a.list, _map(a.map)), rules, country, table)
     if a.page:
         check_page_target(a.page, a.list)
         write_page(a.page, check_page(report))
@@ -265,7 +268,7 @@ def demo(a: argparse.Namespace) -> None:
         out = a.out or folder / "results"
         out.mkdir(parents=True, exist_ok=True)
         if a.lists:
-            rules, country = _rules(a.rules)
+            rules, country, _ = _rules(a.rules)
             lists = trial.Demo.given(a.lists, rules, _country(a.country) or country, _map(a.map))
         else:
             if a.rows is None and asked.engine == Engine.MPYC.value:
@@ -315,10 +318,10 @@ def bench(a: argparse.Namespace) -> None:
 # Arguments
 
 
-def _rules(path: Path | None) -> tuple[tuple[Rule, ...], str]:
-    """The rules of a file, or the demo's, and the country they are for."""
+def _rules(path: Path | None) -> tuple[tuple[Rule, ...], str, Statistics | None]:
+    """The rules of a file, or the demo's, the country they are for, and the table if the file is the terms of one."""
     if path is None:
-        return tuple(Rule(*rule) for rule in generator.RULES), generator.COUNTRY
+        return tuple(Rule(*rule) for rule in generator.RULES), generator.COUNTRY, None
     return rules_file(toml.read(path))
 
 

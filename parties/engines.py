@@ -42,8 +42,8 @@ def fault(manifest: Manifest) -> str:
             if not 3 <= nodes <= MAX_COMMITTEE:
                 return f"`committee` must name 3 to {MAX_COMMITTEE} nodes"
             if not (whole and 1 <= threshold <= most):
-                of = f"less than half of the {nodes} committee nodes"
-                return f"`threshold` must be a whole number from 1 to {most}, {of}"
+                which = "1" if most == 1 else f"a whole number from 1 to {most}"
+                return f"`threshold` must be {which}, less than half of the {nodes} committee nodes"
             opened = manifest.dummies is not None or manifest.verify_tags
             hidden = "`dummies` and `verify_tags` are of the replicated engine: mpyc opens neither group sizes nor tags"
             return hidden if opened else ""
@@ -70,10 +70,17 @@ def takes_too_long(manifest: Manifest) -> str:
     fits = bisect_right(range(1, manifest.max_records), blocks.MOST_SECONDS, key=seconds)
     what = "mpyc engine" if by_mpyc else "committee, for the table,"
     changes = [f"set `max_records` to {fits:,} at most" if fits else "name fewer members"]
-    changes += ['`engine` to "replicated"'] if by_mpyc else ["agree on fewer cells"]
+    changes += ['`engine` to "replicated" with a committee of three'] if by_mpyc else ["agree on fewer cells"]
     lists = f"{members:,} lists of {manifest.max_records:,} records, {rules} key{'s' * (rules > 1)} each,"
-    minutes = f"about {math.ceil(estimate / 60):,} minutes, of {blocks.MOST_SECONDS / 60:,.0f} that it may"
-    return f"{lists} would take the {what} {minutes}: {', or '.join(changes)}."
+    long = f"about {_time(estimate)}, of {_time(blocks.MOST_SECONDS)} that it may"
+    return f"{lists} would take the {what} {long}: {', or '.join(changes)}."
+
+
+def _time(seconds: float) -> str:
+    """A time for people, rounded up: in minutes, from two hours on in hours, from two days on in days."""
+    long = (unit for unit in ((86_400, "days"), (3600, "hours")) if seconds >= 2 * unit[0])
+    unit_s, unit = next(long, (60, "minutes"))
+    return f"{math.ceil(seconds / unit_s):,} {unit}"
 
 
 def takes_too_much(manifest: Manifest) -> str:

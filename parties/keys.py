@@ -24,7 +24,7 @@ from parties.normalise import libraries
 from parties.normalise.notes import Note
 from parties.records import Batch
 from parties.rules import KEY_BYTES, FieldUse, KeyMaker, Rule, part
-from parties.statistics import Cells
+from parties.statistics import Cells, Statistics
 
 MAX_KEYS_OF_A_ROW = 64
 """Under one rule: so many combinations of its fields' values."""
@@ -64,6 +64,7 @@ class Keys:
         new: (rows,) bool: rows that are reported; None where all are.
         household: (rows,) int32: equal for rows of one household; None where no rule needs it.
         cells: (rows,) uint16: each row's cell of the session's table; None where there is none.
+        table: what these are the cells of.
         records: (rows,) V16: digest of what tells the person apart, under a key of the caller's; None if not asked for.
         repeats: for each of `COUNTED` that was read, how many values stand on how many rows, most first: at most
             `FIRST_ROWS` pairs of a number of rows and the first of them.
@@ -80,6 +81,7 @@ class Keys:
     new: Array | None = None
     household: Array | None = None
     cells: Array | None = None
+    table: Statistics | None = None
     records: Array | None = None
     repeats: Mapping[str, list[tuple[int, tuple[int, ...]]]] = field(default_factory=dict)
     headings: Mapping[str, str] = field(default_factory=dict)
@@ -323,6 +325,7 @@ class _Reader:
             new=np.frombuffer(self._is_new, bool) if self._new else None,
             household=np.frombuffer(self._household, np.int32) if self._household else None,
             cells=np.frombuffer(self._cells, np.uint16) if self._table else None,
+            table=self._table.statistics if self._table else None,
             records=np.frombuffer(self._records, "V16") if self._record_key else None,
             repeats={name: _repeats(*counted, numbers) for name, counted in self._counted.items()},
             headings={name: source.headings for name, source in self._sources.items()},

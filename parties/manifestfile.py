@@ -23,6 +23,7 @@ from parties.manifest import (
     require,
 )
 from parties.rules import Rule
+from parties.statistics import Statistics
 
 
 def from_toml(toml: Mapping[str, Any], coordinator: str, nodes: Mapping[str, str], now: datetime) -> Manifest:
@@ -42,6 +43,8 @@ def from_toml(toml: Mapping[str, Any], coordinator: str, nodes: Mapping[str, str
     unknown = set(toml) - {"session", "rule"} | set(session) - _SESSION_KEYS
     if unknown:
         raise ConfigError(f"The manifest has entries that Matchbit does not know: {', '.join(sorted(unknown))}.")
+    table = session.get("statistics")
+    told = None if table is None else statistics.from_toml(table)  # first: it may have swallowed what else is missing
     missing = {"title", "purpose", "members", "committee", "max_records", "expires"} - set(session)
     members = names_of(session.get("members", []), "members")
     committee = names_of(session.get("committee", []), "committee")
@@ -53,7 +56,7 @@ def from_toml(toml: Mapping[str, Any], coordinator: str, nodes: Mapping[str, str
     strangers = [name for name in (*participants, coordinator) if name not in nodes]
     if strangers:
         raise ConfigError(f"Not in federation.toml: {', '.join(strangers)}. Add their entries or correct the names.")
-    engine, table = session.get("engine", Engine.REPLICATED.value), session.get("statistics")
+    engine = session.get("engine", Engine.REPLICATED.value)
     manifest = Manifest(
         title=session["title"],
         purpose=session["purpose"],
@@ -68,7 +71,7 @@ def from_toml(toml: Mapping[str, Any], coordinator: str, nodes: Mapping[str, str
         reveal=session.get("reveal", Reveal.FLAG.value),
         engine=engine,
         threshold=session.get("threshold", (len(committee) - 1) // 2 if engine == Engine.MPYC.value else 1),
-        statistics=None if table is None else statistics.from_toml(table),
+        statistics=told,
         max_records=session["max_records"],
         min_records=session.get("min_records", 1),
         max_new_records=session.get("max_new_records", session["max_records"]),
@@ -123,16 +126,21 @@ def rules_from_toml(toml: Mapping[str, Any]) -> tuple[Rule, ...]:
     return tuple(rules)
 
 
-def rules_file(toml: Mapping[str, Any]) -> tuple[tuple[Rule, ...], str]:
-    """A rules file: `[[rule]]` tables, and before them perhaps `country`; or a whole manifest.
+def rules_file(toml: Mapping[str, Any]) -> tuple[tuple[Rule, ...], str, Statistics | None]:
+    """A rules file: `[[rule]]` tables, and before them perhaps `country`; or a whole manifest, with its table's terms.
 
     Raises:
         ConfigError: it is something else.
     """
     session = toml.get("session", {})
-    country = toml.get("country", session.get("country", "") if isinstance(session, Mapping) else "")
+    session = session if isinstance(session, Mapping) else {}
+    country, table = toml.get("country", session.get("country", "")), session.get("statistics")
     require(is_country(country), COUNTRY_WANTED)
-    return rules_from_toml(toml), country
+    rules = rules_from_toml(toml)
+    told = None if table is None else statistics.from_toml(table)
+    if told:
+        statistics.check(told, rules, country)
+    return rules, country, told
 
 
 def _utc(value: Any, name: str) -> str:

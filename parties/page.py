@@ -113,9 +113,10 @@ def table_page(table: Table, manifest: Manifest) -> str:
         An HTML page.
     """
     held = table.held_by()
+    plot = _plot("People of all cells", "held by", held, sum(held.values()), "people")
     revealed = (
-        f"What was revealed: all members ({', '.join(manifest.members)}) learned this table, and nothing of any single "
-        f"person. The committee ({', '.join(manifest.committee)}) learned how many keys each member has, and "
+        "What was revealed: all members that contributed learned this table, and nothing of any single person. The "
+        f"committee ({', '.join(manifest.committee)}) learned how many keys each member has, and "
         f"{committee_learns(manifest)}. {trust(manifest)}"
     )
     return _page(
@@ -123,7 +124,7 @@ def table_page(table: Table, manifest: Manifest) -> str:
         _tag("p", manifest.purpose, class_="quiet", dir="auto"),
         _tag("p", f"Session {manifest.session_id.hex()[:16]}, agreed on {manifest.created[:10]}", class_="quiet"),
         _tag("p", table.hidden, class_="advice"),
-        _plot("People of all cells, as far as they are shown", "held by", held, sum(held.values()), "people"),
+        plot if table.is_whole else Markup(),  # shares of the numbers that are shown would mislead
         _tag("h2", "People by cell"),
         _table(table.headings, table.rows(), set(held)),
         _tag("h2", "How people are counted"),

@@ -15,6 +15,7 @@ from enum import Enum
 from mpc.dummies import Dummies
 from parties.errors import SessionRefused
 from parties.manifest import Manifest
+from parties.revealed import opens_sizes
 from parties.rules import Rule
 
 MAX_TOLD_CHARS = 1000
@@ -82,6 +83,7 @@ class Policy:
         coordinators: nodes that may propose.
         partners: nodes that may be members or on the committee, besides this node.
         reveal: modes.
+        min_smallest_cell: of a table's `smallest_cell`, where the terms have one.
         engine: of these the committee must compute with one.
         min_threshold: of the manifest's `threshold`.
         rules: each a set of fields, with transforms exactly as a manifest writes them. A rule's name and scope are
@@ -95,8 +97,8 @@ class Policy:
         legal_basis: whether it must be stated.
         purposes: exact texts.
         cooldown_days: from one session's results until another compares two of its members again.
-        dummies: the group sizes must be hidden at least so well.
-        verify_tags: the committee must verify its tags.
+        dummies: the group sizes must be hidden at least so well, where the engine opens them.
+        verify_tags: the committee must verify its tags, where the engine opens them.
     """
 
     consent: Consent = Consent.PERSON
@@ -104,6 +106,7 @@ class Policy:
     coordinators: frozenset[str] | None = None
     partners: frozenset[str] | None = None
     reveal: frozenset[str] | None = None
+    min_smallest_cell: int | None = None
     engine: frozenset[str] | None = None
     min_threshold: int | None = None
     rules: frozenset[tuple[str, ...]] | None = None
@@ -157,6 +160,9 @@ class Policy:
             _only("`coordinator` is", [m.coordinator], self.coordinators),
             _only("`members` and `committee` name", {*m.participants} - {own}, self.partners),
             _only("`reveal` is", [m.reveal], self.reveal),
+            _limit("`smallest_cell` is", m.statistics.smallest_cell, least=self.min_smallest_cell)
+            if m.statistics
+            else "",
             _only("`engine` is", [m.engine], self.engine),
             _limit("`threshold` is", m.threshold, least=self.min_threshold),
             _only("`fields` of a rule are", map(rule_terms, m.rules), self.rules),
@@ -168,10 +174,14 @@ class Policy:
             _limit("Days from `created` to `expires` are", math.ceil(open_for / timedelta(1)), most=self.max_days_open),
             _stated(m.legal_basis) if self.legal_basis else "",
             _only("`purpose` is", [m.purpose], self.purposes),
-            _hidden(m.dummies, self.dummies) if self.dummies else "",
-            "" if m.verify_tags or not self.verify_tags else _NOT_VERIFIED,
+            *(self._opened(m) if opens_sizes(m) else ()),
         )
         return [sentence for sentence in found if sentence]
+
+    def _opened(self, m: Manifest) -> Iterable[str]:
+        """Sentences on what the committee learns of group sizes and tags, for an engine that opens them."""
+        yield _hidden(m.dummies, self.dummies) if self.dummies else ""
+        yield "" if m.verify_tags or not self.verify_tags else _NOT_VERIFIED
 
     def _too_soon(self, m: Manifest, history: Sequence[Past], now: datetime) -> str:
         """A sentence where members are compared again too soon: a question that is asked again and again is a probe."""

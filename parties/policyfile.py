@@ -14,6 +14,7 @@ from parties.errors import ConfigError
 from parties.manifest import MAX_MEMBERS, MAX_PERIOD_DAYS, MAX_RECORDS, MAX_RETENTION_DAYS, NAME
 from parties.policy import MAX_PERSON_CHARS, Consent, Policy, rule_terms
 from parties.rules import MAX_FIELDS, Rule
+from parties.statistics import SMALLEST_CELLS
 
 _STANDING_NEEDS = ("partners", "reveal", "rules", "max_records")
 
@@ -150,6 +151,7 @@ _ENTRIES: dict[str, tuple[Callable[[Any], Any], str]] = {
     "coordinators": (_names, _NODES),
     "partners": (_names, _NODES),
     "reveal": (_modes, "a list of flag, count, members and statistics, each at most once"),
+    "min_smallest_cell": _whole(SMALLEST_CELLS[1], smallest=SMALLEST_CELLS[0]),
     "engine": (_engines, "a list of replicated and mpyc, each at most once"),
     "min_threshold": _whole((MAX_COMMITTEE - 1) // 2),
     "rules": (_rules, 'a list of lists of fields, like [["id_number"], ["phone", "birth_date"]]'),

@@ -44,10 +44,18 @@ def trust(manifest: Manifest) -> str:
 
 
 def deviates(manifest: Manifest) -> str:
-    """What a committee node could do that runs other code than it should: a sentence."""
+    """What a committee node could do that runs other code than it should: a sentence, of a table two."""
     who = "One that breaks the protocol on purpose"
+    table = ""
+    if manifest.statistics is not None:
+        table = (
+            f" It can also have numbers of the table below {manifest.statistics.smallest_cell} shown, shifted, so that "
+            "whoever sees the table and knows by how much can tell them."
+        )
     if manifest.engine == Engine.MPYC.value:
-        return f"{who} can spoil results, and with a member's help learn more of keys than whether they are equal."
+        return (
+            f"{who} can spoil results, and with a member's help learn more of keys than whether they are equal.{table}"
+        )
     if manifest.verify_tags:
-        return f"{who} to read keys is noticed first, but for one chance in all keys."
-    return f"{who} can read every key."
+        return f"{who} to read keys is noticed first, but for one chance in all keys.{table}"
+    return f"{who} can read every key.{table}"

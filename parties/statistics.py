@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import pairwise, product
@@ -23,7 +23,7 @@ from parties.errors import ConfigError
 from parties.headings import of_heading
 from parties.normalise import Context, standard
 from parties.rules import NAMES, Rule
-from parties.shown import shown
+from parties.shown import listed, shown
 
 if TYPE_CHECKING:
     from parties.fields import FieldBatch  # daemons do without what lists need
@@ -125,6 +125,18 @@ class Statistics:
         """For each cell, in their order, what each category says of its people."""
         return list(product(*(category.labels for category in self.categories)))
 
+    def kinds(self, cells: Array) -> Iterator[tuple[Category, Array]]:
+        """Each category, and which of its kinds the people of these cells are of.
+
+        Args:
+            cells: (n,) integers below `cells`.
+
+        Returns:
+            Of each category (n,) integers, places in its `labels`.
+        """
+        shape = tuple(len(category.labels) for category in self.categories)
+        return zip(self.categories, np.unravel_index(cells, shape), strict=True)
+
     def to_text(self) -> str:
         """The table in a sentence, for whoever is to agree to it."""
         told = "; ".join(f"{shown(c.heading)} ({', '.join(map(shown, c.labels))})" for c in self.categories)
@@ -167,8 +179,10 @@ def _check_category(category: Category, country: str) -> None:
     name, of = shown(category.field), category.field.split(":")[0]
     plain = of == category.field or of not in FIELDS
     _require(plain, f"`{name}`: a category takes a field as it is, `{shown(of)}`")
-    told = {category.field} if category.field in FIELDS else set(of_heading(category.field).fields)
-    _require(not told & TELLING, f"`{name}` cannot be a category: it tells single people or families apart")
+    told = (category.field,) if category.field in FIELDS else of_heading(category.field).fields
+    _require(not {*told} & TELLING, f"`{name}` cannot be a category: it tells single people or families apart")
+    fields = " or ".join(f"`{field}`" for field in told)
+    _require(not told or category.field in FIELDS, f"`{name}` is the field {fields}; write {fields}")
     if category.field in BIRTHS:
         _check_ages(category, name)
     else:
@@ -210,19 +224,26 @@ def from_toml(table: Any) -> Statistics:
     Raises:
         ConfigError: one sentence that says which entry is missing or unknown.
     """
-    known = {"smallest_cell", "category"}
-    _require(isinstance(table, Mapping) and set(table) <= known, f"it must have {' and '.join(sorted(known))} only")
+    _require(isinstance(table, Mapping), "it must be a table")
+    _check_entries(table, {"smallest_cell", "category"})
     tables = table.get("category", [])
     _require(isinstance(tables, list), "categories must be [[session.statistics.category]] tables")
     return Statistics(table.get("smallest_cell", USUAL_SMALLEST), tuple(map(_category, tables)))
 
 
 def _category(table: Any) -> Category:
-    named = isinstance(table, Mapping) and "field" in table and set(table) <= {"field", "values", "ages"}
+    named = isinstance(table, Mapping) and "field" in table
     _require(named, "each category must have `field`, and `values` or `ages`")
+    _check_entries(table, {"field", "values", "ages"})
     values, ages = (table.get(name, []) for name in ("values", "ages"))
     _require(isinstance(values, list | tuple) and isinstance(ages, list | tuple), "`values` and `ages` must be lists")
     return Category(table["field"], tuple(values), tuple(ages))
+
+
+def _check_entries(table: Mapping[str, Any], known: set[str]) -> None:
+    unknown = listed(sorted(set(table) - known))
+    where = "entries of [session] must stand before [session.statistics]"  # TOML takes what follows for the table's
+    _require(not unknown, f"there are entries that Matchbit does not know: {unknown}; {where}")
 
 
 def _is_text(value: Any, longest: int) -> bool:
@@ -247,6 +268,7 @@ class Cells:
     """
 
     def __init__(self, statistics: Statistics, country: str, created: str) -> None:
+        self.statistics = statistics
         self._categories = [(category, category.canonical(country)) for category in statistics.categories]
         self._day = datetime.fromisoformat(created).date()
 

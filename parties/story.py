@@ -64,7 +64,7 @@ def tell(export: Export, manifest: Manifest | None, verdict: Verdict) -> Story:
         verdict: whether the log can be believed.
     """
     entries = [entry for entry in export.entries if entry.event != Event.HEAD.code]
-    happened = [(_minute(entry.at), entry.sentence) for entry in entries]
+    happened = [(_minute(entry.at), _sentence(entry, manifest)) for entry in entries]
     sections = [
         Section("What was agreed", ("term", "agreed"), _terms(manifest, export) if manifest else []),
         Section("What happened", (_TIME, "event"), happened),
@@ -78,6 +78,12 @@ def tell(export: Export, manifest: Manifest | None, verdict: Verdict) -> Story:
     title = manifest.title if manifest else f"What happened at {export.node}"
     whose = f"As told by the log of {export.node}, {named}. Times are in UTC."
     return Story(title, whose, tuple(s for s in sections if s.rows))
+
+
+def _sentence(entry: Entry, manifest: Manifest | None) -> str:
+    """What happened; a table is no result on rows."""
+    table = manifest is not None and manifest.statistics is not None
+    return "This node got the table." if table and entry.kind is Event.GOT_RESULT else entry.sentence
 
 
 def _terms(m: Manifest, export: Export) -> list[tuple[str, str]]:

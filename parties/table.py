@@ -21,8 +21,9 @@ SUBTRACTED = (
     "The limit is on the people of all members together. A member knows its own people, can count them by cell and "
     "subtract them: of a cell that shows 30 people of whom 29 are its own it learns that there is one other; invented "
     "people on its list lift a small cell over the limit. Two tables of nearly the same lists, or of other categories, "
-    "can be subtracted from each other in the same way. So agree on large cells and few tables, and publish no table "
-    "of a single member's list beside this one."
+    "can be subtracted from each other in the same way. Everybody knows how many keys each member has, so where only "
+    "one or two numbers are hidden they can be worked out from the sum of the others. So agree on large cells and few "
+    "tables, and publish no table of a single member's list beside this one."
 )
 """What whoever passes a table on must know."""
 
@@ -66,8 +67,13 @@ class Table:
             "committee took them out while nobody could see them."
         )
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether every number is shown."""
+        return all(map(all, self.numbers))
+
     def held_by(self) -> dict[str, int]:
-        """The people of all cells, as far as they are shown, by how many members hold them."""
+        """The people of all cells by how many members hold them; too few where numbers are not shown."""
         return dict(zip(self._holders(), map(sum, zip(*self.numbers, strict=True)), strict=True))
 
     def to_json(self) -> dict[str, object]:

@@ -292,18 +292,19 @@ class Demo:
         return outcome, results
 
     def _terms(self, asked: Asked) -> dict[str, Any]:
+        estimated = asked.engine == Engine.MPYC.value or asked.reveal == Reveal.STATISTICS.value
         session = {
             "title": "Demonstration",
             "purpose": "show that the members find whom they share",
             "country": self.country,
-            "max_records": self._longest() if asked.engine == Engine.MPYC.value else 5_000_000,
+            "max_records": self._longest() if estimated else 5_000_000,
         }
         return {"session": session | asked.terms(), "rule": [asdict(rule) for rule in self.rules]}
 
     def _longest(self) -> int:
-        """Rows of the longest list: by them the time of the mpyc engine is estimated."""
+        """Rows of the longest list: by them the time that MPyC takes is estimated."""
         sources = (fields.open_list(path, self.maps.get(name)).source for name, path in self.lists.items())
-        return max(sum(int(batch.columns.num_rows) for batch in source.batches()) for source in sources)
+        return max(1, *(sum(int(batch.columns.num_rows) for batch in source.batches()) for source in sources))
 
     def _sheet(self, name: str, out: Path, asked: Asked) -> Path:
         is_table = asked.reveal == Reveal.STATISTICS.value

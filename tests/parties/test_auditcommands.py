@@ -249,6 +249,15 @@ def test_a_file_and_a_page(nodes: dict[str, Config], terms: Manifest, tmp_path: 
     assert "--page a name of its own" in run(2, capsys, own, "export", session, "--page", tmp_path / "x.txt")[1]
 
 
+def test_what_mpyc_does_not_open_is_not_warned_of(nodes: dict[str, Config], tmp_path: Path, capsys: Captured) -> None:
+    own, terms = nodes["neutral"], terms_of(nodes, engine="mpyc")
+    own.store().add_session(terms, State.APPROVED, approvals(nodes, terms))
+    own.store().log(terms.session_id, Event.COMPUTED, attempt=1, group_sizes=[], seconds=3)
+    file = tmp_path / "log.jsonl"
+    _, error = run(0, capsys, own, "export", terms.session_id.hex(), "--out", file)
+    assert error == f"{file} has all that neutral logged of it.\n"
+
+
 def test_the_nodes_own_events(nodes: dict[str, Config], terms: Manifest, capsys: Captured) -> None:
     nodes["neutral"].store().log(NODE, Event.ROTATED, certificate=DIGEST)
     out, _ = run(0, capsys, nodes["neutral"], "export", "node")

@@ -349,6 +349,18 @@ def test_check_with_columns_of_other_names(tmp_path: Path, rules: Path, capsys: 
     )
 
 
+def test_check_looks_at_the_table_of_a_manifest(tmp_path: Path, capsys: Captured) -> None:
+    of = '[[session.statistics.category]]\nfield = "Camp"\nvalues = ["North", "South"]\n'
+    terms = write(tmp_path / "terms.toml", f"{of}{ID_RULE}")
+    path = write(tmp_path / "list.csv", "id_number,camp\n" + "".join(f"A{k},Camp {k}\n" for k in range(20)))
+    assert cli.main(["check", str(path), "--rules", str(terms), "--json"]) == 0
+    (off,) = [f for f in json.loads(capsys.readouterr().out)["findings"] if "agreed values" in f["text"]]
+    assert (off["severity"], off["column"], off["count"]) == ("stop", "camp", 20)
+    other = write(tmp_path / "other.csv", "id_number\nA1\n")
+    assert cli.main(["check", str(other), "--rules", str(terms)]) == 2
+    assert "has no column for `Camp`" in capsys.readouterr().err
+
+
 def test_check_of_what_cannot_be_used(listed: Path, rules: Path, tmp_path: Path, capsys: Captured) -> None:
     check = ["check", listed, "--rules"]
     assert "Cannot read" in fails(2, capsys, "check", tmp_path / "none.csv")

@@ -18,9 +18,31 @@ def test_a_table_is_bounded_by_time(engine: str) -> None:
     few = Statistics(10, (Category("sex", ("f", "m")),))
     long = manifest(engine=engine, reveal="statistics", statistics=few, max_records=50_000_000)
     told = engines.takes_too_long(long)
-    assert "minutes" in told or "hours" in told or "days" in told
+    assert (" days, " if engine == "mpyc" else " hours, ") + "of 30 minutes that it may: " in told
+    assert ('or `engine` to "replicated" with a committee of three.' in told) == (engine == "mpyc")
     assert "`max_records` to " in told
     assert not engines.takes_too_long(manifest(engine=engine, reveal="statistics", statistics=few, max_records=10_000))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "says"),
+    [(1800, "30 minutes"), (1801, "31 minutes"), (7199, "120 minutes"), (7200, "2 hours"), (172_799, "48 hours"),
+     (172_800, "2 days"), (864_000_000, "10,000 days")],
+)  # fmt: skip
+def test_times_are_told_in_what_people_count_in(monkeypatch: pytest.MonkeyPatch, seconds: float, says: str) -> None:
+    monkeypatch.setattr(blocks, "seconds", lambda *_, **__: seconds)
+    monkeypatch.setattr(blocks, "MOST_SECONDS", 1799)
+    assert f"would take the mpyc engine about {says}, of 30 minutes that it may" in engines.takes_too_long(
+        manifest(engine="mpyc")
+    )
+
+
+@pytest.mark.parametrize(
+    ("nodes", "which"), [(3, "1"), (4, "1"), (5, "a whole number from 1 to 2"), (9, "a whole number from 1 to 4")]
+)
+def test_the_thresholds_that_are_possible(nodes: int, which: str) -> None:
+    terms = manifest(engine="mpyc", committee=tuple(f"n{k}" for k in range(nodes)), threshold=nodes)
+    assert engines.fault(terms) == f"`threshold` must be {which}, less than half of the {nodes} committee nodes"
 
 
 def test_lists_of_any_length_by_the_replicated_engine() -> None:

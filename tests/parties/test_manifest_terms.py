@@ -128,9 +128,9 @@ def test_lists_too_long_for_the_mpyc_engine(reveal: str) -> None:
     with pytest.raises(ConfigError) as error:
         check(manifest(**MPYC, reveal=reveal, max_records=MAX_RECORDS))
     told = re.fullmatch(
-        r"3 lists of 50,000,000 records, 2 keys each, would take the mpyc engine about [\d,]+ minutes, of "
-        rf"{LONGEST_MINUTES} that it may: "
-        r'set `max_records` to ([\d,]+) at most, or `engine` to "replicated"\.',
+        r"3 lists of 50,000,000 records, 2 keys each, would take the mpyc engine about [\d,]+ days, of "
+        rf"{LONGEST_MINUTES} minutes that it may: "
+        r'set `max_records` to ([\d,]+) at most, or `engine` to "replicated" with a committee of three\.',
         str(error.value),
     )
     assert told

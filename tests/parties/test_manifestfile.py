@@ -143,7 +143,7 @@ def test_two_agencies_with_a_neutral_node_can_compute() -> None:
         ({"engine": "shamir"}, "`engine` must be replicated or mpyc"),
         ({"engine": {"mpyc": 1}}, "`engine` must be replicated or mpyc"),
         ({"threshold": 2}, "`threshold` must be 1 with the replicated engine"),
-        ({"engine": "mpyc", "threshold": 2}, "`threshold` must be a whole number from 1 to 1, less than half of the 3"),
+        ({"engine": "mpyc", "threshold": 2}, "`threshold` must be 1, less than half of the 3"),
         ({"engine": "mpyc", "verify_tags": True}, "`dummies` and `verify_tags` are of the replicated engine"),
         ({"engine": "mpyc", "max_records": 10**6}, 'or `engine` to "replicated"'),
         ({"reveal": "statistics"}, "need each other"),
@@ -285,9 +285,31 @@ def test_what_whoever_signs_is_warned_of() -> None:
 
 
 def test_a_manifest_serves_as_a_rules_file() -> None:
-    rules, country = rules_file(toml(country="SY"))
-    assert ([rule.name for rule in rules], country) == (["id", "phone and birth date"], "SY")
+    rules, country, table = rules_file(toml(country="SY"))
+    assert ([rule.name for rule in rules], country, table) == (["id", "phone and birth date"], "SY", None)
     assert rules_file({"country": "UA", "rule": toml()["rule"]})[1] == "UA"
     assert rules_file({"rule": toml()["rule"]})[1] == ""
     with pytest.raises(ConfigError, match="`country` must be a country's two capital letters"):
         rules_file({"country": "ua", "rule": toml()["rule"]})
+
+
+def test_a_manifest_with_a_table_serves_as_a_rules_file() -> None:
+    table = {"category": [{"field": "sex", "values": ["f", "m"]}]}
+    one = {"rule": toml()["rule"][:1]}
+    assert rules_file(toml(statistics=table) | one)[2] == Statistics(10, (Category("sex", ("f", "m")),))
+    with pytest.raises(ConfigError, match="exactly one"):
+        rules_file(toml(statistics=table))
+
+
+@pytest.mark.parametrize("inside", ["table", "category"])
+def test_what_a_table_has_swallowed_is_named_before_what_is_missing(inside: str) -> None:
+    """In TOML all that follows the line [session.statistics] is the table's."""
+    file = toml(reveal="statistics")
+    category: dict[str, Any] = {"field": "sex", "values": ["f", "m"]}
+    table: dict[str, Any] = {"category": [category]}
+    swallowed = {name: file["session"].pop(name) for name in ("purpose", "expires")}
+    (table if inside == "table" else category).update(swallowed)
+    file["session"]["statistics"] = table
+    text = refused_toml(file)
+    assert "[session.statistics]: there are entries that Matchbit does not know: expires, purpose;" in text
+    assert "entries of [session] must stand before [session.statistics]" in text

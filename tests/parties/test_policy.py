@@ -15,11 +15,13 @@ from parties.errors import SessionRefused
 from parties.manifest import Manifest, check
 from parties.policy import MAX_TOLD_CHARS, Consent, Decision, Past, Policy, Ruling, rule_terms
 from parties.rules import Rule
+from parties.statistics import Category, Statistics
 from tests.parties.samples import JARGON, NOW, examples, manifest
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "policy.toml"
 HERE = Path("policy.toml")
 OWN = "agency-a"
+SEXES = (Category("sex", ("f", "m")),)
 PURPOSE = "deconfliction of multi-purpose cash"
 
 
@@ -52,6 +54,10 @@ REFUSES: dict[str, tuple[dict[str, Any], str]] = {
         "`members` and `committee` name agency-x; this node allows agency-b, agency-c, neutral.",
     ),
     "reveal": ({"reveal": "members"}, "`reveal` is members; this node allows flag."),
+    "min_smallest_cell": (
+        {"statistics": Statistics(9, SEXES)},
+        "`smallest_cell` is 9; this node allows 10 at least.",
+    ),
     "engine": ({"engine": "mpyc"}, "`engine` is mpyc; this node allows replicated."),
     "min_threshold": ({"threshold": 0}, "`threshold` is 0; this node allows 1 at least."),
     "rules": (
@@ -81,6 +87,8 @@ REFUSES: dict[str, tuple[dict[str, Any], str]] = {
 
 
 YES_OR_NO = {"legal_basis", "verify_tags"}
+OPENED = {"dummies", "verify_tags"}
+"""Entries on what the replicated engine opens, and mpyc does not."""
 
 
 def test_the_example_allows_what_it_says() -> None:
@@ -122,9 +130,26 @@ def test_dummies_that_hide_better() -> None:
 
 
 def test_every_term_that_is_outside_is_told() -> None:
-    changes = {name: value for changed, _ in REFUSES.values() for name, value in changed.items()}
-    reasons = judged(policyfile.read(EXAMPLE), inside(**changes)).reasons
-    assert list(reasons) == [says for _, says in REFUSES.values()]
+    for left_out in (OPENED, {"engine"}):
+        told = {entry: refused for entry, refused in REFUSES.items() if entry not in left_out}
+        changes = {name: value for changed, _ in told.values() for name, value in changed.items()}
+        reasons = judged(policyfile.read(EXAMPLE), inside(**changes)).reasons
+        assert list(reasons) == [says for _, says in told.values()]
+
+
+def test_what_mpyc_does_not_open_need_not_be_hidden() -> None:
+    rules = policyfile.from_toml({"dummies": {"epsilon": 1.0, "delta": 1e-6}, "verify_tags": True}, HERE)
+    assert judged(rules, manifest(engine="mpyc")).decision is Decision.PERSON
+    assert len(judged(rules, manifest()).reasons) == 2
+
+
+def test_the_smallest_number_of_a_table() -> None:
+    rules = policyfile.from_toml({"min_smallest_cell": 10}, HERE)
+    terms = manifest(reveal="statistics", rules=manifest().rules[:1], statistics=Statistics(10, SEXES))
+    assert judged(rules, terms).decision is Decision.PERSON
+    assert judged(rules, manifest()).decision is Decision.PERSON
+    few = replace(terms, statistics=Statistics(9, SEXES))
+    assert judged(rules, few).reasons == (REFUSES["min_smallest_cell"][1],)
 
 
 def test_a_node_without_data_has_a_policy_like_any_other() -> None:
@@ -244,12 +269,15 @@ def terms_and_policy(draw: st.DrawFn) -> tuple[Manifest, Policy]:
     created = draw(st.datetimes(datetime(2026, 1, 1), datetime(2027, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001
     open_for = timedelta(seconds=draw(st.integers(1, 366 * 86_400)))
     mpyc = draw(st.booleans())
-    most = draw(st.integers(2, 20 if mpyc else 10**6))
+    reveal = draw(st.sampled_from(["flag", "count", "members", "statistics"]))
+    table = Statistics(draw(st.integers(3, 1000)), SEXES) if reveal == "statistics" else None
+    most = draw(st.integers(2, 20 if mpyc or table else 10**6))
+    rules = rules[:1] if table else rules
     committee = (OWN, names[0], "neutral", *names[1 : draw(st.integers(1, 7)) if mpyc else 1])
     terms = manifest(
         members=members, committee=committee, rules=rules, engine="mpyc" if mpyc else "replicated",
         threshold=draw(st.integers(1, (len(committee) - 1) // 2)),
-        reveal=draw(st.sampled_from(["flag", "count", "members"])), legal_basis=draw(st.sampled_from(["", "law"])),
+        reveal=reveal, statistics=table, legal_basis=draw(st.sampled_from(["", "law"])),
         max_records=most, min_records=draw(st.integers(1, most)), max_new_records=draw(st.integers(1, most)),
         min_members=draw(st.integers(2, len(members))), created=created.isoformat(),
         expires=(created + open_for).isoformat(), retention_days=draw(st.integers(1, 90)),
@@ -261,6 +289,7 @@ def terms_and_policy(draw: st.DrawFn) -> tuple[Manifest, Policy]:
     allows = Policy(
         coordinators=frozenset({terms.coordinator, *draw(st.sets(st.sampled_from(["x", "y"])))}),
         partners=frozenset({*terms.participants, *draw(st.sets(st.sampled_from(NAMES)))} - {OWN}),
+        min_smallest_cell=table and max(3, table.smallest_cell + draw(fewer)),
         reveal=frozenset({terms.reveal, *draw(st.sets(st.sampled_from(["flag", "count", "members"])))}),
         engine=frozenset({terms.engine, *draw(st.sets(st.sampled_from(["replicated", "mpyc"])))}),
         min_threshold=terms.threshold + draw(fewer),
@@ -283,6 +312,7 @@ def stricter(entry: str, terms: Manifest) -> Any:
         "coordinators": lambda: frozenset({"other"}),
         "partners": lambda: frozenset({*terms.participants} - {OWN, terms.members[0], terms.members[1]}),
         "reveal": lambda: frozenset({"flag", "count", "members"} - {terms.reveal}),
+        "min_smallest_cell": lambda: terms.statistics.smallest_cell + 1 if terms.statistics else 3,
         "engine": lambda: frozenset({"replicated", "mpyc"} - {terms.engine}),
         "min_threshold": lambda: terms.threshold + 1,
         "rules": lambda: frozenset({("sex",), *map(rule_terms, terms.rules)} - {rule_terms(terms.rules[-1])}),
@@ -301,6 +331,7 @@ def stricter(entry: str, terms: Manifest) -> Any:
 TERM = {
     "coordinators": "coordinator", "partners": "members", "rules": "fields", "max_retention_days": "retention_days",
     "max_days_open": "expires", "purposes": "purpose", "min_threshold": "threshold",
+    "min_smallest_cell": "smallest_cell",
 }  # fmt: skip
 
 
@@ -318,6 +349,9 @@ def test_terms_inside_all_bounds_are_never_refused(drawn: tuple[Manifest, Policy
 def test_one_step_outside_one_bound_is_refused_with_one_reason(drawn: tuple[Manifest, Policy], entry: str) -> None:
     terms, rules = drawn
     ruling = judged(replace(rules, **{entry: stricter(entry, terms)}), terms)
+    if (entry in OPENED and terms.engine == "mpyc") or (entry == "min_smallest_cell" and not terms.statistics):
+        assert ruling.decision is Decision.PERSON  # there is nothing that it bounds
+        return
     assert ruling.decision is Decision.REFUSED
     (reason,) = ruling.reasons
     assert f"`{TERM.get(entry, entry)}`" in reason

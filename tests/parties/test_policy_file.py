@@ -41,6 +41,7 @@ WRONG: dict[str, list[Any]] = {
     "coordinators": [*BAD_TEXTS, ["Cluster"], ["a b"]],
     "partners": [*BAD_TEXTS, ["Agency A"]],
     "reveal": [*BAD_TEXTS, ["all"], ["flag", "count", "everything"]],
+    "min_smallest_cell": [*BAD_NUMBERS, 2, 1001],
     "engine": [*BAD_TEXTS, ["MPyC"], ["mpyc", "spdz"]],
     "min_threshold": [*BAD_NUMBERS, 5],
     "rules": [*BAD_TEXTS, [[]], ["phone"], [["phone", "phone"]], [[f"h{k}" for k in range(17)]], [[["phone"]]]],

@@ -8,6 +8,7 @@ import pytest
 from mpc.dummies import Dummies
 from mpc.matching import Reveal
 from parties.revealed import LEARNS, committee_learns, deviates, opens_sizes, trust
+from parties.statistics import Category, Statistics
 from tests.parties.samples import manifest
 
 NODES = tuple(f"node-{k}" for k in range(9))
@@ -53,4 +54,14 @@ def test_what_a_node_that_deviates_can_do() -> None:
     assert deviates(manifest(verify_tags=True)).endswith("is noticed first, but for one chance in all keys.")
     assert "can spoil results, and with a member's help learn more of keys than whether they are equal" in deviates(
         mpyc(3, 1)
+    )
+
+
+@pytest.mark.parametrize("terms", [{}, {"verify_tags": True}, {"engine": "mpyc"}], ids=str)
+def test_what_a_node_that_deviates_can_do_to_a_table(terms: dict[str, Any]) -> None:
+    table = Statistics(12, (Category("sex", ("f", "m")),))
+    without, said = deviates(manifest(**terms)), deviates(manifest(**terms, reveal="statistics", statistics=table))
+    assert said == (
+        f"{without} It can also have numbers of the table below 12 shown, shifted, so that whoever sees the table and "
+        "knows by how much can tell them."
     )

@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import date, timedelta
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,21 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parties.check import judged
 from parties.errors import ConfigError
-from parties.fields import ReadableList, open_list
-from parties.findings import Finding, Severity
-from parties.keys import Keys, make_keys
 from parties.rules import Rule
 from parties.shown import harmless
-from parties.statistics import MAX_CELLS, OTHER, Category, Cells, Statistics, check, from_json, from_toml, rows_of
-from tests.parties.samples import RULES, examples, write
+from parties.statistics import MAX_CELLS, OTHER, Category, Statistics, check, from_json, from_toml, rows_of
+from tests.parties.samples import RULES, examples
 
 ONE = RULES[:1]
-PHONE = (Rule("phone", ("phone",)),)
 SEX = {"field": "sex", "values": ["female", "male"]}
 AGES = {"field": "birth_date", "ages": [0, 5, 18, 60]}
-CREATED = "2026-11-20T12:00:00+00:00"
 
 
 def table(*categories: Mapping[str, Any], **changes: Any) -> Statistics:
@@ -104,6 +97,8 @@ def test_the_smallest_cell(smallest: Any) -> None:
         ({"field": "", "values": ["a"]}, "`field` of each category"),
         ({"field": 7, "values": ["a"]}, "`field` of each category"),
         ({"field": "sex:first1", "values": ["f"]}, "takes a field as it is, `sex`"),
+        ({"field": "gender", "values": ["f"]}, "`gender` is the field `sex`; write `sex`"),
+        ({"field": "Date of birth", "ages": [0]}, "`Date of birth` is the field `birth_date`; write `birth_date`"),
         ({"field": "birth_date", "values": ["1980-01-31"]}, "needs `ages`"),
         ({"field": "birth_date", "ages": []}, "needs `ages`"),
         ({"field": "birth_date", "ages": [5, 18]}, "0 first"),
@@ -137,7 +132,12 @@ def test_how_many_categories_and_cells() -> None:
 
 
 @pytest.mark.parametrize(
-    "twice", [(SEX, SEX), (SEX, {"field": "Sex", "values": ["a"]}), (AGES, {"field": "birth_year", "ages": [0]})]
+    "twice",
+    [
+        (SEX, SEX),
+        ({"field": "Camp", "values": ["a"]}, {"field": "CAMP", "values": ["a"]}),
+        (AGES, {"field": "birth_year", "ages": [0]}),
+    ],
 )
 def test_no_category_twice(twice: tuple[dict[str, Any], ...]) -> None:
     assert "two categories are of the same field" in refusal(table(*twice))
@@ -228,107 +228,7 @@ def test_part_of_a_date_gives_a_band_only_where_all_of_its_days_do(birth: date, 
     assert band(part, day, 0, 5, 18, 60) in (band(whole, day, 0, 5, 18, 60), OTHER)
 
 
-# Cells of a list
-
-
-def keys_of(folder: Path, heading: str, *rows: str, of: Statistics, rules: Sequence[Rule] = ONE) -> Keys:
-    return read(folder, heading, *rows, of=of, rules=rules)[1]
-
-
-def read(
-    folder: Path, heading: str, *rows: str, of: Statistics, rules: Sequence[Rule] = ONE
-) -> tuple[ReadableList, Keys, list[Finding]]:
-    opened = open_list(write(folder / "list.csv", "\n".join([heading, *rows, ""])))
-    return opened, *make_keys(opened, bytes(32), rules, "UA", table=Cells(of, "UA", CREATED))
-
-
-def told(keys: Keys, of: Statistics) -> list[tuple[str, ...]]:
-    assert keys.cells is not None
-    return [of.labels()[cell] for cell in keys.cells.tolist()]
-
-
-def test_the_cells_of_a_list(tmp_path: Path) -> None:
-    of = table(SEX, AGES, {"field": "admin1", "values": ["Lviv", "UA63"]})
-    keys = keys_of(
-        tmp_path,
-        "id_number,sex,date of birth,oblast",
-        "A1,Жіноча,31.01.1980,Львівська",
-        "A2,M,2020-11-21,ua 63",
-        "A3,,,Kyiv",
-        "A4,other,1980,Львів обл.",
-        ",femme,1950,UA63",
-        of=of,
-    )
-    assert told(keys, of) == [
-        ("female", "18 to 59", OTHER),
-        ("male", "5 to 17", "UA63"),
-        (OTHER, OTHER, OTHER),
-        (OTHER, "18 to 59", "Lviv"),
-        ("female", "60 and over", "UA63"),
-    ]
-    assert len(keys.keys) == 4
-
-
-def test_a_column_that_is_no_standard_field(tmp_path: Path) -> None:
-    of = table({"field": "Camp", "values": ["Camp 1", "LAGER"]})
-    assert told(keys_of(tmp_path, "id_number,CAMP", "A,lager", "B,camp  1", "C,x", of=of), of) == [
-        ("LAGER",),
-        ("Camp 1",),
-        (OTHER,),
-    ]
-
-
-def test_nothing_but_the_table_reads_differently(tmp_path: Path) -> None:
-    rows = ("id_number,sex,birth_date", "A,F,1980", "B,M,", ",F,")
-    with_table = keys_of(tmp_path, *rows, of=table())
-    without = make_keys(open_list(tmp_path / "list.csv"), bytes(32), ONE, "UA")[0]
-    assert without.cells is None
-    assert np.array_equal(with_table.keys, without.keys)
-
-
-def test_a_list_without_a_categorys_column(tmp_path: Path) -> None:
-    of = table()
-    _, keys, findings = read(tmp_path, "id_number,sex", "A,F", "B,M", of=of)
-    (stop,) = [f for f in findings if f.severity is Severity.STOP]
-    assert "no column for `birth_date`, which the session's table needs" in stop.text
-    assert told(keys, of) == [("female", OTHER), ("male", OTHER)]
-    assert len(keys.keys) == 2
-
-
-def test_what_looks_wrong_in_a_categorys_column_is_told(tmp_path: Path) -> None:
-    opened, keys, findings = read(tmp_path, "id_number,sex,birth_date", "A,Q,1980-02-31", "B,M,1980", of=table())
-    told = {(f.column, f.rows) for f in judged(opened, keys, findings, 1) if f.severity is Severity.WARNING and f.rows}
-    assert told == {("sex", (2,)), ("birth_date", (2,))}
-
-
-def test_a_key_of_several_rows_takes_the_cell_of_the_first(tmp_path: Path) -> None:
-    of = table(SEX)
-    rows = ("Z,M", "A,", "B,M", "A,F", "a,M", "B,M")
-    opened, keys, findings = read(tmp_path, "id_number,sex", *rows, of=of)
-    assert keys.cells is not None
-    cells = keys.cells[keys.first_rows(0)]
-    found = {
-        rows[row]: of.labels()[cell] for row, cell in zip(keys.first_rows(0).tolist(), cells.tolist(), strict=True)
-    }
-    assert found == {"Z,M": ("male",), "A,": (OTHER,), "B,M": ("male",)}
-    (other,) = [f for f in judged(opened, keys, findings, 1) if "the first row counts" in f.text]
-    assert (other.severity, other.rows) == (Severity.WARNING, (5, 6))
-
-
-def test_rows_that_count_as_several_people_are_told(tmp_path: Path) -> None:
-    rows = ("067 123 45 67; 050 111 22 33,F", "067 123 45 68,M")
-    opened, keys, findings = read(tmp_path, "phone,sex", *rows, of=table(SEX), rules=PHONE)
-    (several,) = [f for f in judged(opened, keys, findings, 1) if "counted as a person" in f.text]
-    assert (several.severity, several.rows) == (Severity.WARNING, (2,))
-
-
-@pytest.mark.parametrize("count", [1, 63, 64, 65, 16_385])
-def test_every_row_of_its_own_cell_at_any_size(tmp_path: Path, count: int) -> None:
-    of = table({"field": "Camp", "values": [f"c {k}" for k in range(200)]}, smallest_cell=3)
-    keys = keys_of(tmp_path, "id_number,camp", *(f"A{k},c {k * 7 % 201}" for k in range(count)), of=of)
-    assert keys.cells is not None
-    assert keys.cells.dtype == np.uint16
-    assert keys.cells.tolist() == [k * 7 % 201 for k in range(count)]
+# Rows
 
 
 @examples()

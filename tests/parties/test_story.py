@@ -149,6 +149,13 @@ def test_a_coordinator_and_a_member_know_of_a_release_but_no_sizes(
     assert found["the coordinator"].startswith("hub: the terms")
 
 
+def test_a_table_is_no_result_on_rows(node: Node) -> None:
+    node.live([*LIFE[:2], (Event.GOT_RESULT, {"rows": 1_000})])
+    table = replace(TERMS, reveal="statistics", statistics=Statistics(10, (Category("sex", ("f", "m")),)))
+    for terms, says in ((table, "the table."), (TERMS, "its own result, on 1,000 rows.")):
+        assert f"This node got {says}" in rows(tell(node.export(), terms, INTACT), "What happened").values()
+
+
 def test_a_later_contribution_counts(node: Node) -> None:
     again = {"member": "agency-b", **COUNTS, "records": 7}
     node.live([*LIFE, (Event.CONTRIBUTED, {"member": "agency-c", **COUNTS}), (Event.RECEIVED, again)])
