@@ -136,7 +136,7 @@ def compute(task: Task, channel: Channel, progress: Progress) -> Computed:
 
     Raises:
         MpcError: as the protocols and the channel raise.
-        PeerUnavailable: the process was ended from outside.
+        PeerUnavailable: the process ended before its time.
     """
     with _process() as process:
         pipe = Pipe(process.stdout, process.stdin)  # type: ignore[arg-type]  # both are pipes

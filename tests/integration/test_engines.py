@@ -217,7 +217,7 @@ def test_a_worker_is_killed(engines: Federation) -> None:
     done = engines.operator.wait(record.id, State.DONE, 120)
     assert done.attempt == 2
     engines.check_keys(done, keys, COMMON)
-    told = [sentence for sentence in story(engines, record) if "was ended from outside (signal 9)" in sentence]
+    told = [sentence for sentence in story(engines, record) if "ended before its time (signal 9)" in sentence]
     assert len(told) == 1
     assert "\n" not in told[0]
     assert "Traceback" not in engines.log(VICTIM)
