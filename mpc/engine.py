@@ -13,7 +13,6 @@ Source: the components' own; tagging with an oblivious PRF after a shuffle as in
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -29,8 +28,8 @@ from mpc.errors import DealingError, IntegrityError, ShareError
 from mpc.lanes import LANES, Lanes, Progress, suitable
 from mpc.matching import Reveal
 from mpc.replicated import Array, Share, additive, concatenate
-from mpc.reveal import DIGEST_BYTES, digest, reveal
-from mpc.session import Session, compare
+from mpc.reveal import digest, reveal
+from mpc.session import Session, compare, terms_digest
 from mpc.shuffle import shuffle, unshuffle
 from mpc.verify import verify
 
@@ -170,8 +169,7 @@ def agree(session: Session, inputs: Inputs) -> None:
     Reveals: to the parties, digests of terms, and of shares and secrets that both already hold.
     Raises: PeerError; IntegrityError for other terms or dummies; DealingError, naming the first member concerned.
     """
-    public = inputs.terms, inputs.counts, inputs.reveal, inputs.noise, inputs.verified, inputs.chunk
-    terms = np.frombuffer(hashlib.blake2b(repr(public).encode(), digest_size=DIGEST_BYTES).digest(), np.uint8)
+    terms = terms_digest(inputs.terms, inputs.counts, inputs.reveal, inputs.noise, inputs.verified, inputs.chunk)
     dealt = [*inputs.digests]
     if inputs.noise is not None:
         dealt.append((secret_digest(inputs.secrets[0]), secret_digest(inputs.secrets[1])))

@@ -15,7 +15,6 @@ Source: the components' own; masked products of differences as in Freedman, Niss
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,8 +26,7 @@ from mpc.matching import Reveal
 from mpc.mpyc_runtime import COUNT_BITS, Runtime, SecureArray
 from mpc.polynomials import differences, generating, slices
 from mpc.replicated import Array
-from mpc.reveal import DIGEST_BYTES
-from mpc.session import Links, compare
+from mpc.session import Links, compare, terms_digest
 from mpc.shamir import ELEMENT_BYTES, PRIME
 
 
@@ -153,7 +151,7 @@ def agree(links: Links, *public: object) -> Array:
     Reveals: the digest, to all parties.
     Raises: PeerError; IntegrityError.
     """
-    terms = np.frombuffer(hashlib.blake2b(repr(public).encode(), digest_size=DIGEST_BYTES).digest(), np.uint8)
+    terms = terms_digest(*public)
     compare(links.at("terms"), terms, "other terms")
     return terms
 

@@ -184,6 +184,11 @@ def agree_keys(
     return keys
 
 
+def terms_digest(*public: object) -> Array:
+    """(32,) uint8: what stands for public terms, which are the same where all of them print alike."""
+    return np.frombuffer(hashlib.blake2b(repr(public).encode(), digest_size=32).digest(), np.uint8)
+
+
 def compare(links: Links, digest: Array, what: str) -> None:
     """Go on only when all parties are at this step with the same digest.
 

@@ -16,10 +16,11 @@ from dataclasses import dataclass, field
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from mpc import blocks, engine
-from mpc.channel import Mailbox
+from mpc.channel import Channel, Mailbox
 from mpc.committee import PartyId
 from mpc.engine import Outputs
 from mpc.errors import MpcError, PeerError
+from mpc.lanes import Progress
 from mpc.matching import Reveal
 from mpc.session import open_session
 from parties import errors, metrics, worker
@@ -34,6 +35,7 @@ from parties.service import Service
 from parties.statements import Commitment
 from parties.store import SessionRecord
 from parties.transport import ExchangeChannel, Mailboxes
+from parties.worker import Task
 
 log = logging.getLogger("matchbit")
 ROW_S = 0.005
@@ -85,6 +87,12 @@ class Run:
         if not self.marks or self.marks[-1][0] != phase:
             self.marks.append((phase, time.monotonic()))
         self.progress = (phase, done, total)
+
+    def apart(self, task: Task, channel: Channel, progress: Progress, group_sizes: tuple[int, ...]) -> Outputs:
+        """Have a task computed in a process of its own, and note what memory that took."""
+        computed = worker.compute(task, channel, progress)
+        self.worker_rss_bytes = computed.peak_rss_bytes
+        return Outputs(computed.parts, group_sizes)
 
     def end(self) -> None:
         """Free who still delivers, and keep nothing: the traceback of an error in the mailbox would hold shares."""
@@ -271,9 +279,7 @@ class Runs:
                 return outputs
             run.mark("tabulate", 0, inputs.total)
             task = table_task(self._guard, record.manifest, context, inputs, outputs)
-            computed = worker.compute(task, channel, run.mark)
-        run.worker_rss_bytes = computed.peak_rss_bytes
-        return Outputs(computed.parts, outputs.group_sizes)
+            return run.apart(task, channel, run.mark, outputs.group_sizes)
 
     def _by_mpyc(
         self,
@@ -291,9 +297,7 @@ class Runs:
             run.mark(phase, done, total)
 
         with _expiring(run.mailbox, self._config.attempt_timeout_s + blocks.MOST_SECONDS):
-            computed = worker.compute(task, channel, progress)
-        run.worker_rss_bytes = computed.peak_rss_bytes
-        return Outputs(computed.parts, (0,))
+            return run.apart(task, channel, progress, (0,))
 
 
 def _cpu_s() -> float:

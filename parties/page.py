@@ -83,15 +83,10 @@ def result_page(summary: Summary, manifest: Manifest) -> str:
         numbers |= {"new rows, which are reported": s.reported}
     numbers |= {"also with another member": s.matched, "not compared": s.not_compared}
     numbers |= {"twice in your own list": s.same_inside, "judged distinct before": s.judged_distinct}
-    revealed = (
-        f"What was revealed: {s.member} alone learned, {LEARNS[manifest.reveal]}. The committee "
-        f"({', '.join(manifest.committee)}) learned how many keys each member has, and {committee_learns(manifest)}. "
-        f"{trust(manifest)}"
-    )
+    revealed = f"What was revealed: {s.member} alone learned, {LEARNS[manifest.reveal]}. {_committee_learned(manifest)}"
     return _page(
         f"{s.session}: result of {s.member}",
-        _tag("p", manifest.purpose, class_="quiet", dir="auto"),
-        _tag("p", f"Session {manifest.session_id.hex()[:16]}, agreed on {manifest.created[:10]}", class_="quiet"),
+        _agreed(manifest),
         _tag("p", REVIEW, class_="advice"),
         _numbers(numbers),
         _plot("Matched rows, by rule", "rule", s.matched_by_rule, s.reported),
@@ -99,6 +94,21 @@ def result_page(summary: Summary, manifest: Manifest) -> str:
         _plot("Why rows were not compared", "reason", s.unusable_by_reason, s.reported),
         _tag("h2", "Who learned what"),
         _tag("p", revealed),
+    )
+
+
+def _agreed(manifest: Manifest) -> Markup:
+    """Which session it is, and what for."""
+    session = f"Session {manifest.session_id.hex()[:16]}, agreed on {manifest.created[:10]}"
+    purpose = _tag("p", manifest.purpose, class_="quiet", dir="auto")
+    return _join((purpose, _tag("p", session, class_="quiet")))
+
+
+def _committee_learned(manifest: Manifest) -> str:
+    """What the committee learned, and who would have learned more."""
+    return (
+        f"The committee ({', '.join(manifest.committee)}) learned how many keys each member has, and "
+        f"{committee_learns(manifest)}. {trust(manifest)}"
     )
 
 
@@ -115,14 +125,12 @@ def table_page(table: Table, manifest: Manifest) -> str:
     held = table.held_by()
     plot = _plot("People of all cells", "held by", held, sum(held.values()), "people")
     revealed = (
-        "What was revealed: all members that contributed learned this table, and nothing of any single person. The "
-        f"committee ({', '.join(manifest.committee)}) learned how many keys each member has, and "
-        f"{committee_learns(manifest)}. {trust(manifest)}"
+        "What was revealed: all members that contributed learned this table, and nothing of any single person. "
+        f"{_committee_learned(manifest)}"
     )
     return _page(
         f"{table.session}: how many members hold the same people",
-        _tag("p", manifest.purpose, class_="quiet", dir="auto"),
-        _tag("p", f"Session {manifest.session_id.hex()[:16]}, agreed on {manifest.created[:10]}", class_="quiet"),
+        _agreed(manifest),
         _tag("p", table.hidden, class_="advice"),
         plot if table.is_whole else Markup(),  # shares of the numbers that are shown would mislead
         _tag("h2", "People by cell"),

@@ -28,6 +28,7 @@ from parties.node import ContributionServicer, guard_of
 from parties.registry import Registry
 from parties.runner import Runner
 from parties.service import NodeServicer, Service
+from parties.store import SessionRecord
 from parties.transport import listen
 from protos.matchbit.v1.committee_pb2_grpc import add_ContributionServiceServicer_to_server
 from protos.matchbit.v1.node_pb2_grpc import add_NodeServiceServicer_to_server
@@ -134,14 +135,19 @@ class Parties:
         """A list of these identity numbers."""
         return write(self.folder / f"{name}.csv", "\n".join(["id_number,name", *(f"{p},Name {p}" for p in people), ""]))
 
-    def compute(self, agreed: Manifest) -> None:
-        """Have the session computed, by whoever sees all shares, and released."""
+    def begin(self, agreed: Manifest) -> SessionRecord:
+        """Have the session's attempt begun everywhere; returns the session."""
         session_id = agreed.session_id
         self.registry.run("hub", session_id)
         record = self.registry.store.get(session_id)
         commitments = list(self.registry.store.commitments(session_id).values())
         for guard in self.nodes(agreed):
             assert guard.begin("hub", session_id, record.attempt, commitments)
+        return record
+
+    def compute(self, agreed: Manifest) -> None:
+        """Have the session computed, by whoever sees all shares, and released."""
+        session_id, record = agreed.session_id, self.begin(agreed)
         masks, masked = self._results(agreed)
         for guard, parts in zip(self.nodes(agreed), (masks, masked, {}), strict=True):
             guard.computed(guard.store.get(session_id), parts, [1], {})

@@ -1,7 +1,6 @@
 """How a list becomes a result, and what it reads its result with, whatever was cut off before."""
 
 import csv
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,18 +20,6 @@ from tests.parties.deciding import logged
 from tests.parties.samples import RULES, files, write
 
 # From a list to its result
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parties]:
-    with Parties(tmp_path_factory.mktemp("parties")).listening() as parties:
-        yield parties
-
-
-@pytest.fixture
-def parties(running: Parties, tmp_path: Path) -> Parties:
-    running.folder = tmp_path
-    return running
 
 
 _SESSIONS = iter(range(1000))

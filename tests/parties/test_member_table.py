@@ -1,7 +1,6 @@
 """How lists become a table, and what members are shown of a session that gives one."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +24,6 @@ from tests.parties.test_table import written
 TABLE = Statistics(3, (Category("sex", ("female", "male")), Category("birth_date", (), (0, 18))))
 FEW = "fewer than 3"
 HEADING = "id_number,sex,birth date"
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parties]:
-    with Parties(tmp_path_factory.mktemp("parties")).listening() as parties:
-        yield parties
-
-
-@pytest.fixture
-def parties(running: Parties, tmp_path: Path) -> Parties:
-    running.folder = tmp_path
-    return running
 
 
 def list_of(parties: Parties, name: str, *rows: str) -> Path:
@@ -89,12 +76,7 @@ def tabulated(parties: Parties, agreed: Manifest) -> Array:
 
 def compute(parties: Parties, agreed: Manifest, numbers: Array | None = None) -> None:
     """Have the table made by whoever sees all shares, and released."""
-    session_id = agreed.session_id
-    parties.registry.run("hub", session_id)
-    record = parties.registry.store.get(session_id)
-    commitments = list(parties.registry.store.commitments(session_id).values())
-    for guard in parties.nodes(agreed):
-        assert guard.begin("hub", session_id, record.attempt, commitments)
+    session_id, record = agreed.session_id, parties.begin(agreed)
     table = tabulated(parties, agreed) if numbers is None else numbers
     coefficients = shamir.field_elements(Keystream(bytes(32)), (agreed.threshold, *table.shape))
     shares = shamir.split(table, coefficients, len(agreed.committee))
