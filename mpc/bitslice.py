@@ -1,10 +1,9 @@
-"""Rows of 16 bytes ↔ bit planes.
+"""Rows of bytes ↔ bit planes.
 
 Planes come in blocks that fit the processor's cache: an array (blocks, planes, bytes · words) uint64. Word w of a
 byte's plane k holds bit k of that byte in 64 rows; row r of the 64 is bit r (little-endian throughout).
 
-Source: Biham, "A Fast New DES Implementation in Software", FSE 1997 (bit-slicing); Warren, "Hacker's Delight",
-section 7-3 (the 8 × 8 bit transposition).
+Source: Biham, "A Fast New DES Implementation in Software", FSE 1997 (bit-slicing).
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mpc import kernel
 from mpc.replicated import Array, Share
 
 if sys.byteorder != "little":
@@ -22,7 +22,6 @@ if sys.byteorder != "little":
 
 BLOCK_ROWS = 16384
 """Rows of a full block: a plane of it is 32 KB, so that a block's S-boxes stay in a second-level cache."""
-ROW_BYTES = 16
 
 
 @dataclass(frozen=True)
@@ -51,36 +50,38 @@ def to_planes(rows: Array, layout: Layout) -> Array:
     """Transpose rows into planes; padding is zero. GF(2)-linear.
 
     Args:
-        rows: (layout.rows, 2) uint64: 16 bytes a row.
+        rows: (layout.rows, k) uint64: 8k bytes a row.
         layout: of this many rows.
 
     Returns:
-        (blocks, 8, 16 · words) uint64; plane k holds bit k of bytes 0 … 15, byte after byte.
+        (blocks, 8, 8k · words) uint64; plane j holds bit j of all bytes, byte after byte.
     """
-    padded = np.zeros((layout.blocks * layout.words * 64, ROW_BYTES), np.uint8)
-    padded[: layout.rows] = rows.view(np.uint8)
-    by_byte = padded.reshape(layout.blocks, layout.words * 64, ROW_BYTES).transpose(0, 2, 1)
-    words = np.ascontiguousarray(by_byte).view(np.uint64)
-    _transpose_bits(words)
-    by_bit = words.view(np.uint8).reshape(layout.blocks, ROW_BYTES * layout.words * 8, 8).transpose(0, 2, 1)
-    return np.ascontiguousarray(by_bit).view(np.uint64)
+    step, blocks = 64 * layout.words, layout.blocks
+    planes = np.empty((blocks, 8, 8 * rows.shape[1], layout.words), np.uint64)
+    for block in range(blocks):
+        of_block = rows[block * step : (block + 1) * step]
+        if len(of_block) < step:
+            of_block = np.pad(of_block, ((0, step - len(of_block)), (0, 0)))
+        planes[block] = kernel.to_planes(of_block).reshape(-1, 8, layout.words).transpose(1, 0, 2)
+    return planes.reshape(blocks, 8, -1)
 
 
 def from_planes(planes: Array, layout: Layout) -> Array:
     """The rows again: the inverse of `to_planes`.
 
     Args:
-        planes: (blocks, 8, 16 · words) uint64.
+        planes: (blocks, 8, 8k · words) uint64.
         layout: as it was for `to_planes`.
 
     Returns:
-        (layout.rows, 2) uint64.
+        (layout.rows, k) uint64.
     """
-    by_row = planes.view(np.uint8).transpose(0, 2, 1)
-    words = np.ascontiguousarray(by_row).view(np.uint64).reshape(layout.blocks, ROW_BYTES, layout.words * 8)
-    _transpose_bits(words)
-    rows = words.view(np.uint8).transpose(0, 2, 1).reshape(-1, ROW_BYTES)
-    return np.ascontiguousarray(rows[: layout.rows]).view(np.uint64)
+    step, row_bytes = 64 * layout.words, planes.shape[2] // layout.words
+    rows: Array = np.empty((layout.blocks * step, row_bytes // 8), np.uint64)
+    for block, by_bit in enumerate(planes.reshape(layout.blocks, 8, row_bytes, layout.words)):
+        of_block = by_bit.transpose(1, 0, 2).reshape(8 * row_bytes, layout.words)
+        rows[block * step : (block + 1) * step] = kernel.to_rows(of_block, step)
+    return rows[: layout.rows]
 
 
 def on_planes(rows: Share, cipher: Callable[[Share], Share]) -> Share:
@@ -88,11 +89,3 @@ def on_planes(rows: Share, cipher: Callable[[Share], Share]) -> Share:
     layout = Layout.of(rows.shape[0])
     planes = rows.map(lambda c: to_planes(np.ascontiguousarray(c), layout))
     return cipher(planes).map(lambda c: from_planes(c, layout))
-
-
-def _transpose_bits(words: Array) -> None:
-    """Transpose every word as an 8 × 8 matrix of bits, in place."""
-    for shift, mask in ((7, 0x00AA00AA00AA00AA), (14, 0x0000CCCC0000CCCC), (28, 0x00000000F0F0F0F0)):
-        swapped = (words ^ words >> np.uint64(shift)) & np.uint64(mask)
-        words ^= swapped
-        words ^= swapped << np.uint64(shift)

@@ -74,6 +74,13 @@ class Circuit:
             raise ValueError("every row must have a sum other than zero")
         return [row.pop() for row in rows]
 
+    def needed(self, outputs: Sequence[Signal]) -> dict[Signal, tuple[int, Signal, Signal]]:
+        """The gates (code, left, right) that outputs need, operands first."""
+        order: dict[Signal, None] = {}
+        for output in outputs:
+            self._order(output, order)
+        return {signal: self._gates[signal - self.inputs] for signal in order}
+
     def compile(self, outputs: Sequence[Signal]) -> Program:
         """Order the gates by need, give each a register, and write every output straight where it belongs.
 
@@ -83,17 +90,14 @@ class Circuit:
         outputs = [self.gate(COPY, s, s) if s < self.inputs else s for s in outputs]
         if len(set(outputs)) != len(outputs):
             raise ValueError("every output must be a signal of its own")
-        order: list[Signal] = []
-        for output in outputs:
-            self._order(output, order)
-        last_use = {s: at for at, gate in enumerate(order) for s in self._gates[gate - self.inputs][1:]}
+        gates = self.needed(outputs)
+        last_use = {s: at for at, (_, *operands) in enumerate(gates.values()) for s in operands}
         place = {signal: signal for signal in range(self.inputs)}
         place |= {signal: self.inputs + k for k, signal in enumerate(outputs)}
         first_register = registers = self.inputs + len(outputs)
         free: list[int] = []
         tape = []
-        for at, signal in enumerate(order):
-            op, *operands = self._gates[signal - self.inputs]
+        for at, (signal, (op, *operands)) in enumerate(gates.items()):
             operands.sort(key=self.constants.__contains__)  # the kernel takes them on the right, to add them
             if (op != XOR and operands[1] in self.constants) or operands[0] in self.constants:
                 raise ValueError("a constant can only be added to something that is none")
@@ -107,19 +111,15 @@ class Circuit:
             tape.append((op, source[0], source[1], place[signal]))
         return Program(tape, self.inputs, len(outputs), registers - first_register)
 
-    def _order(self, output: Signal, order: list[Signal]) -> None:
-        """Append the gates that an output needs, operands first."""
-        done, stack = set(order), [output]
+    def _order(self, output: Signal, order: dict[Signal, None]) -> None:
+        """Add the gates that an output needs, operands first."""
+        stack = [output] if output >= self.inputs else []
         while stack:
-            signal = stack[-1]
-            missing = [s for s in self._gates[signal - self.inputs][1:] if s >= self.inputs and s not in done]
-            if signal in done or not missing:
-                stack.pop()
-                if signal not in done:
-                    order.append(signal)
-                    done.add(signal)
-            else:
+            missing = [s for s in self._gates[stack[-1] - self.inputs][1:] if s >= self.inputs and s not in order]
+            if missing:
                 stack += missing
+            else:
+                order.setdefault(stack.pop())
 
 
 class Program:

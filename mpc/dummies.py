@@ -78,7 +78,8 @@ class Noise:
     Attributes:
         dummies: the terms.
         keys: K, how many keys of one member are hidden together: one for each rule.
-        members: N, two at least, absent ones included.
+        largest: N, the most rows that a group has, two at least: one for each member, absent ones included; of groups
+            by blocking keys as many as each member may bring.
 
     Raises:
         ValueError: the terms promise nothing, or more than noise can give.
@@ -86,19 +87,19 @@ class Noise:
 
     dummies: Dummies
     keys: int
-    members: int
+    largest: int
 
     def __post_init__(self) -> None:
         epsilon, delta = self.dummies.epsilon, self.dummies.delta
         if not (EPSILONS[0] <= epsilon <= EPSILONS[1] and DELTAS[0] <= delta <= DELTAS[1]):
             raise ValueError(f"no dummies for epsilon {epsilon} and delta {delta}")
-        if self.keys < 1 or self.members < 2:
-            raise ValueError(f"no dummies for {self.keys} keys of {self.members} members")
+        if self.keys < 1 or self.largest < 2:
+            raise ValueError(f"no dummies for {self.keys} keys of {self.largest} members")
 
     @property
     def moved(self) -> int:
         """w: how many of H_2 … H_N one replaced key moves, each by 1, at most."""
-        return min(self.members - 1, 2)
+        return min(self.largest - 1, 2)
 
     @property
     def step(self) -> Decimal:
@@ -118,7 +119,7 @@ class Noise:
     @property
     def pair_rows(self) -> int:
         """Rows that each pair of parties adds: the most that H_2 … H_N may need, and groups of size 1 for H_1."""
-        return self.centre * (self.members - 1) * (self.members + 2)
+        return self.centre * (self.largest - 1) * (self.largest + 2)
 
     @property
     def rows(self) -> int:
@@ -137,8 +138,8 @@ class Noise:
         """How many dummy groups of size 1, 2 … N the pair with this secret adds."""
         table, spacing = self.table(), 2 * self.centre
         levels = [
-            spacing * (self.members - s) + bisect_right(table, int.from_bytes(derive(secret, f"level {s}", WORD_BYTES)))
-            for s in range(2, self.members + 1)
+            spacing * (self.largest - s) + bisect_right(table, int.from_bytes(derive(secret, f"level {s}", WORD_BYTES)))
+            for s in range(2, self.largest + 1)
         ]
         return [more - fewer for more, fewer in pairwise([self.pair_rows - sum(levels), *levels, 0])]
 
@@ -198,5 +199,5 @@ def dummy_rows(party: PartyId, noise: Noise, secrets: tuple[bytes, bytes]) -> Sh
 def _keys(noise: Noise, secret: bytes) -> Array:
     """(noise.pair_rows, 2) uint64: a fresh key for every group, in each of its rows."""
     groups = noise.groups(secret)
-    sizes = np.repeat(np.arange(1, noise.members + 1), groups)
+    sizes = np.repeat(np.arange(1, noise.largest + 1), groups)
     return np.repeat(expand(derive(secret, "keys"), (len(sizes), 2)), sizes, axis=0)

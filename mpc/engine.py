@@ -2,11 +2,14 @@
 
 Ideal functionality: each member gives a set of 128-bit keys; to it alone goes, for each of its keys, whether another
 member holds it (`flag`), how many others do (`count`) or which (`members`). The committee learns each member's number
-of keys and the multiset of group sizes, exactly or through noise (`mpc.dummies`). Secure against a passive adversary
-that controls one of the three parties and any number of members' inputs. One that deviates can do more, reading every
-key included, which `mpc.verify` is against: docs/protocol.md, "In the computation".
+of keys and the multiset of group sizes, exactly or through noise (`mpc.dummies`). Beside keys, or in their stead, there
+may be records, of which `mpc.compare` tells. Secure against a passive adversary that controls one of the three parties
+and any number of members' inputs. One that deviates can do more, reading every key included, which `mpc.verify` is
+against: docs/protocol.md, "In the computation".
 
     agree → add dummies → shuffle → oblivious AES → (verify) → reveal the tags → group → un-shuffle → done
+
+Records take the same way, with their comparison vectors; what is un-shuffled are grades of pairs within groups.
 
 Source: the components' own; tagging with an oblivious PRF after a shuffle as in IPA (private-attribution/ipa).
 """
@@ -20,16 +23,18 @@ from functools import partial
 import numpy as np
 from cryptography.hazmat.primitives.constant_time import bytes_eq
 
-from mpc import aes, matching
+from mpc import aes, compare, matching
 from mpc.bitslice import on_planes
 from mpc.committee import PartyId
 from mpc.dummies import Noise, dummy_rows, secret_digest
 from mpc.errors import DealingError, IntegrityError, ShareError
 from mpc.lanes import LANES, Lanes, Progress, suitable
-from mpc.matching import Reveal
+from mpc.linkage import Linkage
+from mpc.matching import Groups, Reveal
 from mpc.replicated import Array, Share, additive, concatenate
 from mpc.reveal import digest, reveal
-from mpc.session import Session, compare, terms_digest
+from mpc.session import Session, terms_digest
+from mpc.session import compare as require_equal
 from mpc.shuffle import shuffle, unshuffle
 from mpc.verify import verify
 
@@ -51,9 +56,14 @@ class Inputs:
         secrets: with noise, `dummies.pair_secret` of components a and b; the same in every attempt of a session.
         verified: whether the terms ask for verified tags.
         chunk_rows: rows that go through the cipher together; the same at all parties. 0 for as many as suit.
+        linkage: the rule on similar records, if there is one; members learn flags or grades then.
+        records: of each member, in the members' order.
+        record_rows: as `rows`, a Share of (sum of records, record_words) uint64: all records, member after member.
+        similar_noise: the dummy groups among blocking keys that the terms ask for, if they do.
 
     Raises:
-        ShareError: noise without secrets, or for another number of members.
+        ShareError: noise without secrets, or for another number of members; records that are not each member's, or with
+            what there is no grade for.
     """
 
     terms: bytes
@@ -65,20 +75,42 @@ class Inputs:
     secrets: tuple[bytes, bytes] = (b"", b"")
     verified: bool = False
     chunk_rows: int = 0
+    linkage: Linkage | None = None
+    records: tuple[int, ...] = ()
+    record_rows: Callable[[], Share] | None = None
+    similar_noise: Noise | None = None
 
     def __post_init__(self) -> None:
-        if self.noise is not None and (self.noise.members != len(self.counts) or not all(self.secrets)):
-            raise ShareError(f"noise for {self.noise.members} members, {len(self.counts)} counts, or no secrets")
+        if self.noise is not None and (self.noise.largest != len(self.counts) or not all(self.secrets)):
+            raise ShareError(f"noise for {self.noise.largest} members, {len(self.counts)} counts, or no secrets")
+        if self.similar_noise is not None and not all(self.secrets):
+            raise ShareError("noise among blocking keys without secrets")
+        if self.linkage is None:
+            return
+        if len(self.records) != len(self.counts) or self.record_rows is None:
+            raise ShareError(f"{len(self.records)} numbers of records for {len(self.counts)} members, or none of them")
+        if self.reveal not in (Reveal.FLAG, Reveal.GRADE):
+            raise ShareError(f"records with {self.reveal.value} to reveal")
 
     @property
-    def chunk(self) -> int:
-        """Rows of a chunk."""
-        return self.chunk_rows or suitable(self.total)
+    def exact(self) -> int:
+        """Rows of keys, dummies included."""
+        return sum(self.counts) + (self.noise.rows if self.noise else 0)
+
+    @property
+    def similar(self) -> int:
+        """Rows of records, dummies included: one for each blocking key."""
+        dummies = self.similar_noise.rows if self.similar_noise else 0
+        return 0 if self.linkage is None else self.linkage.keys * sum(self.records) + dummies
 
     @property
     def total(self) -> int:
-        """Rows in all, dummies included."""
-        return sum(self.counts) + (self.noise.rows if self.noise else 0)
+        """Rows in all."""
+        return self.exact + self.similar
+
+    def lanes(self, progress: Progress, number: int, rows: int) -> Lanes:
+        """How so many rows are cut."""
+        return Lanes(progress, number, self.chunk_rows or suitable(rows))
 
 
 @dataclass(frozen=True, repr=False)
@@ -88,12 +120,15 @@ class Outputs:
     Attributes:
         parts: for each member its rows' additive shares, in its order, at P0 and P1; None at P2. For statistics they
             stay with the committee, (n, words) uint64: as for `members`, then the words of the cell.
+            Those of records follow those of keys.
         group_sizes: at index s the number of distinct keys that s members hold, dummies included: all that the
             committee learned.
+        block_sizes: the same of blocking keys, by the number of records that share one.
     """
 
     parts: tuple[Array, ...] | None
     group_sizes: tuple[int, ...]
+    block_sizes: tuple[int, ...] = (0,)
 
 
 def run(
@@ -120,12 +155,45 @@ def run(
     Raises: PeerError, IntegrityError, DealingError.
     """
     agree(session.at("agree"), inputs)
-    total = inputs.total
-    progress("shuffle", 0, total)
+    found = []
+    if inputs.exact or inputs.linkage is None:
+        found.append(_match(session, inputs, progress, lanes))
+    if inputs.similar:
+        found.append(_link(session.at("similar"), inputs, progress, lanes))
+    finish(session.at("finish"), digest(np.concatenate([one.opened for one in found])))
+    progress("done", inputs.total, inputs.total)
+    parts = None
+    if all(one.parts is not None for one in found):
+        parts = tuple(np.concatenate(of_member) for of_member in zip(*(one.parts or () for one in found), strict=True))
+    exact, similar = (next((one.group_sizes for one in found if one.similar is which), (0,)) for which in (False, True))
+    return Outputs(parts, exact, similar)
+
+
+@dataclass(frozen=True, repr=False)
+class _Found:
+    """What a party has found of keys, or of records.
+
+    Attributes:
+        parts: as in `Outputs`, of these only.
+        group_sizes: at index s the number of groups of s rows.
+        opened: (32,) uint8, the digest of all tags.
+        similar: whether it is of records.
+    """
+
+    parts: tuple[Array, ...] | None
+    group_sizes: tuple[int, ...]
+    opened: Array
+    similar: bool
+
+
+def _match(session: Session, inputs: Inputs, progress: Progress, lanes: int) -> _Found:
+    """Who holds the same keys."""
+    progress("shuffle", 0, inputs.exact)
     rows, cells = gather(session.party, inputs)
     rows, order = shuffle(session.at("shuffle"), rows)
-    tags = tag(session.at("tag"), rows[:, :2], Lanes(progress, lanes, inputs.chunk), verified=inputs.verified)
-    progress("match", 0, total)
+    cut = inputs.lanes(progress, lanes, inputs.exact)
+    tags = tag(session.at("tag"), rows[:, :2], cut, verified=inputs.verified)
+    progress("match", 0, inputs.exact)
     masks = rows[:, 2:].map(np.copy)
     del rows
     groups, opened = matching.group(tags), digest(tags)
@@ -134,12 +202,38 @@ def run(
     part = unshuffle(session.at("unshuffle"), order, values)
     if part is not None and cells is not None:
         part = np.concatenate([part[: len(cells)], cells], axis=1)
-    finish(session.at("finish"), opened)
-    progress("done", total, total)
-    return Outputs(
-        None if part is None else tuple(np.split(part, np.cumsum(inputs.counts))[:-1]),  # the last are dummies
-        (0, *np.bincount(groups.sizes)[1:].tolist()),
-    )
+    return _Found(_of_members(part, inputs.counts), _sizes_of(groups), opened, similar=False)
+
+
+def _link(session: Session, inputs: Inputs, progress: Progress, lanes: int) -> _Found:
+    """Whose records are similar."""
+    linkage = inputs.linkage
+    assert linkage is not None and inputs.record_rows is not None  # noqa: S101, PT018 - there are rows of them
+    progress("shuffle", 0, inputs.similar)
+    rows = compare.spread(session.party, linkage, inputs.record_rows(), inputs.records)
+    if inputs.similar_noise is not None:
+        rows = concatenate([rows, compare.dummies(session.party, linkage, inputs.similar_noise, inputs.secrets)])
+    rows, order = shuffle(session.at("shuffle"), rows)
+    cut = inputs.lanes(progress, lanes, inputs.similar)
+    tags = tag(session.at("tag"), rows[:, :2], cut, verified=inputs.verified)
+    groups, opened = matching.group(tags), digest(tags)
+    del tags
+    values = compare.grades(session.at("compare"), linkage, groups, rows[:, 2:], cut)
+    del rows
+    progress("match", 0, inputs.similar)
+    part = unshuffle(session.at("unshuffle"), order, values)
+    part = compare.of_records(session.at("records"), part, linkage, sum(inputs.records))
+    return _Found(_of_members(part, inputs.records), _sizes_of(groups), opened, similar=True)
+
+
+def _of_members(part: Array | None, counts: tuple[int, ...]) -> tuple[Array, ...] | None:
+    """A party's part, member by member; what comes after the members' rows is of dummies."""
+    return None if part is None else tuple(np.split(part, np.cumsum(counts))[:-1])
+
+
+def _sizes_of(groups: Groups) -> tuple[int, ...]:
+    """At index s the number of groups of s rows: what tags tell."""
+    return (0, *np.bincount(groups.sizes)[1:].tolist())
 
 
 def gather(party: PartyId, inputs: Inputs) -> tuple[Share, Array | None]:
@@ -169,14 +263,15 @@ def agree(session: Session, inputs: Inputs) -> None:
     Reveals: to the parties, digests of terms, and of shares and secrets that both already hold.
     Raises: PeerError; IntegrityError for other terms or dummies; DealingError, naming the first member concerned.
     """
-    terms = terms_digest(inputs.terms, inputs.counts, inputs.reveal, inputs.noise, inputs.verified, inputs.chunk)
+    public = (inputs.counts, inputs.reveal, inputs.noise, inputs.verified, inputs.chunk_rows)
+    terms = terms_digest(inputs.terms, *public, inputs.linkage, inputs.records, inputs.similar_noise)
     dealt = [*inputs.digests]
-    if inputs.noise is not None:
+    if inputs.noise is not None or inputs.similar_noise is not None:
         dealt.append((secret_digest(inputs.secrets[0]), secret_digest(inputs.secrets[1])))
     a, b = (np.stack(digests) for digests in zip(*dealt, strict=True))
     party = session.party
     session.send(party.previous, a)
-    compare(
+    require_equal(
         session.at("terms"), terms, "other terms"
     )  # first, so that digests of other members are not called malformed
     theirs = session.receive(party.next, b.shape, np.uint8)
@@ -238,4 +333,4 @@ def finish(session: Session, opened: Array) -> None:
     Reveals: nothing.
     Raises: PeerError; IntegrityError for other tags.
     """
-    compare(session, opened, "other tags")
+    require_equal(session, opened, "other tags")

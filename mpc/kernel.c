@@ -1,6 +1,7 @@
 /* Runs tapes of XOR, AND and COPY gates over planes of uint64 words, strip by strip, so that a strip of all planes stays
- * in the first-level cache. What the gates mean is the tape's business; kernel.py has the same in NumPy, which is the
- * reference. Tapes come from circuit.py and from nowhere else: their numbers are not checked here. */
+ * in the first-level cache. What the gates mean is the tape's business. And brings rows into planes, and back. kernel.py
+ * has the same in NumPy, which is the reference. Tapes come from circuit.py and from nowhere else, and arrays are as
+ * long as kernel.py says: their numbers are not checked here. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -82,4 +83,57 @@ void matchbit_run(const program *programs, size_t count, size_t blocks, uint64_t
                 run_strip(p, at, p->length - start < STRIP ? p->length - start : STRIP);
             }
         }
+}
+
+/* A square of 64 × 64 bits. */
+static inline void transpose(uint64_t square[64]) {
+    uint64_t mask = 0x00000000FFFFFFFF;
+    for (unsigned size = 32; size; size >>= 1, mask ^= mask << size)
+        for (unsigned k = 0; k < 64; k = ((k | size) + 1) & ~size) {
+            const uint64_t swapped = (square[k] >> size ^ square[k | size]) & mask;
+            square[k] ^= swapped << size;
+            square[k | size] ^= swapped;
+        }
+}
+
+/* rows: count × words; planes: 64 · words, each of length ceil(count / 64); padding is zero. Planes are far apart, often
+ * by a power of two: what is written to, or read from, each is a whole line of the cache. */
+#define LINE 8
+
+FOR_EACH_PROCESSOR void matchbit_to_planes(const uint64_t *rows, size_t count, size_t words, uint64_t *planes) {
+    const size_t length = (count + 63) / 64;
+    for (size_t at = 0; at < length; at += LINE) {
+        const size_t wide = length - at < LINE ? length - at : LINE;
+        for (size_t w = 0; w < words; w++) {
+            uint64_t squares[LINE][64];
+            for (size_t k = 0; k < wide; k++) {
+                for (size_t r = 0; r < 64; r++) {
+                    const size_t row = 64 * (at + k) + r;
+                    squares[k][r] = row < count ? rows[row * words + w] : 0;
+                }
+                transpose(squares[k]);
+            }
+            for (size_t b = 0; b < 64; b++)
+                for (size_t k = 0; k < wide; k++)
+                    planes[(64 * w + b) * length + at + k] = squares[k][b];
+        }
+    }
+}
+
+FOR_EACH_PROCESSOR void matchbit_to_rows(const uint64_t *planes, size_t count, size_t words, uint64_t *rows) {
+    const size_t length = (count + 63) / 64;
+    for (size_t at = 0; at < length; at += LINE) {
+        const size_t wide = length - at < LINE ? length - at : LINE;
+        for (size_t w = 0; w < words; w++) {
+            uint64_t squares[LINE][64];
+            for (size_t b = 0; b < 64; b++)
+                for (size_t k = 0; k < wide; k++)
+                    squares[k][b] = planes[(64 * w + b) * length + at + k];
+            for (size_t k = 0; k < wide; k++) {
+                transpose(squares[k]);
+                for (size_t r = 0; r < 64 && 64 * (at + k) + r < count; r++)
+                    rows[(64 * (at + k) + r) * words + w] = squares[k][r];
+            }
+        }
+    }
 }

@@ -17,12 +17,17 @@ from mpc.committee import PartyId
 from mpc.replicated import Array, Share, public
 from mpc.sorting import order_of
 
+ALL_GRADES = 0b111
+"""What an equal key is worth where similar records are graded."""
+
 
 class Reveal(Enum):
     """What a member learns of each of its keys."""
 
     FLAG = "flag"
     """1 if at least one other member holds it, else 0; uint8."""
+    GRADE = "grade"
+    """How sure it is that another member holds it, beside `mpc.linkage`'s thresholds; uint8, a bit for each grade."""
     COUNT = "count"
     """How many other members hold it; uint16."""
     MEMBERS = "members"
@@ -122,7 +127,7 @@ def other_members(party: PartyId, groups: Groups, masks: Share, reveal: Reveal) 
         party: who I am.
         groups: of the opened tags.
         masks: shuffled `member_masks`, Share of (n, words) uint64; read where it is by member only.
-        reveal: what the session's terms allow.
+        reveal: what the session's terms allow; where it is grades, an equal key has all of them.
 
     Returns:
         Share of (n,) uint8 or uint16 (a public value), or of (n, words) uint64 (hidden from the committee).
@@ -131,5 +136,7 @@ def other_members(party: PartyId, groups: Groups, masks: Share, reveal: Reveal) 
         held = masks.map(lambda c: groups.spread(groups.add(c)))
         return held ^ masks
     others = np.clip(groups.sizes, 1, 1 + np.iinfo(np.uint16).max) - np.uint32(1)
-    value = others > 0 if reveal is Reveal.FLAG else others
-    return public(party, groups.spread(value.astype(np.uint8 if reveal is Reveal.FLAG else np.uint16)))
+    if reveal is Reveal.COUNT:
+        return public(party, groups.spread(others.astype(np.uint16)))
+    found = np.uint8(1 if reveal is Reveal.FLAG else ALL_GRADES)
+    return public(party, groups.spread((others > 0) * found))

@@ -17,7 +17,10 @@ import mpc.kernel
 from mpc import aes, bitslice, matching, shuffle, verify
 from mpc.channel import MAX_MESSAGE_BYTES
 from mpc.committee import PARTIES, PartyId
+from mpc.compare import pair_layers
 from mpc.errors import MpcError
+from mpc.evaluate import evaluate
+from mpc.linkage import Comparison, Kind, Linkage
 from mpc.matching import Reveal
 from mpc.multiply import AND, Quadratic, multiply
 from mpc.prss import Keystream, Prss
@@ -31,7 +34,8 @@ from parties.vault import Vault
 ROWS = bitslice.BLOCK_ROWS
 """A full block: enough that the interpreter's own work is small beside that of its arrays."""
 MEMBERS = 3
-MESSAGE_ROWS = MAX_MESSAGE_BYTES // bitslice.ROW_BYTES
+ROW_BYTES = 16
+MESSAGE_ROWS = MAX_MESSAGE_BYTES // ROW_BYTES
 
 Run = Callable[[], object]
 
@@ -140,13 +144,13 @@ def calibration() -> Run:
     return run
 
 
-@kernel("rows to planes")
+@tapes("rows to planes")
 def rows_to_planes() -> Run:
     layout, rows = bitslice.Layout.of(ROWS), shared(ROWS, 2)
     return lambda: rows.map(lambda c: bitslice.to_planes(c, layout))
 
 
-@kernel("planes to rows")
+@tapes("planes to rows")
 def planes_to_rows() -> Run:
     layout = bitslice.Layout.of(ROWS)
     planes = rows_to_planes()()
@@ -188,6 +192,37 @@ def encrypt() -> Run:
 def decrypt() -> Run:
     at, round_keys, planes = sessions(), schedule(), shared(1, 8, 16 * ROWS // 64)
     return lambda: aes.decrypt(next(at), round_keys, planes)
+
+
+LINKAGE = Linkage(
+    10,
+    (
+        Comparison(Kind.NAMES, 4, (-37, -8, 3, -6, 28, 2, 36)),
+        Comparison(Kind.DATE, 1, (-26, -13, 13, 37, 21, 41)),
+        Comparison(Kind.EXACT, 1, (-49, -1)),
+        Comparison(Kind.NUMBER, 1, (-14, 43, 21)),
+        Comparison(Kind.NUMBER, 1, (-63, 38, 86)),
+        Comparison(Kind.TEXT, 1, (-16, -1, 4)),
+    ),
+    (56,),
+    50,
+)
+"""Like the preset of similar rules."""
+
+
+@tapes("vectors to planes")
+def vectors_to_planes() -> Run:
+    """Of one side of as many pairs as rows."""
+    vectors = shared(ROWS, LINKAGE.words)
+    return lambda: vectors.map(mpc.kernel.to_planes)
+
+
+@tapes("compare pairs")
+def compare_pairs() -> Run:
+    """All levels of AND gates, with their masks, messages and authenticators."""
+    at, layers = sessions(), pair_layers(LINKAGE)
+    planes = shared(layers.inputs - 1, ROWS // 64)
+    return lambda: evaluate(next(at), layers, planes)
 
 
 @kernel("sharing of zero")

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import mpc
-from mpc import aes, bitslice, engine, multiply, reveal, session, shuffle, verify
+from mpc import aes, bitslice, compare, engine, evaluate, multiply, reveal, session, shuffle, verify
 from mpc.committee import PARTIES, PartyId
 from mpc.dummies import Dummies, Noise
 from mpc.lanes import Lanes
@@ -130,6 +130,8 @@ RUNS: dict[Callable[..., Any], tuple[int, Callable[[Session], Any]]] = {
     verify.verify: (ROWS, lambda s: verify.verify(s, NO_KEY, ROW_SHARES[s.party], TAG_SHARES[s.party], LANES)),
 }
 """For every protocol the number of rows (bytes of the result, for a multiplication) and a run of it."""
+BY_TERMS = {compare.any_of, compare.grades, compare.of_records, evaluate.evaluate}
+"""What costs as the terms have it; counted in test_compare.py and test_evaluate.py."""
 
 
 def functions_of_a_session() -> list[Callable[..., Any]]:
@@ -149,7 +151,7 @@ def names(protocol: Callable[..., Any]) -> str:
 
 
 def test_every_protocol_is_counted() -> None:
-    assert {*RUNS, session.open_session} == {*functions_of_a_session()}
+    assert {*RUNS, *BY_TERMS, session.open_session} == {*functions_of_a_session()}
 
 
 @pytest.mark.parametrize("protocol", RUNS, ids=names)

@@ -158,7 +158,7 @@ def test_known_answers() -> None:
 def test_the_number_of_rows_is_public(n: Noise, secret: bytes) -> None:
     assume(n.centre < 5000)
     groups = n.groups(secret)
-    assert len(groups) == n.members
+    assert len(groups) == n.largest
     assert min(groups) >= 0
     assert sum(size * number for size, number in enumerate(groups, 1)) == n.pair_rows
     assert n.rows == 3 * n.pair_rows

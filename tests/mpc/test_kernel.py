@@ -119,3 +119,23 @@ def test_without_a_compiler_it_is_numpy(monkeypatch: pytest.MonkeyPatch) -> None
     circuit = Circuit(2)
     planes = random_array(1, (2, STRIP_WORDS + 1))
     assert np.array_equal(circuit.compile([circuit.both(0, 1)]).run(planes), planes[:1] & planes[1:])
+
+
+@given(st.integers(0, 5), st.sampled_from([0, 1, 63, 64, 65, 511, 512, 513]) | st.integers(0, 1200), SEEDS)
+def test_rows_and_planes(words: int, count: int, seed: int) -> None:
+    """By either version; bit by bit what they are defined as."""
+    rows = random_array(seed, (count, words))
+    planes = kernel.to_planes(rows)
+    assert np.array_equal(planes, kernel._to_planes_numpy(rows, -(-count // 64)))
+    bits = np.unpackbits(rows.view(np.uint8).reshape(count, 8 * words), axis=1, bitorder="little")
+    by_plane = np.unpackbits(planes.view(np.uint8).reshape(64 * words, 8 * planes.shape[1]), axis=1, bitorder="little")
+    assert np.array_equal(by_plane[:, :count], bits.T)
+    assert not by_plane[:, count:].any()
+    for back in (kernel.to_rows(planes, count), kernel._to_rows_numpy(planes, count)):
+        assert np.array_equal(back, rows)
+
+
+@pytest.mark.parametrize("count", [0, 64, 129, 1 << 40])
+def test_planes_of_other_rows_are_refused(count: int) -> None:
+    with pytest.raises(ValueError, match="planes"):
+        kernel.to_rows(random_array(1, (64, 2)), count)
