@@ -1,9 +1,9 @@
 """Similar records: pairs that share a blocking key are compared on shares, and each record learns of its best grade.
 
 Ideal functionality: each member gives records, each with blocking keys and a comparison vector. To it alone goes, for
-each of its records, the best grade of any pair with a record of another member that shares a blocking key with it; and
-whether one of its blocking keys is shared by more records than the rule compares. The committee learns each member's
-number of records and the multiset of sizes of the groups that share a blocking key, exactly or through dummies.
+each of its records, the best grade of any pair with a record of another member that shares a blocking key with it. The
+committee learns each member's number of records and the multiset of sizes of the groups that share a blocking key,
+exactly or through dummies.
 
     rows → shuffle → oblivious AES → group → compare pairs → any of a row's pairs → un-shuffle → any of a record's rows
 
@@ -40,7 +40,6 @@ from mpc.similar import (
     pair_planes,
     places,
     split,
-    too_common,
     without_member,
 )
 
@@ -105,7 +104,7 @@ def grades(session: Session, linkage: Linkage, groups: Groups, vectors: Share, l
         lanes: how many chunks of pairs are in flight, and who is told.
 
     Returns:
-        Share of (n,) uint8: bit k for grade k, and TOO_COMMON.
+        Share of (n,) uint8: bit k for grade k; nothing for rows of groups that are not compared.
 
     Cost: for each chunk of pairs the rounds of the rule's circuit and one for each doubling of the largest group; for
         each pair 3 bits in all for each of its AND gates, and 6 B.
@@ -113,7 +112,7 @@ def grades(session: Session, linkage: Linkage, groups: Groups, vectors: Share, l
     Raises: PeerError.
     Source: see above.
     """
-    values = public(session.party, too_common(linkage, groups))
+    values = Share(*(np.zeros(vectors.shape[0], np.uint8) for _ in "ab"))
     layers = pair_layers(linkage)
 
     def lane(here: Session, place: slice) -> None:

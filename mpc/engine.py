@@ -208,7 +208,8 @@ def _match(session: Session, inputs: Inputs, progress: Progress, lanes: int) -> 
 def _link(session: Session, inputs: Inputs, progress: Progress, lanes: int) -> _Found:
     """Whose records are similar."""
     linkage = inputs.linkage
-    assert linkage is not None and inputs.record_rows is not None  # noqa: S101, PT018 - there are rows of them
+    assert linkage is not None  # noqa: S101 - there are rows
+    assert inputs.record_rows is not None  # noqa: S101 - as above
     progress("shuffle", 0, inputs.similar)
     rows = compare.spread(session.party, linkage, inputs.record_rows(), inputs.records)
     if inputs.similar_noise is not None:

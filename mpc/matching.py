@@ -57,8 +57,12 @@ class Groups:
 
     def spread(self, values: Array) -> Array:
         """From one value a group, by its number, to one value a row; both (n, ...)."""
+        return self.at_rows(values[self.number])
+
+    def at_rows(self, values: Array) -> Array:
+        """From one value a sorted place to one value a row; both (n, ...)."""
         rows = np.empty_like(values)
-        rows[self.order] = values[self.number]
+        rows[self.order] = values
         return rows
 
     def add(self, values: Array) -> Array:

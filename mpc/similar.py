@@ -20,8 +20,6 @@ from mpc.replicated import Array
 
 CHUNK_PAIRS = 1 << 16
 """Pairs that are compared together, and those that the last group of them has besides."""
-TOO_COMMON = 0x80
-"""In a record's result: one of its blocking keys is shared by more records than are compared."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -81,11 +79,6 @@ class Chunks:
         return Pairs(self._order[places(self._starts[groups], sizes)], left, places(here + 1, after))
 
 
-def too_common(linkage: Linkage, groups: Groups) -> Array:
-    """(n,) uint8: TOO_COMMON for rows of groups that are not compared."""
-    return groups.spread(np.where(groups.sizes > linkage.largest_group, TOO_COMMON, 0).astype(np.uint8))
-
-
 def split(linkage: Linkage, records: Array) -> tuple[Array, Array]:
     """Blocking keys (n, keys, 2) and comparison vectors (n, words)."""
     cut = 2 * linkage.keys
@@ -136,7 +129,7 @@ def plain(linkage: Linkage, records: Array, counts: Sequence[int]) -> Array:
     if not len(records):
         return np.zeros(0, np.uint8)
     groups, program = matching.group(keys), _program(linkage)
-    values, chunks = too_common(linkage, groups), Chunks(linkage, groups)
+    values, chunks = np.zeros(len(keys), np.uint8), Chunks(linkage, groups)
     for number in range(chunks.number):
         pairs = chunks.pairs(number)
         planes = pair_planes(vectors[pairs.rows // linkage.keys], pairs)

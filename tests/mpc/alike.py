@@ -150,8 +150,6 @@ def expected(linkage: Linkage, records: list[Record]) -> list[int]:
             groups[slot, key].append(k)
     for group in groups.values():
         if len(group) > linkage.largest_group:
-            for k in group:
-                found[k] |= 0x80
             continue
         for one, other in combinations(group, 2):
             if records[one].member != records[other].member:

@@ -150,6 +150,15 @@ def test_values_that_are_not_there_but_written_harm_their_member_only() -> None:
     assert found[1:] == true[1:]
 
 
+def test_a_crowded_key_tells_its_member_nothing() -> None:
+    """Whoever has as many records under one key as are compared learns the same whether or not another one has it."""
+    rng = np.random.default_rng(4)
+    own = [Record(0, (7, 10 + k, 30 + k), alike._vector(LINKAGE, rng)) for k in range(LINKAGE.largest_group)]
+    others = [Record(1, (key, 50, 60), own[0].vector) for key in (7, 8)]
+    found = [learned(run(inputs(encoded(LINKAGE, [*own, other]), [len(own), 1, 0]))) for other in others]
+    assert found[0] == found[1] == [[0] * len(own), [0], []]
+
+
 @settings(max_examples=20)
 @given(st.lists(st.integers(1, 9), max_size=8), SEEDS)
 def test_any_of(lengths: list[int], seed: int) -> None:
