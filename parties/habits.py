@@ -21,7 +21,7 @@ HEADINGS = (
 """The columns of every made-up list: standard fields, and one that is none."""
 HOME_CODE = "+380"
 """Phone numbers of this country may be written without its code."""
-_NO_ID, _NO_PHONE, _NO_BIRTH_DATE = 0.06, 0.08, 0.02
+_NO_ID, _NO_PHONE, _NO_BIRTH_DATE, _NO_SEX, _NO_PLACE = 0.06, 0.08, 0.02, 0.01, 0.03
 _AS_USUAL, _SPACED = 0.88, 0.95
 _PROVES_ORDER = 50
 """Rows that are enough to show, by a day after the 12th, that the day comes first."""
@@ -188,10 +188,10 @@ class Habits:
         return [
             _compared(person.id_number, _NO_ID, self.id_form, _IDS, rng),
             self._full_name(person.name, rng),
-            self.sexes[person.sex == "M"],
+            "" if rng.random() < _NO_SEX else self.sexes[person.sex == "M"],
             self._birth_date(person.birth_date, rng),
             _compared(person.phone, _NO_PHONE, self.phone_form, _PHONES, rng),
-            _misspelt(self._written((person.settlement,), rng)[0], rng),
+            "" if rng.random() < _NO_PLACE else _misspelt(self._written((person.settlement,), rng)[0], rng),
             str(max(1, person.household_size + pick((0, 0, 0, 0, 0, -1, 1), rng))),
             registered,
         ]
@@ -243,4 +243,5 @@ def _misspelt(text: str, rng: random.Random) -> str:
         return text
     at = rng.randrange(1, len(text) - 2)
     swapped = text[:at] + text[at + 1] + text[at] + text[at + 2 :]
-    return pick((swapped, text[:at] + text[at + 1 :], text[:at] + text[at] + text[at:]), rng)
+    replaced = text[:at] + pick(text.replace(" ", ""), rng) + text[at + 1 :]
+    return pick((swapped, replaced, text[:at] + text[at + 1 :], text[:at] + text[at] + text[at:]), rng)
