@@ -8,6 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from mpc import blocks
+from mpc.dummies import DELTAS, EPSILONS, MOST_ROWS, Dummies, Noise
 from mpc.matching import Reveal
 from mpc.shamir import ELEMENT_BYTES
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 MAX_COMMITTEE = 9
 MOST_SHARE_BYTES = 1 << 29
 """Of all members, at a node that computes by mpyc: it and its worker hold them at the same time."""
+_NOT_SIMILAR = 'a rule of `kind` similar needs `engine` "replicated", with a committee of three'
 
 
 class Engine(Enum):
@@ -37,7 +39,7 @@ def fault(manifest: Manifest) -> str:
             if nodes != 3:
                 return '`committee` must name exactly three nodes, or `engine` be "mpyc"'
             alone = "`threshold` must be 1 with the replicated engine: any two of its three nodes can read the lists"
-            return "" if whole and threshold == 1 else alone
+            return _too_many_dummies(manifest) if whole and threshold == 1 else alone
         case Engine.MPYC.value:
             if not 3 <= nodes <= MAX_COMMITTEE:
                 return f"`committee` must name 3 to {MAX_COMMITTEE} nodes"
@@ -46,9 +48,43 @@ def fault(manifest: Manifest) -> str:
                 return f"`threshold` must be {which}, less than half of the {nodes} committee nodes"
             opened = manifest.dummies is not None or manifest.verify_tags
             hidden = "`dummies` and `verify_tags` are of the replicated engine: mpyc opens neither group sizes nor tags"
-            return hidden if opened else ""
+            return _NOT_SIMILAR if manifest.similar else hidden if opened else ""
         case _:
             return "`engine` must be replicated or mpyc"
+
+
+def noise(manifest: Manifest) -> Noise | None:
+    """The dummy groups among exact keys, if the terms ask for any."""
+    if manifest.dummies is None or not manifest.exact_rules:
+        return None
+    return Noise(_each(manifest, manifest.dummies), manifest.exact_rules, len(manifest.members))
+
+
+def similar_noise(manifest: Manifest) -> Noise | None:
+    """The same among blocking keys: a member's own program gives no more than `largest_group` records with one."""
+    if manifest.dummies is None or manifest.similar is None:
+        return None
+    largest = manifest.similar.largest_group * len(manifest.members)
+    return Noise(_each(manifest, manifest.dummies), manifest.similar.linkage.keys, largest)
+
+
+def _each(manifest: Manifest, dummies: Dummies) -> Dummies:
+    """What is promised for each of the two kinds of keys: for both together, it is what the terms promise."""
+    kinds = 2 if manifest.exact_rules and manifest.similar else 1
+    return Dummies(dummies.epsilon / kinds, dummies.delta / kinds)
+
+
+def _too_many_dummies(manifest: Manifest) -> str:
+    if manifest.dummies is None:
+        return ""
+    each = _each(manifest, manifest.dummies)
+    if each.epsilon < EPSILONS[0] or each.delta < DELTAS[0]:
+        return "`dummies` are for exact and for similar rules together: double the smallest epsilon and delta"
+    rows = sum(added.rows for added in (noise(manifest), similar_noise(manifest)) if added)
+    if rows <= MOST_ROWS:
+        return ""
+    fewer = "; set `largest_group` lower" if manifest.similar else ""
+    return f"`dummies` would add {rows:,} rows, of {MOST_ROWS:,} that a session may have{fewer}"
 
 
 def takes_too_long(manifest: Manifest) -> str:

@@ -20,13 +20,14 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from mpc.dummies import DELTAS, EPSILONS, MOST_ROWS, Dummies, Noise
+from mpc.dummies import DELTAS, EPSILONS, Dummies
 from mpc.matching import Reveal
-from parties import engines, normalise, statistics
+from parties import engines, normalise, similar, statistics
 from parties.errors import ConfigError
 from parties.normalise.codes import COUNTRIES
 from parties.rules import MAX_FIELDS, SCOPES, Rule
 from parties.signatures import Verifier
+from parties.similar import Similar
 from parties.statistics import Statistics
 
 FORMAT = "matchbit.v1"
@@ -66,7 +67,7 @@ class Manifest:
         rules: at least one.
         normalisation: version that the keys are made with.
         country: ISO 3166 alpha-2 in capitals, or empty: of national phone numbers and of documents that name none.
-        reveal: flag, count, members or statistics.
+        reveal: flag, grade, count, members or statistics.
         engine: replicated or mpyc.
         threshold: so many committee nodes learn nothing even together.
         statistics: the table that members get; there where it is what is revealed, else None.
@@ -114,10 +115,33 @@ class Manifest:
         """Everyone who must sign: members, then committee nodes that are not members."""
         return tuple(dict.fromkeys((*self.members, *self.committee)))
 
+    @cached_property
+    def similar(self) -> Similar | None:
+        """The terms of the similar rule; None if all rules are exact."""
+        return next((rule.similar for rule in self.rules if rule.similar is not None), None)
+
+    @cached_property
+    def exact_rules(self) -> int:
+        """How many rules compare by keys."""
+        return sum(rule.similar is None for rule in self.rules)
+
+    @property
+    def rows_of_record(self) -> int:
+        """Rows of 16 bytes that a record takes besides its exact keys: what the similar rule compares of it."""
+        return self.similar.linkage.record_words // 2 if self.similar else 0
+
     @property
     def max_keys(self) -> int:
-        """Keys that a member may upload: one for each rule of each record."""
-        return self.max_records * len(self.rules)
+        """Rows of 16 bytes that a member may upload: a key for each exact rule of each record, and its record."""
+        return self.max_records * (self.exact_rules + self.rows_of_record)
+
+    def exact_keys(self, keys: int, records: int) -> int:
+        """How many of a member's rows are keys, and not what its records are."""
+        return keys - records * self.rows_of_record
+
+    def values(self, keys: int, records: int) -> int:
+        """How many values a member gets: one for each exact key, and with a similar rule one for each record."""
+        return self.exact_keys(keys, records) + (records if self.similar else 0)
 
     @cached_property
     def session_id(self) -> bytes:
@@ -179,7 +203,7 @@ def read(data: bytes) -> Manifest:
         terms = json.loads(data)
         if terms.pop("format") != FORMAT:
             raise ConfigError("The manifest is of another version of Matchbit; all nodes must run the same one.")
-        rules = tuple(Rule(r["name"], tuple(r["fields"]), r["scope"]) for r in terms.pop("rules"))
+        rules = tuple(map(_rule, terms.pop("rules")))
         members, committee = tuple(terms.pop("members")), tuple(terms.pop("committee"))
         dummies = None if (hidden := terms.pop("dummies")) is None else Dummies(**hidden)
         table = None if (agreed := terms.pop("statistics")) is None else statistics.from_json(agreed)
@@ -190,6 +214,11 @@ def read(data: bytes) -> Manifest:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ConfigError("The manifest cannot be read: it is not what Matchbit writes.") from None
     return manifest
+
+
+def _rule(terms: Any) -> Rule:
+    alike = None if (agreed := terms["similar"]) is None else similar.from_json(agreed)
+    return Rule(terms["name"], tuple(terms["fields"]), terms["scope"], alike)
 
 
 def check(manifest: Manifest) -> None:
@@ -217,14 +246,14 @@ def check(manifest: Manifest) -> None:
         and all(isinstance(d, str) and len(d) == 64 for d in manifest.nodes.values()),
         "`nodes` must hold one digest for each participant",
     )
-    require(manifest.reveal in [r.value for r in Reveal], "`reveal` must be flag, count, members or statistics")
+    require(manifest.reveal in [r.value for r in Reveal], "`reveal` must be flag, grade, count, members or statistics")
     _check_limits(manifest)
     require(isinstance(manifest.verify_tags, bool), "`verify_tags` must be true or false")
     _integer(manifest.retention_days, "retention_days", MAX_RETENTION_DAYS)
     for name in ("created", "expires"):
         require(_is_utc(getattr(manifest, name)), f"`{name}` must be a date and time in UTC")
     require(is_country(manifest.country), COUNTRY_WANTED)
-    check_rules(manifest.rules)
+    check_rules(manifest.rules, manifest.reveal)
     _check_statistics(manifest)
     require(not (fault := engines.fault(manifest)), fault)
     if sentence := engines.takes_too_long(manifest) or engines.takes_too_much(manifest):
@@ -243,7 +272,7 @@ def _check_limits(manifest: Manifest) -> None:
     _integer(manifest.max_sessions, "max_sessions", MAX_SESSIONS)
     _integer(manifest.period_days, "period_days", MAX_PERIOD_DAYS)
     if manifest.dummies is not None:
-        _check_dummies(manifest.dummies, len(manifest.rules), len(manifest.members))
+        _check_dummies(manifest.dummies)
 
 
 def _check_statistics(manifest: Manifest) -> None:
@@ -254,17 +283,19 @@ def _check_statistics(manifest: Manifest) -> None:
         statistics.check(manifest.statistics, manifest.rules, manifest.country)
 
 
-def _check_dummies(dummies: Dummies, rules: int, members: int) -> None:
+def _check_dummies(dummies: Dummies) -> None:
     bounds = ((dummies.epsilon, EPSILONS), (dummies.delta, DELTAS))
     good = all(isinstance(value, float) and low <= value <= high for value, (low, high) in bounds)
     within = "an epsilon from {} to {} and a delta from {} to {}".format(*EPSILONS, *DELTAS)
     require(good, f"`dummies` must have {within}")
-    rows = Noise(dummies, rules, members).rows
-    require(rows <= MOST_ROWS, f"`dummies` would add {rows:,} rows, of {MOST_ROWS:,} that a session may have")
 
 
-def check_rules(rules: Sequence[Rule]) -> None:
+def check_rules(rules: Sequence[Rule], reveal: str) -> None:
     """Refuse rules that no session may have.
+
+    Args:
+        rules: the rules.
+        reveal: what members learn by them.
 
     Raises:
         ConfigError: one sentence that says what is wrong.
@@ -277,7 +308,18 @@ def check_rules(rules: Sequence[Rule]) -> None:
         require(good and 0 < len(rule.fields) <= MAX_FIELDS, f"rule {rule.name} must have 1 to {MAX_FIELDS} fields")
         require(rule.scope in SCOPES, f"`scope` of rule {rule.name} must be {' or '.join(SCOPES)}")
         _ = rule.uses  # raises where a transform is unknown
+        _check_similar(rule, reveal)
+    alike = sum(rule.similar is not None for rule in rules)
+    require(alike <= 1, "there may be one rule with `kind` similar, beside any number of others")
+    require(alike > 0 or reveal != Reveal.GRADE.value, "`reveal` grade is for sessions with a rule of `kind` similar")
     require(len({r.name for r in rules}) == len(rules), "two rules have the same name")
+
+
+def _check_similar(rule: Rule, reveal: str) -> None:
+    if rule.similar is not None:
+        similar.check(rule.similar, reveal)
+        require(rule.scope == "person", f"`scope` of rule {rule.name} must be person, since it is of `kind` similar")
+        require(rule.fields == rule.similar.fields, f"`fields` of rule {rule.name} are not those that it compares")
 
 
 def is_country(value: Any) -> bool:

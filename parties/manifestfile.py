@@ -8,7 +8,7 @@ from typing import Any
 
 from mpc.dummies import Dummies
 from mpc.matching import Reveal
-from parties import normalise, statistics
+from parties import normalise, similar, statistics
 from parties.engines import Engine
 from parties.errors import ConfigError
 from parties.manifest import (
@@ -56,6 +56,7 @@ def from_toml(toml: Mapping[str, Any], coordinator: str, nodes: Mapping[str, str
     strangers = [name for name in (*participants, coordinator) if name not in nodes]
     if strangers:
         raise ConfigError(f"Not in federation.toml: {', '.join(strangers)}. Add their entries or correct the names.")
+    reveal = session.get("reveal", Reveal.FLAG.value)
     engine = session.get("engine", Engine.REPLICATED.value)
     manifest = Manifest(
         title=session["title"],
@@ -65,10 +66,10 @@ def from_toml(toml: Mapping[str, Any], coordinator: str, nodes: Mapping[str, str
         members=members,
         committee=committee,
         nodes={name: nodes[name] for name in (*participants, coordinator)},
-        rules=rules_from_toml(toml),
+        rules=rules_from_toml(toml, reveal, **_of_similar(session, len(members))),
         normalisation=normalise.VERSION,
         country=session.get("country", ""),
-        reveal=session.get("reveal", Reveal.FLAG.value),
+        reveal=reveal,
         engine=engine,
         threshold=session.get("threshold", (len(committee) - 1) // 2 if engine == Engine.MPYC.value else 1),
         statistics=told,
@@ -106,24 +107,60 @@ def _dummies(table: Any) -> Dummies | None:
     return Dummies(*values)
 
 
-def rules_from_toml(toml: Mapping[str, Any]) -> tuple[Rule, ...]:
+def _of_similar(session: Mapping[str, Any], members: int) -> dict[str, int]:
+    """What a session's terms say of presets: how many records there may be, and how large groups if dummies hide them.
+
+    A group may have as many records as `largest_group` of each member, and dummies are needed for each size there is.
+    """
+    longest = session["max_records"]
+    known = {"records": members * longest} if type(longest) is int and members * longest > 0 else {}
+    hidden = {"largest_group": max(similar.USUAL_LARGEST_GROUP // max(members, 1), similar.LARGEST_GROUPS[0])}
+    return known | (hidden if session.get("dummies") is not None else {})
+
+
+def rules_from_toml(toml: Mapping[str, Any], reveal: str = Reveal.FLAG.value, **of_similar: int) -> tuple[Rule, ...]:
     """The `[[rule]]` tables of a manifest or of a rules file.
+
+    Args:
+        toml: the parsed file.
+        reveal: what members learn by the rules.
+        of_similar: of the session, see `similar.from_toml`.
 
     Raises:
         ConfigError: no rule, or one without name or fields.
     """
-    rules = []
     tables = toml.get("rule", [])
     require(isinstance(tables, list), "rules must be [[rule]] tables")
-    for number, table in enumerate(tables, 1):
-        if not isinstance(table, Mapping) or not {"name", "fields"} <= set(table) <= {"name", "fields", "scope"}:
-            raise ConfigError(f"Rule {number} must have `name` and `fields`, may have `scope`, and nothing else.")
-        named = table["fields"]
-        if not isinstance(named, list | tuple):
-            raise ConfigError(f"Rule {number}: `fields` must be a list of fields or headings.")
-        rules.append(Rule(table["name"], tuple(named), table.get("scope", "person")))
-    check_rules(rules)
-    return tuple(rules)
+    rules = tuple(_rule(number, table, reveal, of_similar) for number, table in enumerate(tables, 1))
+    check_rules(rules, reveal)
+    return rules
+
+
+def _rule(number: int, table: Any, reveal: str, of_similar: Mapping[str, int]) -> Rule:
+    kind = table.get("kind", "exact") if isinstance(table, Mapping) else "exact"
+    if kind == "similar":
+        return _similar_rule(number, table, reveal, of_similar)
+    needed, known = {"name", "fields"}, {"name", "fields", "scope", "kind"}
+    if kind != "exact" or not isinstance(table, Mapping) or not needed <= set(table) <= known:
+        raise ConfigError(
+            f'Rule {number} must have `name` and `fields`, may have `scope`, and nothing else; or `kind` "similar".'
+        )
+    named = table["fields"]
+    if not isinstance(named, list | tuple):
+        raise ConfigError(f"Rule {number}: `fields` must be a list of fields or headings.")
+    return Rule(table["name"], tuple(named), table.get("scope", "person"))
+
+
+def _similar_rule(number: int, table: Mapping[str, Any], reveal: str, of_similar: Mapping[str, int]) -> Rule:
+    unknown = sorted(set(table) - similar.ENTRIES - {"name", "kind"})
+    if unknown or "name" not in table:
+        raise ConfigError(
+            f"Rule {number} is of `kind` similar: it must have `name`, may have {', '.join(sorted(similar.ENTRIES))}, "
+            "and nothing else."
+        )
+    alike = similar.from_toml(table, reveal, **of_similar)
+    similar.check(alike, reveal)  # so that its fields can be read
+    return Rule(table["name"], alike.fields, similar=alike)
 
 
 def rules_file(toml: Mapping[str, Any]) -> tuple[tuple[Rule, ...], str, Statistics | None]:
@@ -136,7 +173,7 @@ def rules_file(toml: Mapping[str, Any]) -> tuple[tuple[Rule, ...], str, Statisti
     session = session if isinstance(session, Mapping) else {}
     country, table = toml.get("country", session.get("country", "")), session.get("statistics")
     require(is_country(country), COUNTRY_WANTED)
-    rules = rules_from_toml(toml)
+    rules = rules_from_toml(toml, session.get("reveal", Reveal.FLAG.value))
     told = None if table is None else statistics.from_toml(table)
     if told:
         statistics.check(told, rules, country)

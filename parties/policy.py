@@ -88,6 +88,8 @@ class Policy:
         min_threshold: of the manifest's `threshold`.
         rules: each a set of fields, with transforms exactly as a manifest writes them. A rule's name and scope are
             not looked at: they change what a member makes of its own result, not what it learns.
+        similar: fingerprints of rules of kind similar, none if it is empty. Where it is None, standing consent leaves
+            terms with such a rule to a person.
         max_records: of the manifest's `max_records`.
         min_records: of the manifest's `min_records`.
         max_new_records: of the manifest's `max_new_records`.
@@ -110,6 +112,7 @@ class Policy:
     engine: frozenset[str] | None = None
     min_threshold: int | None = None
     rules: frozenset[tuple[str, ...]] | None = None
+    similar: frozenset[str] | None = None
     max_records: int | None = None
     min_records: int | None = None
     max_new_records: int | None = None
@@ -134,7 +137,7 @@ class Policy:
         breaches = [*self._breaches(manifest, own), *filter(None, [self._too_soon(manifest, history, now)])]
         if breaches:
             return Ruling(Decision.REFUSED, tuple(breaches))
-        if self.consent is Consent.STANDING:
+        if self.consent is Consent.STANDING and (manifest.similar is None or self.similar is not None):
             return Ruling(Decision.STANDING, ("All terms are within this node's standing consent.",))
         who = _listed(self.approvers) or "Somebody at this node"
         return Ruling(Decision.PERSON, (f"{who} must read the terms, and approve or refuse them.",))
@@ -165,7 +168,8 @@ class Policy:
             else "",
             _only("`engine` is", [m.engine], self.engine),
             _limit("`threshold` is", m.threshold, least=self.min_threshold),
-            _only("`fields` of a rule are", map(rule_terms, m.rules), self.rules),
+            _only("`fields` of a rule are", (rule_terms(r) for r in m.rules if r.similar is None), self.rules),
+            self._alike(m),
             _limit("`max_records` is", m.max_records, most=self.max_records),
             _limit("`min_records` is", m.min_records, least=self.min_records),
             _limit("`max_new_records` is", m.max_new_records, most=self.max_new_records),
@@ -177,6 +181,13 @@ class Policy:
             *(self._opened(m) if opens_sizes(m) else ()),
         )
         return [sentence for sentence in found if sentence]
+
+    def _alike(self, m: Manifest) -> str:
+        """A sentence on a rule of kind similar that is not accepted."""
+        if m.similar is None or self.similar is None or m.similar.fingerprint in self.similar:
+            return ""
+        names = _listed(self.similar) or "none"
+        return f"The fingerprint of a rule of `kind` similar is {m.similar.fingerprint}; this node allows {names}."
 
     def _opened(self, m: Manifest) -> Iterable[str]:
         """Sentences on what the committee learns of group sizes and tags, for an engine that opens them."""
@@ -229,7 +240,7 @@ def _stated(legal_basis: str) -> str:
 
 
 def rule_terms(rule: Rule) -> tuple[str, ...]:
-    """What a rule compares, whatever the order of its fields."""
+    """What an exact rule compares, whatever the order of its fields."""
     return tuple(sorted({*rule.fields}))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from string import hexdigits
 from typing import Any
 
 from mpc.dummies import DELTAS, EPSILONS, Dummies
@@ -14,6 +15,7 @@ from parties.errors import ConfigError
 from parties.manifest import MAX_MEMBERS, MAX_PERIOD_DAYS, MAX_RECORDS, MAX_RETENTION_DAYS, NAME
 from parties.policy import MAX_PERSON_CHARS, Consent, Policy, rule_terms
 from parties.rules import MAX_FIELDS, Rule
+from parties.similar import FINGERPRINT_CHARS
 from parties.statistics import SMALLEST_CELLS
 
 _STANDING_NEEDS = ("partners", "reveal", "rules", "max_records")
@@ -113,6 +115,15 @@ def _engines(value: Any) -> frozenset[str]:
     return frozenset(Engine(engine).value for engine in _texts(value))
 
 
+def _fingerprints(value: Any) -> frozenset[str]:
+    if value is False:
+        return frozenset()
+    prints = frozenset(_texts(value))
+    if not all(len(text) == FINGERPRINT_CHARS and {*text} <= {*hexdigits.lower()} for text in prints):
+        raise ValueError
+    return prints
+
+
 def _rules(value: Any) -> frozenset[tuple[str, ...]]:
     rules = [Rule(" + ".join(named), named) for named in map(_texts, value)]
     if not rules or any(len(rule.uses) > MAX_FIELDS for rule in rules):  # `uses` raises where a transform is unknown
@@ -150,11 +161,12 @@ _ENTRIES: dict[str, tuple[Callable[[Any], Any], str]] = {
     "approvers": (_people, f"{_TEXTS}; the longest has {MAX_PERSON_CHARS} characters"),
     "coordinators": (_names, _NODES),
     "partners": (_names, _NODES),
-    "reveal": (_modes, "a list of flag, count, members and statistics, each at most once"),
+    "reveal": (_modes, "a list of flag, grade, count, members and statistics, each at most once"),
     "min_smallest_cell": _whole(SMALLEST_CELLS[1], smallest=SMALLEST_CELLS[0]),
     "engine": (_engines, "a list of replicated and mpyc, each at most once"),
     "min_threshold": _whole((MAX_COMMITTEE - 1) // 2),
     "rules": (_rules, 'a list of lists of fields, like [["id_number"], ["phone", "birth_date"]]'),
+    "similar": (_fingerprints, "false, or a list of fingerprints as `matchbit session show` prints them"),
     "max_records": _whole(MAX_RECORDS),
     "min_records": _whole(MAX_RECORDS),
     "max_new_records": _whole(MAX_RECORDS),

@@ -1,7 +1,8 @@
 """Matching rules: which fields of a row must agree, in which form, and the key that stands for them. Pure.
 
 A rule's field is a standard field (`parties.columns.FIELDS`), alone or with transforms behind colons
-(`full_name:phonetic:sorted`), or the heading of any other column. A row matches when any rule does.
+(`full_name:phonetic:sorted`), or the heading of any other column. A row matches when any rule does. An exact rule
+compares by keys; a similar one by what `parties.similar` says.
 """
 
 from __future__ import annotations
@@ -13,11 +14,15 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from parties import normalise
 from parties.columns import FIELDS
 from parties.errors import ConfigError
 from parties.normalise import phonetic
+
+if TYPE_CHECKING:
+    from parties.similar import Similar
 
 KEY_BYTES = 16
 MAX_FIELDS = 16
@@ -95,17 +100,20 @@ class FieldUse:
 
 @dataclass(frozen=True)
 class Rule:
-    """Rows match when all of these fields agree.
+    """Rows match when all of these fields agree; or, under a similar rule, when they are alike enough.
 
     Attributes:
         name: shown to people in `matched_on`.
-        fields: as in the terms: `phone`, `birth_date:year`, or a heading.
+        fields: as in the terms: `phone`, `birth_date:year`, or a heading; of a similar rule all that it reads, without
+            transforms.
         scope: `person`, or `household`: a match of one row is a match of all rows with the same household_id.
+        similar: which records are alike enough; None of an exact rule.
     """
 
     name: str
     fields: tuple[str, ...]
     scope: str = "person"
+    similar: Similar | None = None
 
     @cached_property
     def uses(self) -> tuple[FieldUse, ...]:
@@ -114,11 +122,13 @@ class Rule:
         Raises:
             ConfigError: a transform is unknown, or not for this field.
         """
-        return tuple(_use(self.name, text) for text in self.fields)
+        return tuple(field_use(self.name, text) for text in self.fields)
 
     @property
     def shown(self) -> str:
         """The rule's fields for people."""
+        if self.similar is not None:
+            return f"similar in {', '.join(self.fields)}"
         return " + ".join(self.fields) + (", for whole households" if self.scope == "household" else "")
 
     def headings(self) -> list[str]:
@@ -128,9 +138,10 @@ class Rule:
             if use.field not in FIELDS:
                 alike = difflib.get_close_matches(use.field.lower(), FIELDS, 1)
                 hint = f" Was `{alike[0]}` meant?" if alike else ""
+                needed = "every list needs that heading" if self.similar is None else "lists may lack that heading"
                 found.append(
-                    f"Rule `{self.name}` compares the column headed `{use.field}`, which is no standard field: every "
-                    f"list needs that heading, and its cells are compared as plain text.{hint}"
+                    f"Rule `{self.name}` compares the column headed `{use.field}`, which is no standard field: "
+                    f"{needed}, and its cells are compared as plain text.{hint}"
                 )
         return found
 
@@ -151,7 +162,9 @@ class Rule:
         return own_rows * min(1.0, other_rows / math.prod(told.values()))
 
     def weakness(self, own_rows: int, other_rows: int) -> str:
-        """A sentence for people where the rule is too weak by itself, else nothing."""
+        """A sentence for people where an exact rule is too weak by itself, else nothing."""
+        if self.similar is not None:
+            return ""
         chance = self.chance_matches(own_rows, other_rows)
         if chance is None or chance <= max(1.0, WEAK * own_rows):
             return ""
@@ -161,7 +174,16 @@ class Rule:
         )
 
 
-def _use(rule: str, text: str) -> FieldUse:
+def field_use(rule: str, text: str) -> FieldUse:
+    """A field with its transforms, from text.
+
+    Args:
+        rule: whose it is, for people.
+        text: as in the terms.
+
+    Raises:
+        ConfigError: a transform is unknown, or not for this field.
+    """
     field, *transforms = text.split(":")
     if field not in FIELDS:
         if transforms and all(_LETTERS.fullmatch(name) or name in TRANSFORMS for name in transforms):

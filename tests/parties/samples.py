@@ -3,6 +3,7 @@
 import hashlib
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,23 @@ from parties import config, normalise
 from parties.config import Config
 from parties.manifest import Manifest, sign
 from parties.rules import Rule
+from parties.similar import Block, Compared, Similar
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 RULES = (Rule("id", ("id_number",)), Rule("phone and birth date", ("phone", "birth_date")))
+SIMILAR = Similar(
+    blocks=(Block(("phone",), 1), Block(("birth_date:unordered", "full_name:phonetic:each-word"), 2)),
+    comparisons=(
+        Compared("full_name", "names", 3, (-40, -20, 10, 0, 40, 30, 60)),
+        Compared("birth_date", "date", 1, (-30, 5, 5, 30, 20, 40)),
+        Compared("phone", "number", 2, (-8, 20, 40)),
+    ),
+    thresholds=(60,),
+    largest_group=50,
+)
+"""A similar rule's terms, for a flag."""
+GRADED = replace(SIMILAR, thresholds=(30, 60, 90))
+ALIKE, ALIKE_GRADED = (Rule("similar people", s.fields, similar=s) for s in (SIMILAR, GRADED))
 JARGON = ("Traceback", "traceback", "Exception", "Errno", "NoneType", "object at 0x", "TypeError")
 """What no sentence for people may contain."""
 

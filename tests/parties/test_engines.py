@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mpc import blocks
+from mpc.dummies import Dummies
 from parties import engines
 from parties.statistics import Category, Statistics
-from tests.parties.samples import manifest
+from tests.parties.samples import ALIKE, RULES, SIMILAR, manifest
 
 MANY = Statistics(10, tuple(Category("birth_date", ages=tuple(range(k))) for k in (15, 15)))
 """256 cells."""
@@ -70,3 +73,17 @@ def test_estimates_grow_with_all_that_costs() -> None:
         blocks.seconds(3, 1000, 3, 1, reveal, cells=256),
     )
     assert blocks.table_seconds(3, 1000, 4) < min(blocks.table_seconds(3, 1000, 256), blocks.table_seconds(9, 1000, 4))
+
+
+def test_dummies_promise_for_both_kinds_of_keys_together() -> None:
+    both = manifest(rules=(*RULES, ALIKE), dummies=Dummies(2.0, 1e-4), max_records=100)
+    for added in (engines.noise(both), engines.similar_noise(both)):
+        assert added is not None
+        assert added.dummies == Dummies(1.0, 5e-5)
+    alone = manifest(rules=(ALIKE,), dummies=Dummies(2.0, 1e-4), max_records=100)
+    assert engines.noise(alone) is None
+    found = engines.similar_noise(alone)
+    assert found is not None
+    assert (found.dummies, found.keys) == (Dummies(2.0, 1e-4), SIMILAR.linkage.keys)
+    assert found.largest == SIMILAR.largest_group * len(alone.members)
+    assert "double the smallest" in engines.fault(replace(both, dummies=Dummies(0.01, 1e-4)))

@@ -37,11 +37,11 @@ VECTOR = (
     b'"agency-a":"' + b"0a" * 32 + b'","agency-b":"' + b"0b" * 32 + b'","agency-c":"' + b"0c" * 32 + b'",'
     b'"hub":"' + b"0d" * 32 + b'","neutral":"' + b"0e" * 32 + b'"},"normalisation":"matchbit-1","period_days":60,'
     b'"purpose":"d\xc3\xa9conflit \\"x\\"","retention_days":7,"reveal":"flag",'
-    b'"rules":[{"fields":["id_number"],"name":"id","scope":"person"},'
-    b'{"fields":["phone","birth_date"],"name":"phone and birth date","scope":"person"}],'
+    b'"rules":[{"fields":["id_number"],"name":"id","scope":"person","similar":null},'
+    b'{"fields":["phone","birth_date"],"name":"phone and birth date","scope":"person","similar":null}],'
     b'"statistics":null,"threshold":1,"title":"\xd0\x97\xd0\xb8\xd0\xbc\xd0\xb0","verify_tags":true}'
 )
-VECTOR_ID = "277bf047cda8dc78f6855d808b31ee9b680c99174866a8edc6a907adc7a1c01f"
+VECTOR_ID = "028fa75d8e88b36e7db343947f149d31e85b54fc3083f5df1c882619ce8cbcce"
 VECTOR_NODES = {
     "agency-a": "0a" * 32, "agency-b": "0b" * 32, "agency-c": "0c" * 32, "hub": "0d" * 32, "neutral": "0e" * 32,
 }  # fmt: skip

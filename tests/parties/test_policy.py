@@ -16,7 +16,7 @@ from parties.manifest import Manifest, check
 from parties.policy import MAX_TOLD_CHARS, Consent, Decision, Past, Policy, Ruling, rule_terms
 from parties.rules import Rule
 from parties.statistics import Category, Statistics
-from tests.parties.samples import JARGON, NOW, examples, manifest
+from tests.parties.samples import ALIKE, JARGON, NOW, SIMILAR, examples, manifest
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "policy.toml"
 HERE = Path("policy.toml")
@@ -63,6 +63,10 @@ REFUSES: dict[str, tuple[dict[str, Any], str]] = {
     "rules": (
         {"rules": (Rule("any", ("phone",)), Rule("id", ("id_number",)))},
         "`fields` of a rule are phone; this node allows birth_date + phone, id_number.",
+    ),
+    "similar": (
+        {"rules": (*manifest().rules, ALIKE)},
+        f"The fingerprint of a rule of `kind` similar is {SIMILAR.fingerprint}; this node allows none.",
     ),
     "max_records": ({"max_records": 50_001}, "`max_records` is 50,001; this node allows 50,000 at most."),
     "min_records": ({"min_records": 499}, "`min_records` is 499; this node allows 500 at least."),
@@ -133,6 +137,7 @@ def test_every_term_that_is_outside_is_told() -> None:
     for left_out in (OPENED, {"engine"}):
         told = {entry: refused for entry, refused in REFUSES.items() if entry not in left_out}
         changes = {name: value for changed, _ in told.values() for name, value in changed.items()}
+        changes |= {"rules": (*REFUSES["rules"][0]["rules"], ALIKE)}
         reasons = judged(policyfile.read(EXAMPLE), inside(**changes)).reasons
         assert list(reasons) == [says for _, says in told.values()]
 
@@ -257,6 +262,8 @@ def test_a_cooldown_is_for_new_proposals_only() -> None:
 
 NAMES = [f"agency-{c}" for c in "bcdefgh"]
 FIELDS = ["id_number", "phone", "birth_date", "birth_date:year", "full_name:sorted", "Heading"]
+FEW = replace(SIMILAR, largest_group=2)
+"""So that dummies among blocking keys are not too many."""
 some_rules = st.lists(st.lists(st.sampled_from(FIELDS), min_size=1, max_size=3, unique=True), min_size=1, max_size=4)
 
 
@@ -273,6 +280,8 @@ def terms_and_policy(draw: st.DrawFn) -> tuple[Manifest, Policy]:
     table = Statistics(draw(st.integers(3, 1000)), SEXES) if reveal == "statistics" else None
     most = draw(st.integers(2, 20 if mpyc or table else 10**6))
     rules = rules[:1] if table else rules
+    alike = reveal == "flag" and not mpyc and draw(st.booleans())
+    rules = (*rules, replace(ALIKE, similar=FEW)) if alike else rules
     committee = (OWN, names[0], "neutral", *names[1 : draw(st.integers(1, 7)) if mpyc else 1])
     terms = manifest(
         members=members, committee=committee, rules=rules, engine="mpyc" if mpyc else "replicated",
@@ -293,6 +302,7 @@ def terms_and_policy(draw: st.DrawFn) -> tuple[Manifest, Policy]:
         reveal=frozenset({terms.reveal, *draw(st.sets(st.sampled_from(["flag", "count", "members"])))}),
         engine=frozenset({terms.engine, *draw(st.sets(st.sampled_from(["replicated", "mpyc"])))}),
         min_threshold=terms.threshold + draw(fewer),
+        similar=frozenset({FEW.fingerprint}),
         rules=frozenset(map(rule_terms, (*rules, *(Rule("", tuple(named)) for named in draw(some_rules))))),
         max_records=most + draw(more), min_records=terms.min_records + draw(fewer),
         max_new_records=terms.max_new_records + draw(more), min_members=terms.min_members + draw(fewer),
@@ -315,7 +325,8 @@ def stricter(entry: str, terms: Manifest) -> Any:
         "min_smallest_cell": lambda: terms.statistics.smallest_cell + 1 if terms.statistics else 3,
         "engine": lambda: frozenset({"replicated", "mpyc"} - {terms.engine}),
         "min_threshold": lambda: terms.threshold + 1,
-        "rules": lambda: frozenset({("sex",), *map(rule_terms, terms.rules)} - {rule_terms(terms.rules[-1])}),
+        "rules": lambda: frozenset({("sex",), *map(rule_terms, terms.rules)} - {rule_terms(terms.rules[0])}),
+        "similar": frozenset,
         "max_records": lambda: terms.max_records - 1,
         "min_records": lambda: terms.min_records + 1,
         "max_new_records": lambda: terms.max_new_records - 1,
@@ -330,7 +341,7 @@ def stricter(entry: str, terms: Manifest) -> Any:
 
 TERM = {
     "coordinators": "coordinator", "partners": "members", "rules": "fields", "max_retention_days": "retention_days",
-    "max_days_open": "expires", "purposes": "purpose", "min_threshold": "threshold",
+    "max_days_open": "expires", "purposes": "purpose", "min_threshold": "threshold", "similar": "kind",
     "min_smallest_cell": "smallest_cell",
 }  # fmt: skip
 
@@ -340,7 +351,9 @@ TERM = {
 def test_terms_inside_all_bounds_are_never_refused(drawn: tuple[Manifest, Policy]) -> None:
     terms, rules = drawn
     assert judged(rules, terms, Past((OWN, "stranger"), None)).decision is Decision.PERSON
-    assert judged(replace(rules, consent=Consent.STANDING), terms).decision is Decision.STANDING
+    named = not terms.similar or rules.similar is not None
+    expected = Decision.STANDING if named else Decision.PERSON
+    assert judged(replace(rules, consent=Consent.STANDING), terms).decision is expected
     rules.refuse(terms, OWN)
 
 
@@ -348,8 +361,9 @@ def test_terms_inside_all_bounds_are_never_refused(drawn: tuple[Manifest, Policy
 @examples(300)
 def test_one_step_outside_one_bound_is_refused_with_one_reason(drawn: tuple[Manifest, Policy], entry: str) -> None:
     terms, rules = drawn
-    ruling = judged(replace(rules, **{entry: stricter(entry, terms)}), terms)
-    if (entry in OPENED and terms.engine == "mpyc") or (entry == "min_smallest_cell" and not terms.statistics):
+    ruling, by_mpyc = judged(replace(rules, **{entry: stricter(entry, terms)}), terms), terms.engine == "mpyc"
+    bounded = {"min_smallest_cell": terms.statistics, "similar": terms.similar} | dict.fromkeys(OPENED, not by_mpyc)
+    if not bounded.get(entry, True):
         assert ruling.decision is Decision.PERSON  # there is nothing that it bounds
         return
     assert ruling.decision is Decision.REFUSED

@@ -45,6 +45,7 @@ WRONG: dict[str, list[Any]] = {
     "engine": [*BAD_TEXTS, ["MPyC"], ["mpyc", "spdz"]],
     "min_threshold": [*BAD_NUMBERS, 5],
     "rules": [*BAD_TEXTS, [[]], ["phone"], [["phone", "phone"]], [[f"h{k}" for k in range(17)]], [[["phone"]]]],
+    "similar": [*BAD_TEXTS, True, ["0123"], ["0123456789ABCDEF"], ["0123456789abcdeg"], "0123456789abcdef"],
     "max_records": BAD_NUMBERS,
     "min_records": BAD_NUMBERS,
     "max_new_records": BAD_NUMBERS,
