@@ -26,16 +26,17 @@ import numpy as np
 from mpc import kernel
 from mpc.matching import Reveal
 from mpc.replicated import Array
-from parties import trial
+from parties import generator, trial
 from parties.errors import ConfigError
 from parties.launch import Operator
+from parties.listbench import measure_lists
 from parties.loopback import COORDINATOR, Loopback, free_port, own_environment
 from parties.manifest import Manifest
 from parties.member import Member, Progress
-from parties.scenarios import Step
+from parties.scenarios import Step, costs
 from parties.statistics import Statistics, rows_of
 from parties.store import SessionRecord
-from parties.trial import AT_ONCE, Outcome, run_session
+from parties.trial import AT_ONCE, run_session
 
 RELAY = [sys.executable, "-P", "-m", "parties.relay"]
 PACKAGES = ("matchbit", "numpy", "cryptography", "grpcio", "protobuf", "mpyc")
@@ -65,7 +66,7 @@ class Measurement:
             if self.step.delay_ms:
                 lines.enter_context(relayed(federation, self.hosts, self.step.delay_ms))
             since = lines.enter_context(started(federation))
-            report = measure_session(federation, self.step, show)
+            report = measure_step(federation, self.step, show)
         seconds = {name: listened_s(federation.configs[name].folder / "log.txt", at) for name, at in since.items()}
         return {"step": asdict(self.step), "daemons_s": seconds} | report
 
@@ -126,6 +127,10 @@ def relayed(federation: Loopback, hosts: dict[str, tuple[str, list[str]]], delay
 def terms_of(step: Step) -> dict[str, Any]:
     """The terms of a step's session, as `trial.run_session` takes them."""
     session = {"title": "Benchmark", "purpose": "measure", "max_records": step.rows, **step.terms()}
+    if step.similar:
+        name, fields = generator.BY_ID
+        rules = [{"name": name, "fields": fields}, trial.SIMILAR]
+        return {"session": session | {"country": generator.COUNTRY}, "rule": rules}
     return {"session": session, "rule": [{"name": "key", "fields": ["key"]}]}
 
 
@@ -139,8 +144,20 @@ def check_step(step: Step) -> None:
     trial.check_terms(members, trial.committee_for(members, step.committee), terms_of(step))
 
 
-def measure_session(federation: Loopback, step: Step, show: Progress) -> dict[str, Any]:
-    """One session on a started federation.
+def measure_step(federation: Loopback, step: Step, show: Progress) -> dict[str, Any]:
+    """A step's session on a started federation; returns the JSON report."""
+    measure = measure_lists if step.similar else measure_session
+    return measure(federation, step, terms_of(step), show)
+
+
+def measure_session(federation: Loopback, step: Step, terms: dict[str, Any], show: Progress) -> dict[str, Any]:
+    """One session on a started federation, over random keys.
+
+    Args:
+        federation: started.
+        step: what is measured.
+        terms: its session's.
+        show: progress.
 
     Returns:
         The JSON report: what the run cost, in all and for each row, and whether every member got the right result.
@@ -151,7 +168,7 @@ def measure_session(federation: Loopback, step: Step, show: Progress) -> dict[st
     def contribute(member: Member, record: SessionRecord) -> None:
         member.contribute_keys(record, made.rows(record.manifest, federation.members.index(member.config.name)))
 
-    outcome = run_session(federation, terms_of(step), contribute, show)
+    outcome = run_session(federation, terms, contribute, show)
 
     def fetch(name: str) -> Array:
         member = Member(federation.configs[name])
@@ -161,7 +178,7 @@ def measure_session(federation: Loopback, step: Step, show: Progress) -> dict[st
         found = dict(zip(federation.members, pool.map(fetch, federation.members), strict=True))
     Operator(federation.configs[COORDINATOR], show).coordinator.close(outcome.record.id)
     expected = {name: made.expected(outcome.record.manifest, k) for k, name in enumerate(federation.members)}
-    return _costs(outcome, step) | {
+    return costs(outcome.report(), federation.members, step) | {
         "matched": {name: _telling(values) for name, values in found.items()},
         "expected": {name: _telling(values) for name, values in expected.items()},
         "correct": all(np.array_equal(found[name], values) for name, values in expected.items()),
@@ -171,19 +188,6 @@ def measure_session(federation: Loopback, step: Step, show: Progress) -> dict[st
 def _telling(values: Array) -> int:
     """In how many rows, of a list or of a table, there is anything but zeros."""
     return int(np.count_nonzero(values.reshape(len(values), -1).any(axis=1)))
-
-
-def _costs(outcome: Outcome, step: Step) -> dict[str, Any]:
-    total, nodes = step.rows * step.members, outcome.figures
-    return outcome.report() | {
-        "rows": dict.fromkeys(outcome.record.manifest.members, step.rows),
-        "rows_per_s": round(total / outcome.seconds["compute"]),
-        "sent_bytes_per_row": {name: round(f["sent_bytes"] / total, 1) for name, f in nodes.items()},
-        "memory_bytes_per_row": {
-            name: round((f["peak_rss_bytes"] - f["idle_rss_bytes"]) / total, 1) for name, f in nodes.items()
-        },
-        "phases": nodes[outcome.record.manifest.committee[0]]["phases"],
-    }
 
 
 NOBODY, EVERYBODY = -1, -2
@@ -214,9 +218,6 @@ class Generated:
         """What a member must get by a session's terms, as `Member.fetch` gives it."""
         holders, members = self.holders[member], len(self.keys)
         match Reveal(manifest.reveal):
-            case Reveal.FLAG:
-                flags: Array = (holders != NOBODY).astype(np.uint8)
-                return flags
             case Reveal.COUNT:
                 others: Array = (self._held_by(member) - 1).astype(np.uint16)
                 return others
@@ -229,6 +230,9 @@ class Generated:
             case Reveal.STATISTICS:
                 assert manifest.statistics is not None  # noqa: S101 - it was checked
                 return self._table(manifest.statistics)
+            case _:
+                flags: Array = (holders != NOBODY).astype(np.uint8)
+                return flags
 
     def _held_by(self, member: int) -> Array:
         """(rows,) how many members hold each key of this one."""

@@ -33,6 +33,9 @@ class Step:
         committee: how many nodes.
         threshold: so many of them may collude; 0 for the most that the engine allows.
         reveal: what members learn.
+        similar: whether lists of so many records are made up and compared, by exact rules and one on similar records;
+            else what is compared are random keys.
+        new: so many of all lists' records are new, and the others are not reported; 0 for all.
     """
 
     members: int = 3
@@ -46,6 +49,8 @@ class Step:
     committee: int = 3
     threshold: int = 0
     reveal: str = Reveal.FLAG.value
+    similar: bool = False
+    new: int = 0
 
     def terms(self) -> dict[str, Any]:
         """Entries of the manifest's session besides the usual ones."""
@@ -66,6 +71,8 @@ class Step:
             (f"{self.delay_ms:g} ms each way", self.delay_ms),
             ("verify_tags", self.verify_tags),
             ("dummies", self.dummies),
+            ("similar", self.similar),
+            (f"{self.new:,} new", self.new),
         )
         return ", ".join([f"{self.members:,} × {self.rows:,} rows", *(text for text, is_said in words if is_said)])
 
@@ -88,7 +95,7 @@ class Scenario:
         """The scenario with options of the caller's.
 
         Args:
-            rows: of each member in the first step; the other steps' rows change in proportion.
+            rows: of each member in the first step; the other steps' rows, and new ones, change in proportion.
             options: other fields of every step; None leaves them as they are.
 
         Raises:
@@ -102,7 +109,10 @@ class Scenario:
         if rows is not None and rows < 1:
             raise InputError("--rows must be at least 1.")
         of = 1.0 if rows is None else rows / self.steps[0].rows
-        steps = tuple(replace(step, rows=max(1, round(step.rows * of)), **given) for step in self.steps)
+        steps = tuple(
+            replace(step, **{"rows": max(1, round(step.rows * of)), "new": round(step.new * of)} | given)
+            for step in self.steps
+        )
         for step in steps:
             _check(step)
         return replace(self, steps=steps)
@@ -113,12 +123,15 @@ def _check(step: Step) -> None:
         raise InputError("--members must be 2 to 1000, --overlap from 0 to 1.")
     if not 0 <= step.delay_ms <= 1000:
         raise InputError("--delay must be 0 to 1000 milliseconds.")
+    if not 0 <= step.new <= step.members * step.rows or (step.new and not step.similar):
+        raise InputError("--new must be 0 to the number of all records, and goes with --similar.")
 
 
 LINE = Step(rows=100_000, rate="100mbit")
 FAR = replace(LINE, delay_ms=30.0)
 THREE = Step(rows=100_000)
 FEW = Step(rows=1_000, engine=Engine.MPYC.value)
+ALIKE = Step(rows=100_000, similar=True)
 SCENARIOS = (
     Scenario("small", "a small session, and how soon daemons are up", (Step(rows=1_000),)),
     Scenario("three", "three agencies with lists of a usual size", (THREE,)),
@@ -145,6 +158,9 @@ SCENARIOS = (
     ),
     Scenario("verified", "what verified tags cost", (THREE, replace(THREE, verify_tags=True))),
     Scenario("dummies", "what dummies cost", (THREE, replace(THREE, dummies=True))),
+    Scenario("similar-10k", "similar people, from file to result", (replace(ALIKE, rows=10_000),)),
+    Scenario("similar-100k", "the same with lists of a usual size", (ALIKE,)),
+    Scenario("similar-weekly", "a week's new records against standing lists", (replace(ALIKE, new=3_000),)),
     Scenario("mpyc-200", "a short list by the engine that reveals nothing else", (replace(FEW, rows=200),)),
     Scenario("mpyc-1000", "the same with a longer list", (FEW,)),
     Scenario(
@@ -156,15 +172,18 @@ SCENARIOS = (
 OWN = Scenario("own", "a session of your own", (Step(),))
 OWN_FEW = replace(OWN, steps=(FEW,))
 """The same by the MPyC engine, whose lists are short."""
+OWN_ALIKE = replace(OWN, steps=(replace(ALIKE, rows=10_000),))
+"""The same on similar people."""
 ALL = "all"
 
 
-def chosen(names: Sequence[str], engine: str | None = None) -> tuple[Scenario, ...]:
+def chosen(names: Sequence[str], engine: str | None = None, *, similar: bool = False) -> tuple[Scenario, ...]:
     """The scenarios of these names, each once, in the order of the table; one of the caller's own if there is no name.
 
     Args:
         names: of scenarios, or `all`.
         engine: that the caller asks for.
+        similar: whether the caller asks for similar people.
 
     Raises:
         InputError: there is no such scenario.
@@ -176,8 +195,29 @@ def chosen(names: Sequence[str], engine: str | None = None) -> tuple[Scenario, .
                 f"There is no scenario `{name}`: choose from {', '.join(known)}, or {ALL}; "
                 "`matchbit bench --list` says what they show."
             )
-    own = OWN_FEW if engine == Engine.MPYC.value else OWN
+    own = OWN_FEW if engine == Engine.MPYC.value else OWN_ALIKE if similar else OWN
     return tuple(s for s in SCENARIOS if s.name in names or ALL in names) if names else (own,)
+
+
+def costs(report: Mapping[str, Any], members: Sequence[str], step: Step) -> dict[str, Any]:
+    """A step's report: that of its session, and what a row of it cost.
+
+    Args:
+        report: of the session, as `parties.trial.Outcome` gives it.
+        members: names.
+        step: what was measured.
+    """
+    total, nodes = step.rows * step.members, report["committee"]
+    return {
+        **report,
+        "rows": dict.fromkeys(members, step.rows),
+        "rows_per_s": round(total / report["seconds"]["compute"]),
+        "sent_bytes_per_row": {name: round(f["sent_bytes"] / total, 1) for name, f in nodes.items()},
+        "memory_bytes_per_row": {
+            name: round((f["peak_rss_bytes"] - f["idle_rss_bytes"]) / total, 1) for name, f in nodes.items()
+        },
+        "phases": next(iter(nodes.values()))["phases"],
+    }
 
 
 def cost_per_row(report: Mapping[str, Any]) -> dict[str, float]:

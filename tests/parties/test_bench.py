@@ -23,6 +23,7 @@ COMMITTEE = ["agency-a", "agency-b", "neutral"]
 OF_NODES = ("committee", "sent_bytes_per_row", "memory_bytes_per_row")
 OF_MEMBERS = ("rows", "matched", "expected")
 NUMBERS = ("members", "wall_s", "rows_per_s")
+OF_LISTS = ("members_s", "members_cpu_s", "members_rss_bytes", "truth", "pairs", "in_the_clear_s")
 COSTS = {"wall_s", "compute_s", "cpu_s", "sent_bytes", "memory_bytes"}
 FIGURES = {"cpu_s", "sent_bytes", "idle_rss_bytes", "peak_rss_bytes", "phases"}
 
@@ -63,6 +64,28 @@ def test_a_scenario_from_end_to_end(tmp_path: Path, capsys: Captured) -> None:
     assert [step["step"]["verify_tags"] for step in verified["steps"]] == [False, True]
     assert verified["ratios"][1]["sent_bytes"] > 1.0
     assert "verified, 2 of 2: 3 × 40 rows, 1 ms each way, verify_tags\n" in told
+
+
+def test_made_up_lists_from_end_to_end(tmp_path: Path, capsys: Captured) -> None:
+    """A batch of new records: of them alone it is told whom others have."""
+    out = tmp_path / "report.json"
+    assert main(["bench", "similar-weekly", "--rows", "200", "--overlap", "0.4", "--new", "90", "--out", str(out)]) == 0
+    shown, told = capsys.readouterr()
+    assert "similar-weekly, 1 of 1: 3 × 200 rows, similar, 90 new\n" in told
+    ((report,),) = (scenario["steps"] for scenario in json.loads(out.read_text("utf-8"))["scenarios"])
+    lists = {name: report.pop(name) for name in OF_LISTS}
+    check_step(report, ["agency-a", "agency-b", "agency-c"])
+    assert all(lists[name] > 0 for name in ("pairs", "in_the_clear_s"))
+    truth = lists["truth"]["match"]
+    assert truth["shared"] + truth["others"] == 90
+    assert sum(report["matched"].values()) == truth["found"] + truth["wrong"] > 0
+    assert truth["recall"] > 0.9
+    for seconds in lists["members_s"].values():
+        assert {"reading rows", "uploading bytes"} == set(seconds)
+    assert all(seconds > 0 for cpu in lists["members_cpu_s"].values() for seconds in cpu.values())
+    assert all(bytes_ > 0 for bytes_ in lists["members_rss_bytes"].values())
+    assert "pairs of records compared" in shown
+    assert shown.endswith("result: exactly right\n\n")
 
 
 def test_ones_own_session_for_people(capsys: Captured) -> None:
@@ -106,6 +129,9 @@ def test_the_list(capsys: Captured) -> None:
     ("options", "sentence"),
     [
         ("nonsense", "There is no scenario `nonsense`: choose from small, "),
+        ("small --new 5", "--new must be 0 to the number of all records, and goes with --similar."),
+        ("similar-10k --engine mpyc", "The manifest is wrong: "),
+        ("similar-10k --reveal members", "The similar rule is wrong: "),
         ("members --members 5", "The steps of `members` differ in their members; leave --members out."),
         ("small --rows 0", "--rows must be at least 1."),
         ("small --delay -1", "--delay must be 0 to 1000 milliseconds."),

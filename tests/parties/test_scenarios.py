@@ -47,6 +47,7 @@ def test_members_share_the_same_rows_in_all() -> None:
 def test_a_step_in_words() -> None:
     assert Step(1000, 10_000, rate="1gbit", delay_ms=2.5).to_text() == "1,000 × 10,000 rows, at 1gbit, 2.5 ms each way"
     assert Step(verify_tags=True, dummies=True).to_text() == "3 × 1,000,000 rows, verify_tags, dummies"
+    assert Step(rows=5, similar=True, new=7).to_text() == "3 × 5 rows, similar, 7 new"
     own = Step(rows=10, engine="mpyc", committee=5, threshold=1, reveal="count")
     assert own.to_text() == "3 × 10 rows, mpyc, 5 nodes, threshold 1, count"
 
@@ -73,6 +74,7 @@ def test_scenarios_are_chosen_by_name_each_once_in_the_order_of_the_table() -> N
     assert [s.name for s in chosen(["far", "small", "far"])] == ["small", "far"]
     assert chosen(["all"]) == chosen(["small", "all"]) == SCENARIOS
     assert chosen([]) == chosen([], "replicated") == (OWN,)
+    assert [step.similar for step in chosen([], similar=True)[0].steps] == [True]
     assert chosen(["small"], "mpyc") == (BY_NAME["small"],)
 
 
@@ -106,6 +108,8 @@ def test_options_hold_for_every_step() -> None:
 def test_rows_keep_their_proportion() -> None:
     assert [step.rows for step in BY_NAME["growth"].changed(rows=1_000).steps] == [1_000, 3_330, 10_000, 33_300]
     assert [step.rows for step in BY_NAME["members"].changed(rows=4).steps] == [4, 1, 1, 1]
+    (weekly,) = BY_NAME["similar-weekly"].changed(rows=1_000).steps
+    assert (weekly.rows, weekly.new) == (1_000, 30)
 
 
 @pytest.mark.parametrize(
@@ -131,6 +135,8 @@ def test_what_the_steps_differ_in_is_not_overridden(name: str, option: dict[str,
         ({"overlap": float("nan")}, "--overlap from 0 to 1"),
         ({"rows": 0}, "--rows must be"),
         ({"rows": -5}, "--rows must be"),
+        ({"new": 3}, "goes with --similar"),
+        ({"similar": True, "rows": 1, "new": 4}, "--new must be 0 to the number of all records"),
         ({"delay_ms": -1.0}, "--delay must be"),
         ({"delay_ms": float("inf")}, "--delay must be"),
     ],

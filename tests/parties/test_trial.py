@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from parties import generator, trial
+from parties import generator, manifestfile, trial
 from parties.cli import main
 from parties.columns import MapFile
+from parties.demo import Asked, Demo, table_of
 from parties.errors import ConfigError
 from parties.loopback import Loopback
 from parties.rules import Rule
@@ -39,8 +40,8 @@ def test_a_committee_is_of_members_and_at_least_one_neutral_node(members: int, s
     assert " ".join(trial.committee_for(trial.names(members), size)) == committee
 
 
-@pytest.mark.parametrize("asked", [trial.Asked(engine="mpyc"), trial.Asked(reveal="members")], ids=str)
-def test_the_demo_is_right(asked: trial.Asked, capsys: Captured) -> None:
+@pytest.mark.parametrize("asked", [Asked(engine="mpyc"), Asked(reveal="members")], ids=str)
+def test_the_demo_is_right(asked: Asked, capsys: Captured) -> None:
     command = ["demo", "--engine", asked.engine, "--reveal", asked.reveal]
     assert main(command if asked.engine == "mpyc" else [*command, "--rows", "200"]) == 0
     shown, told = capsys.readouterr()
@@ -63,9 +64,58 @@ def test_the_demo_of_a_table_is_right(engine: str, committee: int, tmp_path: Pat
     assert all((tmp_path / f"{name}.csv").read_text("utf-8-sig").startswith("sex,age,") for name in MEMBERS)
 
 
+@pytest.mark.parametrize("reveal", ["flag", "grade"])
+def test_the_demo_of_similar_people_is_right(reveal: str, tmp_path: Path, capsys: Captured) -> None:
+    """Every value is that of the rules in the clear; and most people whom others have are found."""
+    command = ["demo", "--similar", "--reveal", reveal, "--rows", "120", "--overlap", "0.3", "--out", str(tmp_path)]
+    assert main([*command, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["correct"] is True
+    assert list(report["truth"]) == (["match"] if reveal == "flag" else ["possible", "probable", "certain"])
+    for truth in report["truth"].values():
+        assert truth["shared"] == sum(report["expected"].values())
+        assert truth["shared"] + truth["others"] == 360
+        assert truth["recall"] == truth["found"] / truth["shared"] > 0.9
+        assert truth["false_positives"] == truth["wrong"] / truth["others"] < 0.1
+    headings = (tmp_path / "agency-a.csv").read_text("utf-8-sig").splitlines()[0]
+    assert ("grade" in headings) is (reveal == "grade")
+
+
+def test_the_demo_of_similar_people_for_people(capsys: Captured) -> None:
+    assert main(["demo", "--similar", "--rows", "60"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("  yes\n") == len(MEMBERS)
+    assert "others have  exactly right\n" in shown
+    assert "rows whose person others have" in shown
+    assert "bit for bit what the same rules give" in shown
+
+
+def test_a_rule_on_similar_records_for_ones_own_lists(tmp_path: Path, capsys: Captured) -> None:
+    """With terms of all three grades, whatever is revealed; the truth is not known, but values are compared."""
+    (tmp_path / "rules.toml").write_text('country = "UA"\n[[rule]]\nname = "alike"\nkind = "similar"\n', "utf-8")
+    lists = generator.generate(["A", "B"], 40, 0.5, 1)
+    for name, own in lists.items():
+        generator.write_csv(tmp_path / f"{name}.csv", own)
+    paths = [str(tmp_path / f"{name}.csv") for name in lists]
+    command = ["demo", "--lists", *paths, "--rules", str(tmp_path / "rules.toml"), "--out", str(tmp_path / "out")]
+    assert main([*command, "--reveal", "grade", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["correct"], report["expected"]) == (True, None)
+    assert "truth" not in report
+    assert main([*command, "--similar"]) == 2
+    assert "--similar is for made-up lists" in capsys.readouterr().err
+
+
+def test_a_rule_is_written_as_it_is_read() -> None:
+    tables = [table_of(rule) for rule in Asked(similar=True).rules]
+    assert manifestfile.rules_from_toml({"rule": tables}) == Asked(similar=True).rules
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
+        ("--similar --reveal count", "`reveal` flag or grade"),
+        ("--similar --engine mpyc", "mpyc"),
         ("--committee 5", "`committee` must name exactly three nodes"),
         ("--engine mpyc --committee 2", "`committee` must name 3 to 9 nodes"),
         ("--rows 0", "--rows at least 1"),
@@ -82,14 +132,14 @@ def test_what_cannot_be_is_refused_before_anything_begins(
 def test_a_list_is_no_neutral_node(tmp_path: Path) -> None:
     names = ("neutral", "neutral-2", "coordinator", "other")
     paths = [write_numbers(tmp_path / f"{name}.csv", ["1"]) for name in names]
-    demo = trial.Demo.given(paths, BY_ID, "UA", MapFile())
+    demo = Demo.given(paths, BY_ID, "UA", MapFile())
     assert list(demo.lists) == ["neutral-list", "neutral-2-list", "coordinator-list", "other"]
 
 
 def test_the_engines_limit_is_for_the_longest_list(tmp_path: Path) -> None:
     paths = [write_numbers(tmp_path / f"{rows}.csv", ["1"] * rows) for rows in (3, 7)]
-    demo = trial.Demo.given(paths, BY_ID, "UA", MapFile())
-    assert demo._terms(trial.Asked(engine="mpyc"))["session"]["max_records"] == 7
+    demo = Demo.given(paths, BY_ID, "UA", MapFile())
+    assert demo._terms(Asked(engine="mpyc"))["session"]["max_records"] == 7
 
 
 def test_terms_are_checked_as_a_coordinators_are() -> None:
