@@ -19,6 +19,8 @@ ffi.cdef(
         size_t count, registers, length, constants, after;
     } program;
     void matchbit_run(const program *programs, size_t count, size_t blocks, uint64_t *scratch, void *room);
+    void matchbit_to_planes(const uint64_t *rows, size_t count, size_t words, uint64_t *planes);
+    void matchbit_to_rows(const uint64_t *planes, size_t count, size_t words, uint64_t *rows);
     """
 )
 ffi.set_source(

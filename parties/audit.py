@@ -71,7 +71,7 @@ _KINDS = {
     **dict.fromkeys(("commitment", "contributions", "hash", "certificate", "policy"), _DIGEST),
     **dict.fromkeys(("title", "person", "reason", "decision", "version", "made"), _TEXT),
     **dict.fromkeys(("members", "names"), _several(_NAME)),
-    "group_sizes": _several(_NUMBER, "not opened"),
+    **dict.fromkeys(("group_sizes", "block_sizes"), _several(_NUMBER, "not opened")),
     "reasons": _TEXTS,
 }
 """Every fact that an entry may have: no others, so that nothing of a record slips in."""
@@ -97,6 +97,7 @@ class Event(Enum):
     )
     ATTEMPT = "Attempt {attempt} began, on the contributions of {members} (digest {contributions})."
     COMPUTED = "Attempt {attempt} was computed in {seconds} seconds; keys held by 1, 2, 3 … members: {group_sizes}."
+    BLOCKS = "In attempt {attempt}, blocking keys were shared by 1, 2, 3 … records: {block_sizes}."
     RELEASED = "The results of attempt {attempt} were released to all members."
     ABORTED = "Attempt {attempt} was stopped: {reason}."
     FETCHED = "{member} fetched this node's part of its result."

@@ -162,7 +162,7 @@ def _judge(keys: Keys, other_rows: int) -> Iterator[Finding]:
                 yield Finding(severity, text, keys.headings[name], count, rows)
     for k, rule in enumerate(keys.rules):
         lacking = np.flatnonzero(~keys.usable(k))
-        has_columns = all(use.field in keys.states for use in rule.uses)
+        has_columns = rule.similar is not None or all(use.field in keys.states for use in rule.uses)
         if has_columns and keys.rows >= MIN_ROWS and len(lacking) > MOST * keys.rows:
             text = f"Rule `{rule.name}` ({rule.shown}) cannot be used for {len(lacking) / keys.rows:.0%} of the rows."
             yield Finding(Severity.STOP, text, "", len(lacking), _first(keys, lacking))
@@ -246,16 +246,17 @@ def _rule(opened: ReadableList, keys: Keys, k: int, rule: Rule, country: str) ->
         int(usable.sum()),
         _first(keys, np.flatnonzero(~usable)),
         len(np.unique(keys.twins(k)[:, 0])),
-        _example(opened, rule, country) if len(keys.of_rule[k].rows) else (),
+        _example(opened, keys, rule, country) if len(keys.of_rule[k].rows) else (),
     )
 
 
-def _example(opened: ReadableList, rule: Rule, country: str) -> tuple[str, ...]:
-    """The first usable row of the first batch, as it is compared."""
-    batch = next(opened.source.batches())
-    columns = [(use, fields.source(opened, use.field, "", country).read(batch)) for use in rule.uses]
+def _example(opened: ReadableList, keys: Keys, rule: Rule, country: str) -> tuple[str, ...]:
+    """The first usable row of the first batch, as it is compared; under a similar rule, what it has of the fields."""
+    batch, some = next(opened.source.batches()), all if rule.similar is None else any
+    uses = [use for use in rule.uses if use.field in keys.states]
+    columns = [(use, fields.source(opened, use.field, "", country).read(batch)) for use in uses]
     for row in range(len(batch.numbers)):
         values = [[v for v in map(use.apply, f.normals[f.codes[row]].values) if v] for use, f in columns]
-        if all(values):
-            return tuple(v[0] for v in values)
+        if some(values):
+            return tuple(v[0] for v in values if v)
     return ()

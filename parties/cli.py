@@ -133,6 +133,7 @@ def _add_trials(commands: Commands) -> None:
     c.add_argument("--country", metavar="UA", help="of national phone numbers on your own lists")
     c.add_argument("--out", type=Path, metavar="DIR", help="folder for the result sheets")
     _add_terms(c)
+    c.add_argument("--similar", action="store_true", help="match similar people as well, not only equal fields")
     text = "Measure sessions on this computer, with real nodes and generated keys."
     c = _add(commands, "bench", "bench", text, own=False, as_json=True)
     c.add_argument("names", nargs="*", metavar="NAME", help="what to measure, or `all` (default: one session)")
@@ -144,6 +145,9 @@ def _add_trials(commands: Commands) -> None:
     c.add_argument("--rate", metavar="100mbit", help="limit every committee node's line (Linux, as root)")
     c.add_argument("--delay", type=float, metavar="MS", help="delay every committee node's line by this, each way")
     _add_terms(c)
+    text = "measure with made-up lists and a rule on similar people, from file to result"
+    c.add_argument("--similar", action="store_true", help=text)
+    c.add_argument("--new", type=int, metavar="N", help="with --similar: so many records in all are new (default all)")
     c.add_argument(
         "--threshold", type=int, metavar="T", help="so many nodes may collude (default: the most there can be)"
     )
@@ -171,6 +175,15 @@ def _add_lists(commands: Commands) -> None:
     c.add_argument("--country", metavar="UA", help="the session's country, for national phone numbers")
     c.add_argument("--map", type=Path, metavar="COLUMNS.toml", help=MAP)
     c.add_argument("--page", type=Path, metavar="PAGE.html", help="write a page to look at in a browser")
+    text = "Find weights and thresholds of a rule on similar people from your own lists, and what they would do."
+    c = _add(commands, "tune", "tune.tune", f"{text} Nothing leaves your computer.", own=False)
+    c.add_argument("list", type=Path, metavar="LIST", help="a CSV or XLSX file; by itself it is compared with itself")
+    c.add_argument("--other", type=Path, metavar="LIST", help="another list, to compare with")
+    c.add_argument("--labels", metavar="HEADING", help="the column that is equal where two rows are of one person")
+    c.add_argument("--rules", type=Path, metavar="RULES.toml", help="a similar rule to begin with (default: general)")
+    c.add_argument("--country", metavar="UA", help="the session's country, for national phone numbers")
+    c.add_argument("--map", type=Path, metavar="COLUMNS.toml", help=MAP)
+    c.add_argument("--out", type=Path, metavar="RULE.toml", help="write the rule into a file, instead of showing it")
     text = "Take part in a session with your list. Only random shares of it leave your computer."
     c = _add(commands, "contribute", "contribute", text)
     c.add_argument("id", metavar="ID", help=ID)

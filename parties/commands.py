@@ -18,6 +18,7 @@ from parties.bench import check_step, environment
 from parties.check import check_list
 from parties.columns import MapFile
 from parties.config import Config
+from parties.demo import Asked, Demo
 from parties.engines import Engine
 from parties.errors import InputError
 from parties.fields import NewRows
@@ -257,8 +258,10 @@ def demo(a: argparse.Namespace) -> None:
     """Run a whole session on this machine."""
     if a.lists and not a.out:
         raise InputError("With --lists, say with --out into which folder the result sheets are written.")
-    given = {"engine": a.engine, "committee": a.committee, "reveal": a.reveal}
-    asked = trial.Asked(**{name: value for name, value in given.items() if value is not None})
+    if a.lists and a.similar:
+        raise InputError('--similar is for made-up lists; for your own give --rules with a rule of `kind` "similar".')
+    given = {"engine": a.engine, "committee": a.committee, "reveal": a.reveal, "similar": a.similar}
+    asked = Asked(**{name: value for name, value in given.items() if value is not None})
     people = asked.rows if a.rows is None else a.rows
     if not 2 <= a.members <= 50 or people < 1 or not 0 <= a.overlap <= 1:
         raise InputError("--members must be 2 to 50, --rows at least 1, --overlap from 0 to 1.")
@@ -268,14 +271,12 @@ def demo(a: argparse.Namespace) -> None:
         out = a.out or folder / "results"
         out.mkdir(parents=True, exist_ok=True)
         if a.lists:
-            rules, country, _ = _rules(a.rules)
-            lists = trial.Demo.given(a.lists, rules, _country(a.country) or country, _map(a.map))
+            rules, country, _ = _rules(a.rules, asked.reveal)
+            lists = Demo.given(a.lists, rules, _country(a.country) or country, _map(a.map))
         else:
             if a.rows is None and asked.engine == Engine.MPYC.value:
                 say(f"The mpyc engine is for short lists: {people} people on each.", sys.stderr)
-            lists = trial.Demo.generated(
-                folder / "lists", asked.rules, a.members, people, overlap=a.overlap, seed=a.seed
-            )
+            lists = Demo.generated(folder / "lists", asked.rules, a.members, people, overlap=a.overlap, seed=a.seed)
         outcome, found = lists.run(folder / "nodes", out, _progress(), asked)
         report = demo_json(outcome, found)
         say(json.dumps(report, ensure_ascii=False) if a.json else demo_text(outcome, found, a.out))
@@ -290,7 +291,9 @@ def bench(a: argparse.Namespace) -> None:
         return
     given = {"members": a.members, "overlap": a.overlap, "rate": a.rate, "delay_ms": a.delay}
     given |= {"engine": a.engine, "committee": a.committee, "threshold": a.threshold, "reveal": a.reveal}
-    scenarios = [scenario.changed(rows=a.rows, **given) for scenario in chosen(a.names, a.engine)]
+    given |= {"similar": a.similar or None, "new": a.new}
+    chosen_ones = chosen(a.names, a.engine, similar=a.similar)
+    scenarios = [scenario.changed(rows=a.rows, **given) for scenario in chosen_ones]
     steps_of_all = [step for scenario in scenarios for step in scenario.steps]
     network.check_rates(step.rate for step in steps_of_all)
     for step in steps_of_all:
@@ -318,11 +321,20 @@ def bench(a: argparse.Namespace) -> None:
 # Arguments
 
 
-def _rules(path: Path | None) -> tuple[tuple[Rule, ...], str, Statistics | None]:
-    """The rules of a file, or the demo's, the country they are for, and the table if the file is the terms of one."""
+def _rules(path: Path | None, reveal: str = "") -> tuple[tuple[Rule, ...], str, Statistics | None]:
+    """The rules of a file, or the demo's, the country they are for, and the table if the file is the terms of one.
+
+    Args:
+        path: the file.
+        reveal: what members learn by them; as the file says, where nothing is given.
+    """
     if path is None:
         return tuple(Rule(*rule) for rule in generator.RULES), generator.COUNTRY, None
-    return rules_file(toml.read(path))
+    given = toml.read(path)
+    session = given.get("session")
+    if reveal and (session is None or isinstance(session, dict)):
+        given |= {"session": (session or {}) | {"reveal": reveal}}
+    return rules_file(given)
 
 
 def _map(path: Path | None) -> MapFile:

@@ -212,7 +212,7 @@ class Runs:
                 parts = dict(zip(record.manifest.members, found.parts or (), strict=found.parts is not None))
                 shown = {c.name: parts[c.name].tobytes() for c in commitments if parts}
                 phases = dict(run.figures.phases)
-                self._guard.computed(record, shown, list(found.group_sizes[1:]), phases)
+                self._guard.computed(record, shown, found.group_sizes[1:], phases, found.block_sizes[1:])
                 metrics.add_rows(sum(c.keys for c in commitments))
                 _measure(State.COMPUTED, run.figures)
                 log.info("session %s, attempt %d: computed", *told.values(), extra=told)

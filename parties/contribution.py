@@ -1,7 +1,7 @@
 """From a list's rows to what is uploaded: components, and digests that tell whether they fit together.
 
-A row is a key and, where the session makes a table, the cell of its record. What becomes of rows, and who holds what of
-it, is the scheme: each engine has its own.
+A row is a key and, where the session makes a table, the cell of its record; under a similar rule a record is several
+rows more. What becomes of rows, and who holds what of it, is the scheme: each engine has its own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A member's private copies of the lists that it contributed: results are read with them.
+"""A member's private copies of lists that it contributed, and what became of their keys: results are read with them.
 
 Each copy belongs to the commitment that was made on it. So whatever is cut off when a list is contributed once or more,
 a result is only ever read with the list that it is on.
@@ -9,21 +9,25 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from parties import fields
+from parties import fields, keptkeys
 from parties.columns import MapFile
 from parties.config import Config
 from parties.contribution import SECRET_BYTES
 from parties.errors import InputError
 from parties.fields import NewRows, ReadableList
+from parties.keys import Keys
+from parties.rules import Rule
 from parties.secrecy import write_private
 from parties.vault import Vault
 
-DEALING = "dealing.sealed"
+DEALING, KEYS = "dealing.sealed", "keys.sealed"
+MOST_SEALED_BYTES = 1 << 30
+"""So much is sealed as one piece; it is in memory three times meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,33 @@ class Copies:
     def drop_secret(self) -> None:
         """Nothing is uploaded any more."""
         (self._folder / DEALING).unlink(missing_ok=True)
+
+    def keep_keys(self, commitment: bytes, keys: Keys, vault: Vault) -> None:
+        """Keep what a result needs of a list's keys, before `keep`; of a very long list nothing.
+
+        Args:
+            commitment: 32 bytes: its digest.
+            keys: of the list.
+            vault: that it is sealed with.
+        """
+        kept = keptkeys.to_bytes(keys)
+        if len(kept) <= MOST_SEALED_BYTES:
+            folder = self._folder / commitment.hex()
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_private(folder / KEYS, vault.seal(kept, b"keys" + self._session_id + commitment))
+
+    def keys(self, commitment: bytes, rules: Sequence[Rule], vault: Vault) -> Keys | None:
+        """What was kept of a list's keys, if it was.
+
+        Args:
+            commitment: 32 bytes: its digest.
+            rules: of the session.
+            vault: that it was sealed with.
+        """
+        path = self._folder / commitment.hex() / KEYS
+        if not path.exists():
+            return None
+        return keptkeys.from_bytes(vault.open(path.read_bytes(), b"keys" + self._session_id + commitment), rules)
 
     def keep(self, commitment: bytes, original: Path, map_file: MapFile, new: NewRows) -> None:
         """Copy the list that a commitment is on.

@@ -25,7 +25,7 @@ from parties.limits import check_commitment
 from parties.manifest import Manifest
 from parties.manifest import check as check_terms
 from parties.policy import Policy
-from parties.shares import REPLACED, Shares, Upload
+from parties.shares import REPLACED, Shares, Upload, folded
 from parties.statements import Commitment, Completion, Receipt, contributions
 from parties.store import SessionRecord, Store, for_party
 
@@ -246,7 +246,12 @@ class Guard:
             raise SessionRefused(f"{', '.join(absent)} did not finish contributing and must contribute again.")
 
     def computed(
-        self, record: SessionRecord, parts: Mapping[str, bytes], group_sizes: list[int], phases: Mapping[str, float]
+        self,
+        record: SessionRecord,
+        parts: Mapping[str, bytes],
+        group_sizes: Sequence[int],
+        phases: Mapping[str, float],
+        block_sizes: Sequence[int] = (),
     ) -> None:
         """Keep the results of an attempt until the whole committee has its own.
 
@@ -255,15 +260,14 @@ class Guard:
             parts: this node's part of each member's result; empty where its part is not needed.
             group_sizes: what the node learned; nothing with the mpyc engine.
             phases: seconds of each.
+            block_sizes: what it learned of blocking keys; nothing without a similar rule.
         """
         assert record.contributions is not None  # noqa: S101 - set when the attempt began
-        most = len(record.manifest.members)
-        if len(group_sizes) > most:  # a member has repeated a key
-            group_sizes = [*group_sizes[:most], sum(group_sizes[most:])]
+        sizes = folded(group_sizes, len(record.manifest.members))  # longer if a member has repeated a key
         completion = Completion(
             record.id, self._around.name, attempt=record.attempt, contributions=record.contributions
         )
-        self.shares.add_results(completion.signed(self._around.key), parts, group_sizes, phases)
+        self.shares.add_results(completion.signed(self._around.key), parts, sizes, phases, block_sizes)
 
     def failed(self, session_id: bytes, attempt: int, reason: str) -> None:
         """End an attempt without results, unless another has begun."""

@@ -12,11 +12,12 @@ import numpy as np
 
 from mpc.channel import MAILBOX_BYTES
 from mpc.committee import PartyId
-from mpc.dummies import Noise, pair_secret
+from mpc.dummies import pair_secret
 from mpc.engine import Inputs, Outputs
 from mpc.matching import Reveal
 from mpc.replicated import Array, Share
 from mpc.reveal import DIGEST_BYTES
+from parties import engines
 from parties.contribution import fill_share, held_by, scheme_of, whole_component
 from parties.errors import StorageError
 from parties.guard import Guard
@@ -33,12 +34,14 @@ class Held:
 
     Attributes:
         terms: 32 bytes: a digest of the session and of what members contributed.
-        counts: keys of each member, in the members' order; zero of one that is absent.
+        counts: rows of each member, in the members' order; zero of one that is absent.
+        records: of a similar rule, which the last of these rows are; zero where there is no such rule.
         uploads: by member.
     """
 
     terms: bytes
     counts: tuple[int, ...]
+    records: tuple[int, ...]
     uploads: Mapping[str, Upload]
 
     @classmethod
@@ -48,37 +51,61 @@ class Held:
         Raises:
             StorageError: one is not there any more.
         """
-        committed = {c.name: c.keys for c in commitments}
+        manifest, committed = record.manifest, {c.name: c for c in commitments}
         found = {c.name: guard.shares.upload(record.id, c.name, c.digest) for c in commitments}
         held = {name: upload for name, upload in found.items() if upload}
         if len(held) < len(found):  # begun only when all were there
             raise StorageError(f"Shares are missing, of {', '.join(found.keys() - held.keys())}; see the disk.")
         assert record.contributions is not None  # noqa: S101 - set when the attempt began
         terms = hashlib.sha256(record.id + record.contributions).digest()
-        return cls(terms, tuple(committed.get(m, 0) for m in record.manifest.members), held)
+        counts = tuple(committed[m].keys if m in committed else 0 for m in manifest.members)
+        records = tuple(committed[m].records if m in committed and manifest.similar else 0 for m in manifest.members)
+        return cls(terms, counts, records, held)
 
 
 def load_inputs(guard: Guard, record: SessionRecord, commitments: Sequence[Commitment]) -> Inputs:
     """What the replicated engine computes on, in the members' order; those that are absent have no rows."""
     manifest, party = record.manifest, PartyId(guard.party(record.manifest))
     held, committed = Held.of(guard, record, commitments), {c.name: c for c in commitments}
-    words = scheme_of(manifest).row_bytes // 8
-
-    def rows() -> Share:
-        share = Share(*(np.zeros((sum(held.counts), words), np.uint64) for _ in "ab"))
-        start = 0
-        for member, number in zip(manifest.members, held.counts, strict=True):
-            if upload := held.uploads.get(member):
-                fill_share(party, share[start : start + number], upload.seeds, guard.shares.chunks(upload.id))
-                start += number
-        return share
-
     seeds = zip(*(held.uploads[m].seeds for m in manifest.members if m in committed), strict=True)
     of_a, of_b = (pair_secret(dealt, held.terms) for dealt in seeds)
-    noise = None if manifest.dummies is None else Noise(manifest.dummies, len(manifest.rules), len(manifest.members))
-    digests = tuple(_digests(committed.get(m), held_by(party)) for m in manifest.members)
-    reveal, secrets = Reveal(manifest.reveal), (of_a, of_b)
-    return Inputs(held.terms, held.counts, digests, rows, reveal, noise, secrets, manifest.verify_tags)
+    return Inputs(
+        terms=held.terms,
+        counts=tuple(map(manifest.exact_keys, held.counts, held.records)),
+        digests=tuple(_digests(committed.get(m), held_by(party)) for m in manifest.members),
+        rows=partial(_rows, guard, manifest, held, records=False),
+        reveal=Reveal(manifest.reveal),
+        noise=engines.noise(manifest),
+        secrets=(of_a, of_b),
+        verified=manifest.verify_tags,
+        linkage=manifest.similar.linkage if manifest.similar else None,
+        records=held.records if manifest.similar else (),
+        record_rows=partial(_rows, guard, manifest, held, records=True),
+        similar_noise=engines.similar_noise(manifest),
+    )
+
+
+def _rows(guard: Guard, manifest: Manifest, held: Held, *, records: bool) -> Share:
+    """What members uploaded: their keys, (n, words) uint64; or their records, (n, record_words) uint64."""
+    party, words = PartyId(guard.party(manifest)), scheme_of(manifest).words
+    keys = [manifest.exact_keys(n, of) for n, of in zip(held.counts, held.records, strict=True)]
+    numbers = held.records if records else keys
+    share = _zeros(sum(numbers), words * manifest.rows_of_record if records else words)
+    start = 0
+    for member, total, of_keys, number in zip(manifest.members, held.counts, keys, numbers, strict=True):
+        if number:
+            here, upload = share[start : start + number], held.uploads[member]
+            whole = here if here.a.size == total * words else _zeros(total, words)
+            fill_share(party, whole, upload.seeds, guard.shares.chunks(upload.id))
+            if whole is not here:
+                part = slice(of_keys, None) if records else slice(of_keys)
+                here.a[:], here.b[:] = (c[part].reshape(here.shape) for c in (whole.a, whole.b))
+            start += number
+    return share
+
+
+def _zeros(rows: int, words: int) -> Share:
+    return Share(*(np.zeros((rows, words), np.uint64) for _ in "ab"))
 
 
 def _digests(commitment: Commitment | None, components: tuple[int, int]) -> tuple[Array, Array]:
@@ -91,7 +118,8 @@ def longest_queue(inputs: Inputs) -> int:
     """Bytes that an honest peer may leave unread: two passes of the shuffle, and a mailbox for what lanes send."""
     words = 2 + (-(-len(inputs.counts) // 64) if inputs.reveal.by_member else 0)
     words = max(words, 4 if inputs.verified else 0)  # rows and tags are shuffled together
-    return MAILBOX_BYTES + 2 * 8 * words * inputs.total
+    of_similar = 2 + inputs.linkage.words if inputs.linkage else 0  # a row is a key and its record's vector
+    return MAILBOX_BYTES + 2 * 8 * max(words * inputs.exact, of_similar * inputs.similar)
 
 
 def load_task(guard: Guard, record: SessionRecord, commitments: Sequence[Commitment], context: bytes) -> Task:

@@ -1,38 +1,36 @@
 """From a list to its keys: rows → canonical fields → a key for each rule and value.
 
 Keys are distinct within a member; `RuleKeys` remembers which key stands for which row and rule, so that results can be
-brought back to rows. All of it stays with the member.
+brought back to rows. Under a similar rule a row is compared as a whole (`parties.features`). All of it stays with the
+member.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import product
 
 import numpy as np
 
 from mpc.replicated import Array
-from parties import fields
-from parties.columns import FIELDS
 from parties.errors import InputError
+from parties.features import Records
 from parties.fields import FieldBatch, FieldSource, NewRows, ReadableList
 from parties.findings import FIRST_ROWS, Finding, Severity
+from parties.keyparts import MAX_KEYS_OF_A_ROW, derive, distinct_keys, most_repeated, note_values, parts_of
+from parties.needs import fields_of, is_complete, lacking, of_record, sources_of
 from parties.normalise import libraries
 from parties.normalise.notes import Note
 from parties.records import Batch
-from parties.rules import KEY_BYTES, FieldUse, KeyMaker, Rule, part
+from parties.rules import KEY_BYTES, FieldUse, KeyMaker, Rule
 from parties.statistics import Cells, Statistics
 
-MAX_KEYS_OF_A_ROW = 64
-"""Under one rule: so many combinations of its fields' values."""
 NOTES = tuple(Note)
 NO_VALUE = 0x80
 """Added to a note's number where the row has no value of the field."""
-RECORD_FIELDS = FIELDS[: FIELDS.index("registration_date")]
-"""What a person is told apart by; later fields are about what the person got."""
 ALONE = "the list has no household_id, so a rule for whole households finds single persons only."
 COUNTED = ("phone", "id_number")
 """Fields whose values should be of one person or household."""
@@ -44,7 +42,8 @@ class RuleKeys:
 
     Attributes:
         rows: (k,) int32: row of each key, ascending; a row has as many as its fields have values.
-        places: (k,) int32: the key's place in `Keys.keys`.
+        places: (k,) int32: of each the place of what members get: the key's in `Keys.keys`; of a similar rule, whose
+            rows are those that have something to compare, the row's number after all keys.
     """
 
     rows: Array
@@ -59,6 +58,8 @@ class Keys:
         rules: of the session.
         keys: (n, 2) uint64: 16 bytes a key, distinct, in ascending order.
         of_rule: for each rule its keys by row.
+        vectors: (rows, record_words) uint64: each row's blocking keys and comparison vector; None without a similar
+            rule.
         numbers: (rows,) int64: each row's number in the spreadsheet.
         states: for each field (rows,) uint8: 0, or 1 + the place in `NOTES` of what was noticed, with `NO_VALUE`.
         new: (rows,) bool: rows that are reported; None where all are.
@@ -82,6 +83,7 @@ class Keys:
     household: Array | None = None
     cells: Array | None = None
     table: Statistics | None = None
+    vectors: Array | None = None
     records: Array | None = None
     repeats: Mapping[str, list[tuple[int, tuple[int, ...]]]] = field(default_factory=dict)
     headings: Mapping[str, str] = field(default_factory=dict)
@@ -92,6 +94,16 @@ class Keys:
     def rows(self) -> int:
         """Rows of the list."""
         return len(self.numbers)
+
+    @property
+    def values(self) -> int:
+        """How many values the member gets: one for each key, and under a similar rule one for each row."""
+        return len(self.keys) + (self.rows if self.vectors is not None else 0)
+
+    @property
+    def shared_rows(self) -> Array:
+        """(n, 2) uint64: what is shared of a list, but for cells: its keys, then its rows' vectors."""
+        return self.keys if self.vectors is None else np.concatenate([self.keys, self.vectors.reshape(-1, 2)])
 
     def usable(self, k: int) -> Array:
         """(rows,) bool: rows that have a key under rule k, or of whose household one has."""
@@ -117,9 +129,12 @@ class Keys:
     def twins(self, k: int) -> Array:
         """(p, 2) int32: distinct pairs of a row and the first earlier row that shares a key under rule k.
 
-        A household rule says nothing of two rows of one household: that they share its phone is no duplicate.
+        A household rule says nothing of two rows of one household: that they share its phone is no duplicate. A similar
+        rule says nothing of a list's own rows.
         """
         of = self.of_rule[k]
+        if self.rules[k].similar is not None:
+            return np.empty((0, 2), np.int32)
         earlier = self.first_rows(k)[of.places]
         is_twin = earlier < of.rows
         if self.rules[k].scope == "household" and self.household is not None:
@@ -170,50 +185,39 @@ def make_keys(
         ConfigError: libraries of other versions than the standard's are installed.
     """
     libraries.check()
-    sources: dict[str, FieldSource] = {}
-    missing: dict[str, str] = {}
-    used, of_record = fields_of(rules, opened), _of_record(opened, rules) if record_key else {}
+    used, telling = fields_of(rules, opened), of_record(opened, rules) if record_key else {}
     for name, why in table.fields.items() if table else ():
         used.setdefault(name, why)
-    for name, why in (of_record | used).items():
-        try:
-            sources[name] = fields.source(opened, name, why, country)
-        except InputError as error:
-            missing[name] = str(error)
+    sources, missing = sources_of(opened, telling | used, country)
     is_new = new.source(opened) if new else None
-    makers = [None if any(u.field in missing for u in rule.uses) else KeyMaker(session_id, rule) for rule in rules]
-    record_fields = [name for name in of_record if name in sources]
+    alike = _records(rules, session_id, record_key)
+    absent = lacking(opened, rules, sources, table, missing)
+    makers = [KeyMaker(session_id, rule) if is_complete(rule, sources) else None for rule in rules]
+    record_fields = [name for name in telling if name in sources]
     made = list(zip(makers, rules, strict=True))
-    reader = _Reader(sources, made, is_new, table=table, record_fields=record_fields, record_key=record_key)
+    reader = _Reader(
+        sources, made, is_new, table=table, alike=alike, record_fields=record_fields, record_key=record_key
+    )
     for batch in opened.source.batches():
         reader.take(batch)
         progress(len(reader.numbers))
     findings = [f for source in [*sources.values(), *([is_new] if is_new else [])] for f in source.findings]
-    findings += [Finding(Severity.STOP, sentence) for sentence in missing.values()]
+    findings += absent
     findings += reader.findings()
     if any(rule.scope == "household" for rule in rules) and "household_id" not in sources:
         findings.append(Finding(Severity.WARNING, ALONE))
     read = frozenset(opened.source.headings[k] for name in used if name in sources for k in sources[name].indices)
-    return replace(reader.keys(), used=read, missing=tuple(missing.values())), list(dict.fromkeys(findings))
+    stops = tuple(f.text for f in absent if f.severity is Severity.STOP)
+    return replace(reader.keys(), used=read, missing=stops), list(dict.fromkeys(findings))
 
 
-def fields_of(rules: Sequence[Rule], opened: ReadableList) -> dict[str, str]:
-    """The fields that rules need of a list, each with a word on what needs it."""
-    wanted = {use.field: f"the rule `{rule.name}`" for rule in reversed(rules) for use in rule.uses}
-    if any(rule.scope == "household" for rule in rules) and opened.columns.has("household_id"):
-        wanted.setdefault("household_id", "a rule for whole households")
-    return wanted
-
-
-def _of_record(opened: ReadableList, rules: Sequence[Rule]) -> dict[str, str]:
-    """The fields of a list that tell its people apart: standard ones, and other columns that rules compare.
-
-    Not what rules derive of standard fields besides, which would be another record's in each session.
-    """
-    other = [use.field for rule in rules for use in rule.uses if use.field not in RECORD_FIELDS]
-    return {
-        name: "a digest" for name in (*RECORD_FIELDS, *other) if opened.columns.has(name) or opened.columns.of(name)
-    }
+def _records(rules: Sequence[Rule], session_id: bytes, record_key: bytes) -> Records | None:
+    """What gathers records for the similar rule, if there is one."""
+    similar = next((rule.similar for rule in rules if rule.similar is not None), None)
+    if similar is None:
+        return None
+    own = hashlib.blake2b(session_id, key=record_key or os.urandom(32), person=b"matchbit fillers")
+    return Records(session_id, similar, own.digest())
 
 
 class _Reader:
@@ -226,10 +230,11 @@ class _Reader:
         new: FieldSource | None,
         *,
         table: Cells | None,
+        alike: Records | None,
         record_fields: Sequence[str],
         record_key: bytes,
     ) -> None:
-        self._sources, self._rules, self._new, self._table = sources, rules, new, table
+        self._sources, self._rules, self._new, self._table, self._alike = sources, rules, new, table, alike
         self._record_fields, self._record_key = record_fields, record_key
         self.numbers = array("q")
         self._cut: list[int] = []
@@ -251,17 +256,19 @@ class _Reader:
             states = np.array([_state(n.values, n.note) for n in values.normals], np.uint8)
             self._states[name] += states[values.codes].tobytes()
         for name, (hashes, rows) in self._counted.items():
-            _count(read[name], start, hashes, rows)
-        parts = {use: _parts(read[use.field], use) for maker, rule in self._rules if maker for use in rule.uses}
+            note_values(read[name], start, hashes, rows)
+        parts = {use: parts_of(read[use.field], use) for maker, rule in self._rules if maker for use in rule.uses}
         for (maker, rule), rows, digests in zip(self._rules, self._rows, self._of_rule, strict=True):
             if maker:
-                self._cut += _derive(maker, [parts[use] for use in rule.uses], start, rows, digests)
+                self._cut += derive(maker, [parts[use] for use in rule.uses], start, rows, digests)
         if "household_id" in read:
             self._take_households(read["household_id"])
+        if self._alike:
+            self._alike.take(read, len(batch.numbers))
         if self._table:
             self._cells += self._table.of(read, len(batch.numbers)).tobytes()
         if self._record_key:
-            whole = [_parts(read[name], FieldUse(name)) for name in self._record_fields]
+            whole = [parts_of(read[name], FieldUse(name)) for name in self._record_fields]
             self._take_records(whole, len(batch.numbers))
         if self._new:
             self._take_new(self._new.read(batch), batch)
@@ -306,16 +313,25 @@ class _Reader:
             text = f"rows with so many values that only the first {MAX_KEYS_OF_A_ROW} combinations are compared."
             numbers = tuple(self.numbers[row] for row in cut[:FIRST_ROWS])
             yield Finding(Severity.WARNING, text, "", len(cut), numbers)
+        if self._alike:
+            yield from self._alike.findings()
 
     def keys(self) -> Keys:
         """All that was gathered."""
-        keys, places = _distinct(b"".join(self._of_rule))
+        keys, places = distinct_keys(b"".join(self._of_rule))
         ends = np.cumsum([len(rows) for rows in self._rows]).tolist()
         of_rule = [
             RuleKeys(np.frombuffer(rows, np.int32), places[end - len(rows) : end])
             for rows, end in zip(self._rows, ends, strict=True)
         ]
         numbers = np.frombuffer(self.numbers, np.int64)
+        vectors = self._alike.array() if self._alike else None
+        if self._alike:  # only after `array` is it known which
+            rows = np.flatnonzero(self._alike.usable).astype(np.int32)
+            whole = RuleKeys(rows, rows + np.int32(len(keys)))
+            of_rule = [
+                of if rule.similar is None else whole for of, (_, rule) in zip(of_rule, self._rules, strict=True)
+            ]
         return Keys(
             rules=tuple(rule for _, rule in self._rules),
             keys=keys,
@@ -326,64 +342,12 @@ class _Reader:
             household=np.frombuffer(self._household, np.int32) if self._household else None,
             cells=np.frombuffer(self._cells, np.uint16) if self._table else None,
             table=self._table.statistics if self._table else None,
+            vectors=vectors,
             records=np.frombuffer(self._records, "V16") if self._record_key else None,
-            repeats={name: _repeats(*counted, numbers) for name, counted in self._counted.items()},
+            repeats={name: most_repeated(*counted, numbers) for name, counted in self._counted.items()},
             headings={name: source.headings for name, source in self._sources.items()},
         )
 
 
 def _state(values: tuple[str, ...], note: Note | None) -> int:
     return 0 if note is None else 1 + NOTES.index(note) | (0 if values else NO_VALUE)
-
-
-def _parts(values: FieldBatch, use: FieldUse) -> list[tuple[bytes, ...]]:
-    """For each row the field's parts of canonical bytes, in the form that is used."""
-    parts = []
-    for values_of_cell, _ in values.normals:
-        forms = map(use.apply, values_of_cell)
-        distinct = forms if len(values_of_cell) < 2 else dict.fromkeys(forms)
-        parts.append(tuple([part(form) for form in distinct if form]))
-    return [parts[code] for code in values.codes.tolist()]
-
-
-def _derive(
-    maker: KeyMaker, parts: list[list[tuple[bytes, ...]]], start: int, rows: array[int], digests: bytearray
-) -> list[int]:
-    """A key for each combination of a row's values, one of each field; returns rows that have too many."""
-    cut = []
-    for row, values in enumerate(zip(*parts, strict=True), start):
-        for number, combination in enumerate(product(*values)):
-            if number == MAX_KEYS_OF_A_ROW:
-                cut.append(row)
-                break
-            digests += maker.key(b"".join(combination))
-            rows.append(row)
-    return cut
-
-
-def _count(values: FieldBatch, start: int, hashes: array[int], rows: array[int]) -> None:
-    for row, code in enumerate(values.codes.tolist(), start):
-        for value in values.normals[code].values:
-            hashes.append(hash(value))
-            rows.append(row)
-
-
-def _repeats(hashes: array[int], rows: array[int], numbers: Array) -> list[tuple[int, tuple[int, ...]]]:
-    """The values that stand on most rows: on how many, and on which first."""
-    _, first, codes, counts = np.unique(np.frombuffer(hashes, np.int64), True, True, True)
-    on = np.frombuffer(rows, np.int32)
-    most = np.lexsort((first, -counts))[:FIRST_ROWS]  # hashes differ from run to run, so rows decide between equals
-    found = [(int(counts[k]), numbers[on[np.flatnonzero(codes == k)[:FIRST_ROWS]]]) for k in most if counts[k] > 1]
-    return [(count, tuple(some.tolist())) for count, some in found]
-
-
-def _distinct(digests: bytes) -> tuple[Array, Array]:
-    """Distinct keys in ascending order, (n, 2) uint64, and for each digest its place among them, int32."""
-    words = np.frombuffer(digests, np.uint64).reshape(-1, 2)
-    order = np.lexsort((words[:, 1], words[:, 0]))
-    ordered = words[order]
-    is_new = np.ones(len(words), bool)
-    np.any(ordered[1:] != ordered[:-1], axis=1, out=is_new[1:])
-    places = np.empty(len(words), np.int32)
-    places[order] = np.cumsum(is_new, dtype=np.int32) - 1
-    return ordered[is_new], places

@@ -22,24 +22,25 @@ def check_limits(manifest: Manifest, keys: Keys, path: Path) -> None:
     Raises:
         InputError: more rows or keys than the terms allow, or no usable row.
     """
+    usable = len(keys.keys) + sum(len(of.rows) for of, r in zip(keys.of_rule, keys.rules, strict=True) if r.similar)
     if keys.rows > manifest.max_records:
         raise InputError(
             f"{path} has {keys.rows} rows; the session allows {manifest.max_records} per member. Shorten the "
             "list, or ask the coordinator for a session with a higher `max_records`."
         )
-    if len(keys.keys) > manifest.max_keys:
+    if len(keys.keys) > (most := manifest.max_records * manifest.exact_rules):
         raise InputError(
             f"{path} makes {len(keys.keys)} keys, since rows have several phones or numbers; the session allows "
-            f"{manifest.max_keys} per member. Ask the coordinator for a session with a higher `max_records`."
+            f"{most} per member. Ask the coordinator for a session with a higher `max_records`."
         )
-    if len(keys.keys) == 0 and keys.missing:
+    if usable == 0 and keys.missing:
         raise InputError(keys.missing[0])
-    if len(keys.keys) == 0:
+    if usable == 0:
         needed = "; ".join(f"{r.name}: {r.shown}" for r in manifest.rules)
         raise InputError(f"No row of {path} has all fields of any rule ({needed}); there is nothing to compare.")
-    if min(keys.rows, len(keys.keys)) < manifest.min_records:
+    if min(keys.rows, usable) < manifest.min_records:
         raise InputError(
-            f"{path} has {keys.rows} rows that make {len(keys.keys)} distinct keys; the session asks for at least "
+            f"{path} has {keys.rows} rows that make {usable} distinct keys; the session asks for at least "
             f"{manifest.min_records} of both, so that no one is singled out."
         )
 
@@ -69,6 +70,10 @@ def check_commitment(
         )
     if not 1 <= c.keys <= manifest.max_keys:
         raise SessionRefused(f"{c.keys} keys are outside the session's limit of 1 to {manifest.max_keys}.")
+    if not 0 <= manifest.exact_keys(c.keys, c.records) <= manifest.max_records * manifest.exact_rules:
+        raise SessionRefused(
+            f"{c.name} has {c.keys} rows for {c.records} records, which cannot be by the terms; compare versions."
+        )
     if not c.new_records <= c.records <= manifest.max_records:
         raise SessionRefused(
             f"{c.records} records of {c.name}, {c.new_records} of them new, are outside the session's limit of "

@@ -105,6 +105,7 @@ class Member(Participant):
         if before is None or before.st_mtime_ns != path.stat().st_mtime_ns:
             raise InputError(f"{path} was changed while it was read; save it, close it, and contribute again.")
         # Only what is reported is computed on, so the copy must be in place before: a result is read with it.
+        copies.keep_keys(commitment.digest, keys, vault)
         copies.keep(commitment.digest, path, map_file, new)
         known.keep(record.id, commitment.digest, keys.records)
         self._contribute(record, commitment, dealings)
@@ -125,11 +126,19 @@ class Member(Participant):
             opened, record.id, m.rules, m.country, new=new, table=cells, record_key=record_key, progress=read
         )
 
-    def contribute_keys(self, record: SessionRecord, rows: np.typing.NDArray[np.uint64]) -> None:
-        """Contribute (n, 2 + w) uint64 rows that were made elsewhere; w is 0 but for statistics, see `rows_of`."""
-        record = self._approved(record.id)
+    def contribute_keys(
+        self, record: SessionRecord, rows: np.typing.NDArray[np.uint64], records: int | None = None
+    ) -> None:
+        """Contribute (n, 2 + w) uint64 rows that were made elsewhere; w is 0 but for statistics, see `rows_of`.
+
+        Args:
+            record: of the session.
+            rows: the rows.
+            records: how many records they are of; None where each is of one, and there is no similar rule.
+        """
+        record, number = self._approved(record.id), len(rows) if records is None else records
         dealings = deal(scheme_of(record.manifest), rows, os.urandom(SECRET_BYTES))
-        self._contribute(record, self._commitment(record, dealings, len(rows), len(rows)), dealings)
+        self._contribute(record, self._commitment(record, dealings, number, number), dealings)
 
     def _commitment(self, record: SessionRecord, dealings: list[Dealing], records: int, new_records: int) -> Commitment:
         """What this member signs on its contribution."""
@@ -188,7 +197,8 @@ class Member(Participant):
         view = self.coordinator.get(session_id)
         record = view.record
         commitment = self._computed(view)
-        copy = Copies(self.config, record.id).find(commitment.digest)
+        copies = Copies(self.config, record.id)
+        copy = copies.find(commitment.digest)
         if record.manifest.statistics is not None:
             return self._table(view, commitment, out, page, [copy.original] if copy else [])
         if copy is None:
@@ -198,9 +208,11 @@ class Member(Participant):
         check_page_target(page, copy.original, out)
         if out.resolve() == copy.original:
             raise InputError(f"{out} is the list itself; give --out another name.")
-        reviews = Reviews(self.store, self.config.vault())
-        keys, _ = self._keys(record, opened, copy.new, reviews.record_key())
-        result = results.Result(record.manifest, self.config.name, keys, self._fetch(view, len(keys.keys)))
+        vault = self.config.vault()
+        reviews, keys = Reviews(self.store, vault), copies.keys(commitment.digest, record.manifest.rules, vault)
+        if keys is None:  # of a list that is read once more
+            keys, _ = self._keys(record, opened, copy.new, reviews.record_key())
+        result = results.Result(record.manifest, self.config.name, keys, self._fetch(view, keys.values))
         self._got(record, commitment)
         try:
             self.exchange_heads(record)  # before anything depends on what matched: whether, and when, would tell of it
@@ -229,17 +241,17 @@ class Member(Participant):
         self.store.log(record.id, audit.Event.GOT_RESULT, rows=commitment.records)
         Copies(self.config, record.id).drop_secret()
 
-    def fetch(self, view: View, keys: int) -> np.typing.NDArray[np.generic]:
+    def fetch(self, view: View, values: int) -> np.typing.NDArray[np.generic]:
         """What this member learns, recombined from the nodes' parts, once the whole committee has computed."""
         self._computed(view)
-        return self._fetch(view, keys)
+        return self._fetch(view, values)
 
-    def _fetch(self, view: View, keys: int) -> np.typing.NDArray[np.generic]:
+    def _fetch(self, view: View, values: int) -> np.typing.NDArray[np.generic]:
         record = view.record
-        limit = results.part_bytes(record.manifest, keys)
+        limit = results.part_bytes(record.manifest, values)
         nodes = [self.federation[name] for name in results.sources(record.manifest)]
         parts = [calls.fetch_result(self.config, node, record.id, view.completions, limit) for node in nodes]
-        return results.recombine(record.manifest, self.config.name, parts, keys)
+        return results.recombine(record.manifest, self.config.name, parts, values)
 
     def _computed(self, view: View) -> Commitment:
         """This member's commitment, if the whole committee says that it has computed on it.
@@ -307,9 +319,9 @@ def kept_list(own: Config, store: Store, session_id: bytes) -> ReadableList | No
 
 
 def _rows(manifest: Manifest, keys: Keys) -> np.typing.NDArray[np.uint64]:
-    """(n, 2 + w) uint64: what is shared of a list: its keys, each with its cell where the session makes a table."""
+    """(n, 2 + w) uint64: what is shared of a list: keys, each perhaps with its cell, or keys and records."""
     if manifest.statistics is None:
-        return keys.keys
+        return keys.shared_rows
     assert keys.cells is not None  # noqa: S101 - they were asked for
     return rows_of(keys.keys, keys.cells[keys.first_rows(0)], manifest.statistics.cells)
 

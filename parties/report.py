@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from parties.check import ListCheck
+from parties.demo import MemberResult, MemberTable
 from parties.findings import Severity
 from parties.lifecycle import MEANING
+from parties.pooled import FLAGGED, Truth
 from parties.results import REVIEW
-from parties.revealed import LEARNS, committee_learns, deviates, trust
+from parties.revealed import SIMILAR, committee_learns, deviates, member_learns, trust
 from parties.review import Item
 from parties.scenarios import Scenario, Step, cost_per_row
 from parties.shown import shown
+from parties.similar import GRADES
 from parties.table import COUNTED, SUBTRACTED, Table
-from parties.trial import MemberResult, MemberTable, Outcome
+from parties.trial import Outcome
 from parties.wire import View
 
+IN_THE_CLEAR = "Exactly right: bit for bit what the same rules give over all lists in one place."
 MAX_SHOWN = 50
 """Rows of a queue that the terminal shows."""
 
@@ -72,6 +77,7 @@ def session_text(view: View) -> str:
         f"  committee    {', '.join(m.committee)}; computes with the {m.engine} engine",
         f"  members      {', '.join(m.members)}",
         *(f"  rule         {r.name}: {r.shown}" for r in m.rules),
+        *([f"  similar      {line}" for line in m.similar.to_lines()] if m.similar else []),
         *(f"  warning      {text}" for text in m.warnings()),
         f"  compared as  {m.normalisation}, national numbers of {m.country or 'no country'}",
         f"  limit        {m.min_records:,} to {m.max_records:,} records per member, at most {m.max_new_records:,} new",
@@ -79,7 +85,8 @@ def session_text(view: View) -> str:
         f"{m.min_members} members have contributed",
         f"  expires      {m.expires}; shares are deleted {m.retention_days} days after proposal at the latest",
         *([f"  table        {m.statistics.to_text()}"] if m.statistics else []),
-        f"  each member learns {LEARNS[m.reveal]}.",
+        f"  each member learns {member_learns(m)}.",
+        *([f"  {SIMILAR}"] if m.similar else []),
         f"  the committee learns each member's number of keys, and {committee_learns(m)}.",
         f"  {trust(m)}",
         f"  {deviates(m)}",
@@ -120,8 +127,29 @@ def _learned(results: Mapping[str, MemberResult | MemberTable]) -> dict[str, Any
         "rows": {n: r.summary.rows for n, r in lists.items()},
         "matched": {n: r.summary.matched for n, r in lists.items()},
         "expected": None if None in expected.values() else expected,
+        **_truth_json(lists.values()),
         "summaries": {n: r.summary.to_json() for n, r in lists.items()},
     }
+
+
+def _truth_json(results: Iterable[MemberResult]) -> dict[str, Any]:
+    """How well similar people were found, for other programs; nothing where that is not known."""
+    truth = Truth.of_all(r.truth for r in results)
+    return {"truth": {grade: of.to_json() for grade, of in truth.items()}} if truth else {}
+
+
+def _at_least(grade: str) -> str:
+    return grade if grade in (FLAGGED, GRADES[-1]) else f"{grade} or surer"
+
+
+def _truth_text(truth: Mapping[str, Truth]) -> list[str]:
+    """How well similar people were found, for people."""
+    rows = [
+        (_at_least(grade), t.shared, f"{t.recall:.2%}", t.others, f"{t.false_positives:.3%}")
+        for grade, t in truth.items()
+    ]
+    headings = ("matches", "rows whose person others have", "found", "other rows", "found all the same")
+    return [table(headings, rows), "", IN_THE_CLEAR, ""]
 
 
 def demo_text(outcome: Outcome, results: Mapping[str, MemberResult | MemberTable], out: Path | None) -> str:
@@ -150,13 +178,16 @@ def _tables_told(results: Sequence[MemberTable]) -> list[str]:
 
 def _lists_told(results: Mapping[str, MemberResult]) -> list[str]:
     """What each member learned of its own list."""
-    known = all(r.correct is not None for r in results.values())
-    headings = ["agency", "rows", "shared", "not compared", *(["expected", "exactly right"] if known else [])]
+    known = all(r.expected is not None for r in results.values())
+    truth = Truth.of_all(r.truth for r in results.values())
+    due = "others have" if truth else "expected"
+    headings = ["agency", "rows", "shared", "not compared", *([due, "exactly right"] if known else [])]
     rows = []
     for name, r in results.items():
-        truth = [r.expected, "yes" if r.correct else "NO"] if known else []
-        rows.append([name, r.summary.rows, r.summary.matched, r.summary.not_compared, *truth])
+        right = [r.expected, "yes" if r.correct else "NO"] if known else []
+        rows.append([name, r.summary.rows, r.summary.matched, r.summary.not_compared, *right])
     lines = [table(headings, rows), ""]
+    lines += _truth_text(truth) if truth else []
     for name, r in results.items():
         lines.append(f"{name} learned that it shares {r.summary.matched:,} people, among them:")
         lines += [f"    {_example(example)}" for example in r.examples] or ["    nobody"]
@@ -262,4 +293,26 @@ def _step_text(report: Mapping[str, Any]) -> str:
         lines += [f"of lines of {report['step']['rate']} each way, sending while computing used: {used}", ""]
     lines += [table(("phase", "seconds"), [*report["seconds"].items(), ("whole session", report["wall_s"])]), ""]
     lines += [table(("step of compute", "seconds"), list(report["phases"].items())), ""]
+    lines += _lists_measured(report) if "truth" in report else []
     return "\n".join([*lines, f"result: {_result(report)}"])
+
+
+def _lists_measured(report: Mapping[str, Any]) -> list[str]:
+    """What members' own work took, what was compared, and how it fits who is who."""
+    work = list(dict.fromkeys(what for seconds in report["members_s"].values() for what in seconds))
+    rows = []
+    for name, seconds in report["members_s"].items():
+        cpu = [f"{s:.1f} s" for s in report["members_cpu_s"][name].values()]
+        clock = [f"{seconds.get(what, 0.0):.1f} s" for what in work]
+        rows.append((name, *clock, *cpu, f"{report['members_rss_bytes'][name] / 1e6:.0f} MB"))
+    headings = ("member", *work, "cpu to contribute", "cpu for the result", "memory")
+    truth = {grade: Truth(**{f.name: of[f.name] for f in fields(Truth)}) for grade, of in report["truth"].items()}
+    clear, compute = report["in_the_clear_s"], report["seconds"]["compute"]
+    return [
+        table(headings, rows),
+        "",
+        f"{report['pairs']:,} pairs of records compared; in the clear the rules take {clear:.1f} s, computed jointly "
+        f"{compute / max(clear, 0.001):.1f} times as long.",
+        "",
+        *_truth_text(truth),
+    ]

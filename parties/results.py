@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
@@ -18,13 +18,16 @@ from parties.errors import ResultError
 from parties.keys import Keys, combine
 from parties.manifest import Manifest
 from parties.rules import Rule
+from parties.similar import GRADES
 
 REVIEW = "A match is a reason to look, never by itself a reason to exclude anyone."
+_GRADES = {0: "", 1: GRADES[0], 3: GRADES[1], 7: GRADES[2]}
+"""Of a value, where the terms grade matches: a bit for each threshold that is reached."""
 TOO_LITTLE = "too little is known for any rule"
 
 
 def value_type(reveal: str, members: int) -> tuple[np.dtype[np.uint8 | np.uint16 | np.uint64], tuple[int, ...]]:
-    """The dtype and shape of one key's value, as nodes of the replicated engine send their parts of it."""
+    """The dtype and shape of one key's or record's value, as nodes of the replicated engine send their parts of it."""
     match Reveal(reveal):
         case Reveal.COUNT:
             return np.dtype(np.uint16), ()
@@ -39,17 +42,17 @@ def sources(manifest: Manifest) -> tuple[str, ...]:
     return manifest.committee if _is_shamir(manifest) else manifest.committee[:2]
 
 
-def part_bytes(manifest: Manifest, keys: int) -> int:
+def part_bytes(manifest: Manifest, values: int) -> int:
     """How long each node's part of a member's result is, in bytes.
 
     Args:
         manifest: the session's terms.
-        keys: number of the member's keys.
+        values: number of the member's keys, and with a similar rule of its records; see `Manifest.values`.
     """
     if _is_shamir(manifest):
-        return math.prod(_elements(manifest, keys)) * ELEMENT_BYTES
+        return math.prod(_elements(manifest, values)) * ELEMENT_BYTES
     dtype, shape = value_type(manifest.reveal, len(manifest.members))
-    return keys * math.prod(shape) * dtype.itemsize
+    return values * math.prod(shape) * dtype.itemsize
 
 
 def _is_shamir(manifest: Manifest) -> bool:
@@ -71,11 +74,12 @@ def recombine(manifest: Manifest, member: str, parts: Sequence[bytes], keys: int
         manifest: the session's terms.
         member: whose result it is.
         parts: as fetched from `sources`, in their order.
-        keys: number of the member's keys.
+        keys: how many values the member gets; see `Manifest.values`.
 
     Returns:
         Which members hold each key, or how many: (keys,) uint8 or uint16, or (keys, words) uint64, see
-        `mpc.matching.Reveal`. Of statistics (cells, members) int64: how many people of a cell 1, 2, 3 … members hold;
+        `mpc.matching.Reveal`; under a similar rule the values of records follow.
+        Of statistics (cells, members) int64: how many people of a cell 1, 2, 3 … members hold;
         0 where they are too few to be told.
 
     Raises:
@@ -111,6 +115,8 @@ def _is_possible(manifest: Manifest, member: str, values: Array) -> bool:
         case Reveal.MEMBERS:
             allowed = np.bitwise_or.reduce(_masks(manifest, member))
             return not np.any(values & ~allowed)
+        case Reveal.GRADE:
+            return bool(np.all(np.isin(values, [*_GRADES])))
         case _:
             return bool(np.all(values <= 1))
 
@@ -171,6 +177,8 @@ class Summary:
         unusable_by_reason: rows that lack a field for each reason, most first: "`phone` is empty".
         same_inside: rows that share a key with an earlier row of the same list.
         judged_distinct: matched rows that a person has judged distinct before.
+        matched_by_grade: reported rows matched, by the best grade, the surest first; nothing where the terms do not
+            grade.
     """
 
     session: str
@@ -184,6 +192,7 @@ class Summary:
     unusable_by_reason: dict[str, int]
     same_inside: int
     judged_distinct: int = 0
+    matched_by_grade: dict[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, object]:
         """As one JSON object."""
@@ -195,6 +204,7 @@ class Summary:
         if self.reported != self.rows:
             lines += [f"  {'new rows, which are reported':<40}{self.reported:>10,}"]
         lines += [f"  {'also with another member':<40}{self.matched:>10,}"]
+        lines += [f"    {grade:<38}{n:>10,}" for grade, n in self.matched_by_grade.items()]
         lines += [f"    {'on ' + rule:<38}{n:>10,}" for rule, n in self.matched_by_rule.items()]
         if self.judged_distinct:
             lines += [f"    {'judged distinct before':<38}{self.judged_distinct:>10,}"]
@@ -233,7 +243,7 @@ class Result:
         np.minimum.at(self._same_as, self.twins[:, 0], self.twins[:, 1])
 
     def _of_rows(self, k: int, values: Array) -> Array:
-        """(rows, …) what a rule found of each row: the most of its keys, or all members of any."""
+        """(rows, …) what a rule found of each row: the most of its keys or of its record, or all members of any."""
         of = self.keys.of_rule[k]
         found = np.zeros((self.keys.rows, *values.shape[1:]), values.dtype)
         combine(values).at(found, of.rows, values[of.places])
@@ -272,12 +282,15 @@ class Result:
                 return tuple(self.manifest.members[m] for m in np.flatnonzero(bits))
             case Reveal.COUNT if value > 1:
                 return (f"{value} other members",)
+            case Reveal.GRADE:
+                return (f"another member ({_GRADES[int(value)]})",)
             case _:
                 return ("another member",)
 
     def headings(self) -> list[str]:
         """The columns that are added to the list."""
-        more = {"flag": [], "count": ["match_count"], "members": ["matched_with"]}[self.manifest.reveal]
+        of_mode = {"flag": [], "grade": ["grade"], "count": ["match_count"], "members": ["matched_with"]}
+        more = of_mode[self.manifest.reveal]
         return ["match", "matched_on", *more, "not_compared_because", "same_as_row", "review"]
 
     def cells(self) -> Iterator[list[str]]:
@@ -297,10 +310,12 @@ class Result:
                 yield ["not compared", "", *detail, " | ".join(self._reasons(row)), *own]
 
     def _detail(self, row: int) -> list[str]:
-        """How many others, or which, over all rules."""
+        """How many others, or which, or how surely, over all rules."""
         match Reveal(self.manifest.reveal):
             case Reveal.COUNT:
                 return [str(self._others[row])]
+            case Reveal.GRADE:
+                return [_GRADES[int(self._others[row])]]
             case Reveal.MEMBERS:
                 return ["; ".join(self.members_of(row))]
             case _:
@@ -311,6 +326,13 @@ class Result:
         names = dict.fromkeys(use.field for rule in self.manifest.rules for use in rule.uses)
         reasons = [self.keys.reason(name, row) for name in names]
         return [f"{name} {reason}" for name, reason in zip(names, reasons, strict=True) if reason] or [TOO_LITTLE]
+
+    def _by_grade(self) -> dict[str, int]:
+        """How many rows matched with each grade at best."""
+        if Reveal(self.manifest.reveal) is not Reveal.GRADE:
+            return {}
+        best = self._others[self.matched_rows]
+        return {grade: int((best == value).sum()) for value, grade in reversed(_GRADES.items()) if grade}
 
     def summary(self) -> Summary:
         """The numbers."""
@@ -326,6 +348,7 @@ class Result:
             matched=sum(matched),
             not_compared=len(absent),
             matched_by_rule=dict(zip(names, self.matched.sum(axis=0).tolist(), strict=True)),
+            matched_by_grade=self._by_grade(),
             unusable_by_rule=dict(zip(names, (~self._usable).sum(axis=0).tolist(), strict=True)),
             unusable_by_reason=dict(reasons.most_common()),
             same_inside=len(np.unique(self.twins[:, 0])),

@@ -7,6 +7,8 @@ from parties.manifest import Manifest
 
 LEARNS = {
     "flag": "for each of its own records under each rule, whether at least one other member has it too",
+    "grade": "for each of its own records under each rule, how surely another member has it too: certain, probable, "
+    "possible or not",
     "count": "for each of its own records under each rule, how many other members have it too",
     "members": "for each of its own records under each rule, which other members have it too",
     "statistics": "a table, the same for all members, of how many people are held by 1, 2, 3 … members, and nothing of "
@@ -14,7 +16,25 @@ LEARNS = {
 }
 """What each member learns, by what the terms reveal."""
 GROUP_SIZES = "how many keys are held by 1, 2, 3 … members"
+BLOCK_SIZES = "how many blocking keys are shared by 1, 2, 3 … records"
+SIMILAR = (
+    "A similar record may be that of another person: a match under the similar rule is a reason to look, and no proof."
+)
 _NUMBERS = ("no", "one", "two", "three", "four", "five")
+
+
+def member_learns(manifest: Manifest) -> str:
+    """What each member learns."""
+    if manifest.similar is None:
+        return LEARNS[manifest.reveal]
+    more = "for each of its own records, whether it shares a blocking key with too many records to be compared with all"
+    return f"{LEARNS[manifest.reveal]}; and {more}"
+
+
+def sizes(manifest: Manifest) -> str:
+    """The sizes that the replicated engine's committee learns."""
+    opened = [GROUP_SIZES] if manifest.exact_rules else []
+    return " and ".join([*opened, BLOCK_SIZES] if manifest.similar else opened)
 
 
 def committee_learns(manifest: Manifest) -> str:
@@ -22,9 +42,9 @@ def committee_learns(manifest: Manifest) -> str:
     if not opens_sizes(manifest):
         return f"nothing else, not even {GROUP_SIZES}"
     if manifest.dummies is None:
-        return GROUP_SIZES
+        return sizes(manifest)
     return (
-        f"roughly {GROUP_SIZES}: dummy groups hide any one record with ε = {manifest.dummies.epsilon:g} and "
+        f"roughly {sizes(manifest)}: dummy groups hide any one record with ε = {manifest.dummies.epsilon:g} and "
         f"δ = {manifest.dummies.delta:g}"
     )
 
@@ -44,18 +64,23 @@ def trust(manifest: Manifest) -> str:
 
 
 def deviates(manifest: Manifest) -> str:
-    """What a committee node could do that runs other code than it should: a sentence, of a table two."""
+    """What a committee node could do that runs other code than it should: a sentence, of a table or records two."""
     who = "One that breaks the protocol on purpose"
-    table = ""
+    more = ""
+    if manifest.similar is not None:
+        more = (
+            " With a member's help it can also learn more of records that share a blocking key with that member's than "
+            "how similar they are."
+        )
     if manifest.statistics is not None:
-        table = (
+        more = (
             f" It can also have numbers of the table below {manifest.statistics.smallest_cell} shown, shifted, so that "
             "whoever sees the table and knows by how much can tell them."
         )
     if manifest.engine == Engine.MPYC.value:
         return (
-            f"{who} can spoil results, and with a member's help learn more of keys than whether they are equal.{table}"
+            f"{who} can spoil results, and with a member's help learn more of keys than whether they are equal.{more}"
         )
     if manifest.verify_tags:
-        return f"{who} to read keys is noticed first, but for one chance in all keys.{table}"
-    return f"{who} can read every key.{table}"
+        return f"{who} to read keys is noticed first, but for one chance in all keys.{more}"
+    return f"{who} can read every key.{more}"

@@ -30,6 +30,8 @@ from parties.vault import Vault
 
 OWN_LIST = "own list"
 """Stands for a rule where two rows of one list are a pair."""
+SIMILAR = "similar"
+"""In place of a rule's scope where it finds similar records: what is decided on them is decided on no exact match."""
 MAX_REVIEWER_CHARS, MAX_NOTE_CHARS = 100, 1000
 _DIGEST_BYTES = 16
 _RECORD_KEY, _RECORD_KEY_BYTES = b"record key", 32
@@ -262,7 +264,8 @@ def _pairs(result: Result, key: bytes) -> Iterator[tuple[int, bytes, str, str]]:
     for row in np.flatnonzero(result.matched_rows).tolist():
         record, number = records[row].tobytes(), int(numbers[row])
         for rule, whom in result.found(row):
-            parts = (rule.scope, *rule.fields, "", whom, *unnamed)  # no field is empty, so these are told apart
+            scope = SIMILAR if rule.similar else rule.scope
+            parts = (scope, *rule.fields, "", whom, *unnamed)  # no field is empty, so these are told apart
             yield number, _digest(key, record, *(part.encode() for part in parts)), rule.name, whom
     for row, earlier in result.twins[result.reported[result.twins].any(axis=1)].tolist():
         both = sorted((records[row].tobytes(), records[earlier].tobytes()))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.constant_time import bytes_eq
@@ -26,6 +26,8 @@ from parties.vault import NONCE_BYTES, TAG_BYTES, Vault
 KEPT_UPLOADS = 2
 RESERVE_BYTES = 512 << 20
 """Of the node's disk, which uploads do not fill: for results, logs, and everything else on it."""
+MOST_BLOCK_SIZES = 200
+"""So many sizes of groups that share a blocking key are logged one by one."""
 REPLACED = "This upload has been replaced or ended by another one."
 
 
@@ -168,7 +170,12 @@ class Shares:
     # Results
 
     def add_results(
-        self, completion: Completion, parts: Mapping[str, bytes], group_sizes: list[int], phases: Mapping[str, float]
+        self,
+        completion: Completion,
+        parts: Mapping[str, bytes],
+        group_sizes: list[int],
+        phases: Mapping[str, float],
+        block_sizes: Sequence[int] = (),
     ) -> None:
         """Keep this node's part of every member's result, and its statement that it has them, all at once.
 
@@ -185,6 +192,9 @@ class Shares:
             self._store.change(
                 session_id, Event.COMPUTE, entry, attempt=attempt, group_sizes=group_sizes, seconds=seconds
             )
+            if block_sizes:
+                sizes = folded(block_sizes, MOST_BLOCK_SIZES)
+                self._store.log(session_id, audit.Event.BLOCKS, attempt=attempt, block_sizes=sizes)
             self._store.add_statement(completion)
             for member, part in parts.items():
                 owner = os.urandom(16)
@@ -218,6 +228,11 @@ class Shares:
         with self._store.transaction() as db:
             owned = "SELECT id FROM uploads UNION SELECT chunks FROM results"
             db.execute(f"DELETE FROM chunks WHERE owner NOT IN ({owned})")  # noqa: S608 - a constant query
+
+
+def folded(sizes: Sequence[int], most: int) -> list[int]:
+    """No more sizes than an entry of the log is to have: those of larger groups are added up."""
+    return [*sizes[:most], sum(sizes[most:])] if len(sizes) > most else [*sizes]
 
 
 def _place(owner: bytes, part: int) -> bytes:

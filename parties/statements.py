@@ -86,7 +86,7 @@ class Commitment(Statement):
     Attributes:
         records: rows of its list.
         new_records: rows that were in no session that it has had results of.
-        keys: number of distinct keys.
+        keys: number of distinct keys, and under a similar rule of the rows of 16 bytes that its records are.
         digests: of the components in their order, 32 bytes each, keyed with what only each one's holders know.
     """
 

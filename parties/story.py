@@ -10,7 +10,7 @@ from parties.audit import NODE, Entry, Event
 from parties.auditfile import Export
 from parties.errors import line
 from parties.manifest import Manifest
-from parties.revealed import GROUP_SIZES, LEARNS, deviates, opens_sizes, trust
+from parties.revealed import deviates, member_learns, opens_sizes, sizes, trust
 from parties.verdict import Verdict
 
 WIDTH = 100
@@ -104,7 +104,7 @@ def _terms(m: Manifest, export: Export) -> list[tuple[str, str]]:
         ("engine", m.engine),
         ("coordinator", m.coordinator),
         *((f"rule {rule.name}", rule.shown) for rule in m.rules),
-        ("each member learns", LEARNS[m.reveal]),
+        ("each member learns", member_learns(m)),
         *([("table", m.statistics.to_text())] if m.statistics else []),
         ("group sizes", f"revealed to the committee, {hidden}" if opens_sizes(m) else "revealed to nobody"),
         ("limits", "; ".join(limits)),
@@ -127,7 +127,7 @@ def _brought(entries: Sequence[Entry]) -> list[tuple[str, str]]:
 def _revealed(m: Manifest, entries: Sequence[Entry]) -> list[tuple[str, str]]:
     """To each role, as far as this log can tell."""
     fetched = dict.fromkeys(entry.shown["member"] for entry in _only(entries, Event.FETCHED))
-    members = f"{LEARNS[m.reveal]}{'; fetched here by ' + ', '.join(fetched) if fetched else ''}"
+    members = f"{member_learns(m)}{'; fetched here by ' + ', '.join(fetched) if fetched else ''}"
     if not any(_only(entries, *_RELEASED)):
         members = "nothing: this log knows of no result that was released"
     committee = f"{', '.join(m.committee)}: how many records and keys each member has; {_sizes(m, entries)}"
@@ -138,10 +138,12 @@ def _revealed(m: Manifest, entries: Sequence[Entry]) -> list[tuple[str, str]]:
 def _sizes(m: Manifest, entries: Sequence[Entry]) -> str:
     if not opens_sizes(m):
         return "nothing else"
-    what = f"{GROUP_SIZES}{', dummy groups included' if m.dummies else ''}"
+    what = f"{sizes(m)}{', dummy groups included' if m.dummies else ''}"
     opened = [entry.shown["group_sizes"] for entry in _only(entries, Event.COMPUTED)]
+    opened = opened[-1:] if m.exact_rules else []
+    opened += [entry.shown["block_sizes"] for entry in _only(entries, Event.BLOCKS)][-1:]
     if opened:
-        return f"{what}: {opened[-1]}"
+        return f"{what}: {'; '.join(opened)}"
     if any(_only(entries, *_RELEASED)):
         return what
     return f"perhaps {what}: an attempt began" if any(_only(entries, Event.ATTEMPT)) else "nothing else so far"

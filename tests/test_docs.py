@@ -45,12 +45,16 @@ ELSEWHERE = {
     "-s SHA256SUMS.sig < SHA256SUMS": "tests/test_supply.py",
     "sha256sum --strict --check SHA256SUMS": "tests/test_supply.py",
     "python -m tests.vectors": "tests/parties/normalise/test_pythons.py",
+    "matchbit bench similar-10k similar-100k similar-weekly": "by hand; tests/parties/test_bench.py",
+    "matchbit bench --similar --rows 20000 --members 4": "by hand; tests/parties/test_bench.py",
+    "matchbit demo --similar --reveal grade": "tests/parties/test_trial.py",
     "matchbit demo --engine mpyc": "tests/parties/test_trial.py",
     "matchbit demo --engine mpyc --committee 5 --reveal statistics": "tests/parties/test_trial.py",
     "matchbit bench mpyc-200 mpyc-1000 mpyc-committees": "by hand; tests/parties/test_scenarios.py",
     "matchbit bench --engine mpyc --rows 10000": "by hand; tests/parties/test_bench.py",
     "matchbit bench --engine mpyc --rows 1000 --reveal statistics": "by hand; tests/parties/test_bench.py",
     "matchbit bench --engine mpyc --rows 1000 --delay 30": "by hand; tests/parties/test_bench.py",
+    "matchbit tune winter.csv": "tests/parties/test_tune.py",
     "matchbit demo --lists A.csv B.csv C.csv --rules rules.toml --out results": "test_demo_over_ones_own_lists",
 }
 

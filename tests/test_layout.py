@@ -140,7 +140,7 @@ def test_nothing_insecure_is_called() -> None:
 
 def test_chance_is_the_systems_but_for_invented_people() -> None:
     found = {where(p) for p in files("mpc", "parties") for name in imported(p) | calls(p) if re.match(CHANCE, name)}
-    assert found == {"parties/generator.py", "parties/habits.py", "parties/bench.py"}
+    assert found == {"parties/generator.py", "parties/population.py", "parties/habits.py", "parties/bench.py"}
 
 
 def shown(path: Path, source: str | None = None) -> set[str]:

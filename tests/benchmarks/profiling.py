@@ -20,7 +20,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from parties import trial
-from parties.bench import measure_session
+from parties.bench import measure_step
 from parties.loopback import Loopback
 from parties.scenarios import Step
 from tests.benchmarks.baseline import aligned
@@ -150,7 +150,9 @@ def main() -> None:
     """Record a session; print tables, write flame graphs."""
     arguments = argparse.ArgumentParser(prog="python -m tests.benchmarks.profiling", description=__doc__)
     arguments.add_argument("--rows", type=int, default=Step.rows, help=f"of each of three members ({Step.rows:,})")
-    step = Step(rows=arguments.parse_args().rows)
+    arguments.add_argument("--similar", action="store_true", help="lists and a rule on similar people, not keys")
+    asked = arguments.parse_args()
+    step = Step(rows=asked.rows, similar=asked.similar)
     if os.geteuid():
         sys.exit("Run this as root: daemons let no other process of their user look into them.")
     members = trial.names(step.members)
@@ -160,7 +162,7 @@ def main() -> None:
             pids = {node: federation.pid(node) for node in federation.committee}
             before = {node: thread_seconds(pid) for node, pid in pids.items()}
             with sampling(federation, folder):
-                report = measure_session(federation, step, lambda *_: None)
+                report = measure_step(federation, step, lambda *_: None)
             seconds = {node: thread_seconds(pid) - before[node] for node, pid in pids.items()}
         samples = {node: stacks((folder / node).read_text("utf-8")) for node in pids}
     print(f"{step.to_text()}: {report['wall_s']} s, {report['seconds']['compute']} s of them computing\n")

@@ -19,6 +19,7 @@ from parties.policy import Past
 from parties.statistics import Category, Statistics
 from tests.fuzz.mutations import in_json
 from tests.fuzz.target import Target, in_file
+from tests.parties.inventing import GRADED
 from tests.parties.samples import NOW, RULES, digests, manifest
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
@@ -74,6 +75,36 @@ ages = [0, 5, 18, 60]
 name = "id"
 fields = ["id_number"]
 """
+SIMILAR = b"""\
+[session]
+title = "Winter cash"
+purpose = "deconfliction before distribution"
+members = ["agency-a", "agency-b", "agency-c"]
+committee = ["agency-a", "agency-b", "neutral"]
+reveal = "grade"
+max_records = 1000
+dummies = { epsilon = 8.0, delta = 1e-3 }
+expires = 2026-12-31T00:00:00Z
+[[rule]]
+name = "id"
+fields = ["id_number"]
+[[rule]]
+name = "similar people"
+kind = "similar"
+tradition = "general"
+thresholds = [30, 60, 90]
+largest_group = 5
+blocks = [
+    { fields = ["phone:last8"] },
+    { fields = ["birth_date:unordered", "full_name:phonetic:each-word"], keys = 3 },
+    { fields = ["full_name:word-pairs", "Heading"], keys = 2 },
+]
+compare = [
+    { field = "full_name", kind = "names", values = 3, weights = [-40, -20, 10, 0, 40, 30, 60] },
+    { field = "phone", kind = "number", values = 2, weights = [-8, 20, 40] },
+    { field = "Heading", kind = "text", weights = [-8, 4, 8] },
+]
+"""
 MAP = b"""\
 [columns]
 full_name = "Name"
@@ -128,7 +159,8 @@ def _manifests() -> list[bytes]:
     hidden = manifest(dummies=Dummies(1.0, 1e-6), reveal="members", title="Зимова допомога", legal_basis="an agreement")
     table = Statistics(10, (Category("sex", ("female", "male")), Category("birth_date", ages=(0, 5, 18, 60))))
     counted = manifest(reveal="statistics", statistics=table, rules=RULES[:1], engine="mpyc")
-    return [terms.to_bytes() for terms in (manifest(), hidden, counted)]
+    graded = manifest(reveal="grade", rules=(RULES[0], GRADED), dummies=Dummies(8.0, 1e-3))
+    return [terms.to_bytes() for terms in (manifest(), hidden, counted, graded)]
 
 
 def _file(name: str, read: Callable[[Path], object]) -> Callable[[bytes], None]:
@@ -194,8 +226,8 @@ def _certificates() -> list[bytes]:
 
 TARGETS = (
     Target("manifest", _manifest, _manifests, in_json, longest=MAX_MANIFEST_BYTES),
-    Target("manifest-file", _file("manifest.toml", _manifest_file), lambda: [MANIFEST, STATISTICS]),
-    Target("rules-file", _file("rules.toml", lambda path: rules_file(toml.read(path))), lambda: [MANIFEST]),
+    Target("manifest-file", _file("manifest.toml", _manifest_file), lambda: [MANIFEST, STATISTICS, SIMILAR]),
+    Target("rules-file", _file("rules.toml", lambda path: rules_file(toml.read(path))), lambda: [MANIFEST, SIMILAR]),
     Target("policy", _file("policy.toml", _policy_file), lambda: [(EXAMPLES / "policy.toml").read_bytes()]),
     Target("federation", _file("federation.toml", _federation), _entries),
     Target("node-file", _file("node.toml", config.load), lambda: [NODE.encode()]),

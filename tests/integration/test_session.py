@@ -172,7 +172,7 @@ def test_columns_by_another_name(federation: Federation, tmp_path: Path, capsys:
         ({"committee": ["agency-a", "agency-b", "agency-c"]}, "agency-c has no address"),
         ({"members": ["agency-a", COORDINATOR]}, "the coordinator cannot take part"),
         ({"max_records": 0}, "`max_records` must be a whole number"),
-        ({"reveal": "names"}, "`reveal` must be flag, count, members or statistics"),
+        ({"reveal": "names"}, "`reveal` must be flag, grade, count, members or statistics"),
         ({"rule": []}, "there must be 1 to 32"),
     ],
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from parties import approvalcommands, auditcommands, cli, commands, nodecommands, upkeep
+from parties import approvalcommands, auditcommands, cli, commands, nodecommands, tune, upkeep
 from parties.config import Config
 from parties.errors import InputError
 from parties.manifest import TWO_AGENCIES
@@ -49,6 +49,8 @@ COMMANDS: dict[str, object] = {
     "coordinator serve --config DIR/node.toml": cli.coordinator_serve,
     "check LIST": commands.check,
     "check LIST --rules rules.toml --json": commands.check,
+    "tune LIST": tune.tune,
+    "tune LIST --other LIST --labels HEADING --rules RULES.toml --out RULE.toml": tune.tune,
     "session propose MANIFEST.toml": commands.session_propose,
     "session launch M --wait-approvals 2h --json": commands.session_launch,
     "session launch M": commands.session_launch,

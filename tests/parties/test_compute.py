@@ -107,7 +107,7 @@ def test_the_noise_of_dummies_is_the_sessions_and_not_the_attempts(tmp_path: Pat
     first, second = inputs(tmp_path, hidden, made), inputs(tmp_path, hidden, made, 2)
     for one, other in zip(first, second, strict=True):
         assert one.noise is not None
-        assert (one.noise.dummies, one.noise.keys, one.noise.members) == (Dummies(1.0, 1e-6), 2, 3)
+        assert (one.noise.dummies, one.noise.keys, one.noise.largest) == (Dummies(1.0, 1e-6), 2, 3)
         assert (one.noise, one.secrets, one.terms) == (other.noise, other.secrets, other.terms)
 
 

@@ -12,10 +12,11 @@ from parties.columns import MapFile
 from parties.config import Config
 from parties.copies import Copies
 from parties.errors import InputError, StorageError
-from parties.fields import NewRows
+from parties.fields import NewRows, open_list
+from parties.keys import Keys, make_keys
 from parties.vault import Vault
 from tests.parties.deciding import VAULT
-from tests.parties.samples import files, write
+from tests.parties.samples import RULES, files, write
 
 SESSION, OTHER_SESSION = b"\x01" * 32, b"\x02" * 32
 FIRST, SECOND = b"\x0a" * 32, b"\x0b" * 32
@@ -215,3 +216,36 @@ def test_everything_of_a_session_is_deleted(kept: Copies, config: Config, listed
     assert kept.drop()
     assert files(config.folder) == before
     assert not kept.drop()
+
+
+# Keys
+
+
+def keys_of(listed: Path) -> Keys:
+    return make_keys(open_list(listed), SESSION, RULES, "UA", record_key=b"k" * 32)[0]
+
+
+def test_what_a_result_needs_of_keys_is_sealed_for_its_commitment(kept: Copies, config: Config, listed: Path) -> None:
+    keys = keys_of(listed)
+    assert kept.keys(FIRST, RULES, VAULT) is None
+    kept.keep_keys(FIRST, keys, VAULT)
+    found = kept.keys(FIRST, RULES, VAULT)
+    assert found is not None
+    assert (found.rules, found.values) == (RULES, keys.values)
+    assert found.numbers.tolist() == keys.numbers.tolist()
+    assert kept.find(FIRST) is None, "a list that was not copied counts for nothing"
+    folder = config.folder / "lists" / SESSION.hex()
+    assert b"numbers" not in (folder / FIRST.hex() / "keys.sealed").read_bytes()
+    shutil.copytree(folder / FIRST.hex(), folder / SECOND.hex())
+    with pytest.raises(StorageError):
+        kept.keys(SECOND, RULES, VAULT)
+    with pytest.raises(StorageError):
+        kept.keys(FIRST, RULES, Vault(bytes(32)))
+    kept.drop_others(SECOND)
+    assert kept.keys(FIRST, RULES, VAULT) is None
+
+
+def test_of_a_very_long_list_no_keys_are_kept(kept: Copies, listed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("parties.copies.MOST_SEALED_BYTES", 1000)
+    kept.keep_keys(FIRST, keys_of(listed), VAULT)
+    assert kept.keys(FIRST, RULES, VAULT) is None

@@ -12,6 +12,7 @@ import pytest
 from parties import guard, normalise
 from parties.errors import ConfigError, InputError, SessionRefused
 from parties.lifecycle import Event, State
+from parties.shares import MOST_BLOCK_SIZES
 from parties.statements import Completion
 from tests.parties.deciding import (
     COMMITTEE,
@@ -174,6 +175,18 @@ def test_a_member_that_repeats_its_keys_makes_no_longer_log_than_others(node: Co
     node.guard.computed(node.store.get(ID), {}, [5, 2, 1, *[0] * 3000, 1, 7], {"tag": 1.4})
     assert node.store.entries(ID)[-1].facts["group_sizes"] == [5, 2, 1, 8]
     assert node.release(TERMS, made) is State.DONE
+
+
+def test_sizes_of_blocking_groups_are_logged_as_far_as_they_are_not_too_many(node: CommitteeNode) -> None:
+    made = everyones(TERMS)
+    for c in made:
+        node.take(c)
+    node.begin(TERMS, made)
+    node.guard.computed(node.store.get(ID), {}, [5], {"tag": 1.4}, [9, 4, *[0] * 300, 2, 1])
+    keys, records = node.store.entries(ID)[-2:]
+    assert (keys.event, keys.facts["group_sizes"]) == ("computed", [5])
+    assert records.facts == {"attempt": 1, "block_sizes": [9, 4, *[0] * (MOST_BLOCK_SIZES - 2), 3]}
+    assert records.sentence.startswith("In attempt 1, blocking keys were shared by 1, 2, 3 … records: 9, 4, 0")
 
 
 def test_an_absent_member_has_no_result(node: CommitteeNode) -> None:

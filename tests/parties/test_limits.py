@@ -13,7 +13,7 @@ from parties.fields import open_list
 from parties.keys import make_keys
 from parties.limits import check_commitment, check_limits
 from tests.parties.deciding import FEDERATION, Contribution, refusal, terms
-from tests.parties.samples import NOW, manifest, write
+from tests.parties.samples import ALIKE, NOW, RULES, manifest, write
 
 SESSION = bytes(range(32))
 DAY = timedelta(days=1)
@@ -63,6 +63,17 @@ def test_nothing_to_compare(tmp_path: Path) -> None:
     says = "has all fields of any rule (id: id_number; phone and birth date: phone + birth_date); there is nothing"
     with pytest.raises(InputError, match=re.escape(says)):
         limited(tmp_path, [",0671234567,", ",,1980-01-31"])
+
+
+def test_a_list_under_a_similar_rule(tmp_path: Path) -> None:
+    limited(tmp_path, [",0671234567,", ",,1980-01-31"], rules=(*RULES, ALIKE), max_records=2)
+    few = {"rules": (ALIKE,), "min_records": 2}
+    with pytest.raises(InputError, match="2 rows that make 1 distinct keys; the session asks for at least 2 of both"):
+        limited(tmp_path, [",0671234567,", ",,1980-01-31"], **few)
+    with pytest.raises(
+        InputError, match=r"similar people: similar in phone, birth_date, full_name\); there is nothing"
+    ):
+        limited(tmp_path, [",,1980-01-31"], rules=(ALIKE,))
 
 
 # A commitment, at a committee node
@@ -117,6 +128,16 @@ def test_results_before_the_period_do_not_count_but_make_records_known() -> None
     says = refusal(SessionRefused, lambda: checked(300 * DAY, max_new_records=2))
     assert says == "3 records of agency-a are new since its last session; this session allows 2."
     checked(max_new_records=2)  # at first all are new
+
+
+@pytest.mark.parametrize(("exact", "good"), [(-1, False), (0, True), (10, True), (11, False)])
+def test_a_commitment_to_records(exact: int, good: bool) -> None:
+    changes = {"records": 3, "keys": 3 * terms(rules=(*RULES, ALIKE)).rows_of_record + exact}
+    if good:
+        checked(changes=changes, max_records=5, rules=(*RULES, ALIKE))
+        return
+    says = refusal(SessionRefused, lambda: checked(changes=changes, max_records=5, rules=(*RULES, ALIKE)))
+    assert says == f"agency-a has {changes['keys']} rows for 3 records, which cannot be by the terms; compare versions."
 
 
 def test_a_commitment_that_is_not_its_members() -> None:

@@ -5,17 +5,18 @@ from typing import Any
 import pytest
 
 from mpc.dummies import Dummies
+from parties.demo import MemberResult
 from parties.lifecycle import MEANING, State
-from parties.report import LEARNS, bench_text, demo_json, demo_text, session_text, table
+from parties.report import bench_text, demo_json, demo_text, session_text, table
 from parties.results import REVIEW, Summary
-from parties.revealed import deviates, trust
+from parties.revealed import LEARNS, SIMILAR, deviates, trust
 from parties.scenarios import Step, ratios
 from parties.statements import Commitment
 from parties.statistics import Category, Statistics
 from parties.store import SessionRecord
-from parties.trial import MemberResult, Outcome
+from parties.trial import Outcome
 from parties.wire import View
-from tests.parties.samples import manifest
+from tests.parties.samples import ALIKE_GRADED, GRADED, RULES, manifest
 
 TERMS = manifest()
 RECORD = SessionRecord(TERMS, State.PROPOSED, "", 0, {"agency-a": b"x" * 64, "neutral": b"y" * 64})
@@ -63,6 +64,21 @@ def test_a_table_is_aligned_and_groups_digits() -> None:
         "name           keys\n-------------------\nagency-a  1,234,567\nb                 -"
     )
     assert table(("name", "keys"), []).splitlines() == ["name  keys", "----------"]
+
+
+def test_a_similar_rule_is_shown_number_by_number() -> None:
+    lines = session_text(view(replace(RECORD, manifest=manifest(rules=(*RULES, ALIKE_GRADED), reveal="grade"))))
+    for said in (
+        "  rule         similar people: similar in phone, birth_date, full_name",
+        f"  similar      fingerprint {GRADED.fingerprint}",
+        "  similar      compared if equal in birth_date:unordered + full_name:phonetic:each-word; keys: 2",
+        "  similar      phone as number; values: 2; weights: -8, 20, 40",
+        "  similar      possible from 30, probable from 60, certain from 90, in quarters of a bit",
+        "  similar      records with a key that more than 50 share are not compared under it",
+        f"  {SIMILAR}",
+    ):
+        assert said in lines.splitlines()
+    assert "blocking keys are shared by 1, 2, 3 … records" in lines
 
 
 @pytest.mark.parametrize("reveal", LEARNS)

@@ -259,6 +259,7 @@ def test_summary_by_hand(keys: Keys) -> None:
         "unusable_by_reason": {"id_number is empty": 2, "birth_date is empty": 2},
         "same_inside": 2,
         "judged_distinct": 0,
+        "matched_by_grade": {},
     }
     assert json.loads(json.dumps(summary.to_json())) == summary.to_json()
 

@@ -7,9 +7,9 @@ import pytest
 
 from mpc.dummies import Dummies
 from mpc.matching import Reveal
-from parties.revealed import LEARNS, committee_learns, deviates, opens_sizes, trust
+from parties.revealed import LEARNS, committee_learns, deviates, member_learns, opens_sizes, trust
 from parties.statistics import Category, Statistics
-from tests.parties.samples import manifest
+from tests.parties.samples import ALIKE, ALIKE_GRADED, RULES, manifest
 
 NODES = tuple(f"node-{k}" for k in range(9))
 
@@ -27,6 +27,21 @@ def test_what_the_committee_learns() -> None:
     assert committee_learns(manifest(dummies=Dummies(0.5, 1e-6))).startswith("roughly how many keys")
     assert committee_learns(mpyc(5, 2)) == "nothing else, not even how many keys are held by 1, 2, 3 … members"
     assert (opens_sizes(manifest()), opens_sizes(mpyc(3, 1))) == (True, False)
+
+
+def test_what_is_revealed_of_similar_records() -> None:
+    blocks = "how many blocking keys are shared by 1, 2, 3 … records"
+    assert committee_learns(manifest(rules=(ALIKE,))) == blocks
+    assert committee_learns(manifest(rules=(*RULES, ALIKE))) == (
+        f"how many keys are held by 1, 2, 3 … members and {blocks}"
+    )
+    hidden = committee_learns(manifest(rules=(ALIKE,), dummies=Dummies(0.5, 1e-6)))
+    assert hidden.startswith(f"roughly {blocks}: dummy groups")
+    assert member_learns(manifest()) == LEARNS["flag"]
+    told = member_learns(manifest(rules=(ALIKE_GRADED,), reveal="grade"))
+    assert told.startswith(f"{LEARNS['grade']}; and ")
+    assert "shares a blocking key with too many records" in told
+    assert deviates(manifest(rules=(ALIKE,))).endswith("than how similar they are.")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from parties.statistics import Category, Statistics
 from parties.story import WIDTH, Section, Story, tell
 from parties.verdict import Verdict, judge
 from tests.parties.auditing import COUNTS, DIGEST, ID, LIFE, TERMS, Node, keys
-from tests.parties.samples import JARGON
+from tests.parties.samples import ALIKE, JARGON, RULES
 
 INTACT = Verdict("agency-a", ID, 10, 0, "")
 
@@ -170,6 +170,18 @@ MPYC: dict[str, object] = {
     "threshold": 2,
     "committee": ("agency-a", "agency-b", "agency-c", "neutral", "other"),
 }
+
+
+def test_what_a_similar_rule_reveals(node: Node) -> None:
+    blocks = (Event.BLOCKS, {"attempt": 1, "block_sizes": [90, 12, 3]})
+    node.live([*LIFE[:7], blocks, *LIFE[7:8]])
+    found = rows(tell(node.export(), replace(TERMS, rules=(ALIKE,)), INTACT), "What was revealed, and to whom")
+    assert found["the committee"].endswith("blocking keys are shared by 1, 2, 3 … records: 90, 12, 3")
+    assert "shares a blocking key with too many records" in found["each member"]
+    both = rows(tell(node.export(), replace(TERMS, rules=(*RULES, ALIKE)), INTACT), "What was revealed, and to whom")
+    assert both["the committee"].endswith(
+        "and how many blocking keys are shared by 1, 2, 3 … records: 3,700, 100; 90, 12, 3"
+    )
 
 
 def test_the_mpyc_engine_reveals_no_group_sizes(node: Node) -> None:
