@@ -56,7 +56,8 @@ def bars(title: str, kinds: tuple[str, str], groups: Mapping[str, tuple[float, f
         parts.append(text(_LEFT - 8, top + _LINE + 3, name, ' text-anchor="end"'))
         for kind, value in zip("ab", values, strict=True):
             width = _BAR * value / most
-            parts += [rect(_LEFT, top, width, kind), text(_LEFT + width + 5, top + 11, f"{round(value, 1):,g}")]
+            shown = f"{round(value, 1 if value >= 1 else 2):,g}"
+            parts += [rect(_LEFT, top, width, kind), text(_LEFT + width + 5, top + 11, shown)]
             top += _LINE
         top += _LINE / 2
     return document(title, _LEFT + _BAR + _RIGHT, top, parts)

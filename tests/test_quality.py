@@ -122,6 +122,8 @@ def test_plots_are_well_formed_and_need_nothing_else() -> None:
     root = ET.fromstring(svg)  # noqa: S314 - our own
     widths = [float(bar.get("width", "")) for bar in root.iter("{http://www.w3.org/2000/svg}rect")][2:]
     assert widths == [440, 220, 0, 0]
+    small = drawing.bars("", ("", ""), {"": (0.044, 12.34)})
+    assert all(f">{shown}</text>" in small for shown in ("0.04", "12.3"))
     assert "http" not in svg.replace("http://www.w3.org/2000/svg", "")
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from string import Template
 
 from tests import drawing
-from tests.quality import baseline, report, rulesets, samples
+from tests.quality import baseline, report, rulesets, samples, section
 from tests.quality.baseline import BEST, SURE, with_baseline
 from tests.quality.evaluate import Evaluation, by_rules, why_missed
+from tests.quality.pooled import SEEDS, Pooled
 from tests.quality.rulesets import CAREFUL, NO_DOCUMENTS, PLAIN, USUAL, WIDE
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -26,16 +27,19 @@ def main() -> None:
     """Measure and write."""
     with tempfile.TemporaryDirectory(prefix="matchbit-quality-") as name:
         folder = Path(name)
-        people = with_baseline(
-            by_rules(samples.generated(folder), rulesets.PEOPLE, rulesets.PEOPLE_SETS), baseline.PEOPLE
-        )
+        pairs = [_made_up(folder, seed) for seed in SEEDS]
+        people = pairs[0]
         missed = report.missed(why_missed(people, USUAL, baseline.PEOPLE.columns))
         febrl = [
             with_baseline(by_rules(sample, rulesets.FEBRL, rulesets.FEBRL_SETS), baseline.FEBRL)
             for sample in samples.febrl(folder)
         ]
         small, large = (by_rules(samples.generated(folder, rows), (), rulesets.PEOPLE_SETS) for rows in SIZES)
-    figures = {
+        pooled = Pooled.of(pairs, section.preset_rule(sum(people.sample.sizes)))
+        more = [one.sample for one in (small, people, large)]
+        figures = {**section.figures(pooled, more, folder), **section.febrl(febrl)}
+        plots = {**_plots(people), **section.plots(pooled)}
+    figures |= {
         **_general(people),
         **_people(people),
         **_febrl(febrl),
@@ -45,8 +49,13 @@ def main() -> None:
     }
     template = Template(Path(__file__).with_name("template.md").read_text("utf-8"))
     (DOCS / "quality.md").write_text(template.substitute(figures), "utf-8")
-    for plot, svg in _plots(people).items():
+    for plot, svg in plots.items():
         (DOCS / "images" / f"quality-{plot}.svg").write_text(svg, "utf-8")
+
+
+def _made_up(folder: Path, seed: int) -> Evaluation:
+    sample = samples.generated(folder, seed=seed)
+    return with_baseline(by_rules(sample, rulesets.PEOPLE, rulesets.PEOPLE_SETS), baseline.PEOPLE)
 
 
 def _general(people: Evaluation) -> dict[str, str]:

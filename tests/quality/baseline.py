@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import duckdb
@@ -16,6 +16,7 @@ from splink import DuckDBAPI, Linker, SettingsCreator, block_on
 from mpc.replicated import Array
 from tests.quality import measure
 from tests.quality.evaluate import Evaluation, canonical
+from tests.quality.ranking import Ranking
 from tests.quality.samples import Sample
 
 CANDIDATE = 0.01
@@ -32,17 +33,27 @@ class Model:
 
     Attributes:
         columns: name → field with transforms, as in rules, for each column that Splink sees.
-        comparisons: how columns are compared.
+        comparisons: column → how it is compared.
         blocks: pairs that agree in one of these are scored.
         training: blocks within which expectation maximisation estimates.
         certain: what agreeing pairs are matches for the first estimate of how many there are.
     """
 
     columns: Mapping[str, str]
-    comparisons: tuple[object, ...]
+    comparisons: Mapping[str, object]
     blocks: tuple[tuple[str, ...], ...]
     training: tuple[tuple[str, ...], ...]
     certain: tuple[tuple[str, ...], ...]
+
+    def without(self, fields: Collection[str]) -> Model:
+        """The same for lists that lack some fields."""
+        lacking = {name for name, field in self.columns.items() if field.split(":")[0] in fields}
+        pairs = self.blocks, self.training, self.certain
+        return Model(
+            {name: field for name, field in self.columns.items() if name not in lacking},
+            {name: compared for name, compared in self.comparisons.items() if name not in lacking},
+            *(tuple(c for c in columns if lacking.isdisjoint(c)) for columns in pairs),
+        )
 
 
 def _name(column: str, sound: str) -> object:
@@ -66,14 +77,14 @@ PEOPLE = Model(
         "id": "id_number", "phone": "phone", "born": "birth_date", "name": "full_name:sorted",
         "sound": "full_name:phonetic:sorted", "sex": "sex", "place": "admin2",
     },
-    (
-        cl.LevenshteinAtThresholds("id", [1, 2]),
-        cl.LevenshteinAtThresholds("phone", [1]),
-        cl.DateOfBirthComparison("born", input_is_string=True),
-        _name("name", "sound"),
-        cl.ExactMatch("sex"),
-        cl.JaroWinklerAtThresholds("place", [0.9]),
-    ),
+    {
+        "id": cl.LevenshteinAtThresholds("id", [1, 2]),
+        "phone": cl.LevenshteinAtThresholds("phone", [1]),
+        "born": cl.DateOfBirthComparison("born", input_is_string=True),
+        "name": _name("name", "sound"),
+        "sex": cl.ExactMatch("sex"),
+        "place": cl.JaroWinklerAtThresholds("place", [0.9]),
+    },
     (("id",), ("phone",), ("born",), ("sound",)),
     (("born",), ("sound",)),
     (("id",), ("phone", "born"), ("name", "born")),
@@ -84,15 +95,15 @@ FEBRL = Model(
         "postcode": "postcode", "street": "address_1", "given_sound": "given_name:phonetic",
         "family_sound": "family_name:phonetic",
     },
-    (
-        cl.LevenshteinAtThresholds("id", [1, 2]),
-        cl.DateOfBirthComparison("born", input_is_string=True),
-        cl.NameComparison("given"),
-        cl.NameComparison("family"),
-        cl.JaroWinklerAtThresholds("suburb", [0.9, 0.8]),
-        cl.LevenshteinAtThresholds("postcode", [1]),
-        cl.JaroWinklerAtThresholds("street", [0.9, 0.8]),
-    ),
+    {
+        "id": cl.LevenshteinAtThresholds("id", [1, 2]),
+        "born": cl.DateOfBirthComparison("born", input_is_string=True),
+        "given": cl.NameComparison("given"),
+        "family": cl.NameComparison("family"),
+        "suburb": cl.JaroWinklerAtThresholds("suburb", [0.9, 0.8]),
+        "postcode": cl.LevenshteinAtThresholds("postcode", [1]),
+        "street": cl.JaroWinklerAtThresholds("street", [0.9, 0.8]),
+    },
     (("id",), ("born",), ("given_sound", "family_sound"), ("postcode", "family_sound"), ("postcode", "given_sound"),
      ("suburb", "street")),
     (("born",), ("postcode",)),
@@ -127,7 +138,7 @@ def run(sample: Sample, model: Model) -> Scored:
         frames,
         SettingsCreator(
             link_type="link_only",
-            comparisons=list(model.comparisons),  # type: ignore[arg-type]
+            comparisons=list(model.comparisons.values()),  # type: ignore[arg-type]
             blocking_rules_to_generate_predictions=[block_on(*columns) for columns in model.blocks],
             retain_matching_columns=False,
         ),
@@ -151,4 +162,9 @@ def with_baseline(evaluation: Evaluation, model: Model) -> Evaluation:
     sure = scored.pairs[scored.probability >= SURE_PROBABILITY]
     threshold, best = measure.best(scored.pairs, scored.probability, evaluation.true)
     found = {**evaluation.found, SURE: sure, BEST: best}
-    return replace(evaluation, found=found, baseline_s=scored.seconds, threshold=threshold)
+    sample = evaluation.sample
+    left, right = np.divmod(scored.pairs, sample.sizes[1])
+    ranking = Ranking.of(
+        np.stack([left, sample.sizes[0] + right], axis=1), scored.probability, sample.people, sample.traditions
+    )
+    return replace(evaluation, found=found, baseline_s=scored.seconds, threshold=threshold, ranking=ranking)

@@ -17,6 +17,7 @@ from parties.keys import make_keys
 from parties.rules import Rule
 from tests.quality import measure
 from tests.quality.measure import Score
+from tests.quality.ranking import Ranking, Rates
 from tests.quality.rulesets import Sets
 from tests.quality.samples import Sample
 
@@ -34,6 +35,7 @@ class Evaluation:
         rules_s: seconds for reading, canonical forms, keys and comparing, under all rules.
         baseline_s: seconds for training and scoring.
         threshold: the best of the baseline.
+        ranking: records by how sure the baseline is of them; None where it has not looked.
     """
 
     sample: Sample
@@ -42,12 +44,23 @@ class Evaluation:
     rules_s: float
     baseline_s: float = 0.0
     threshold: float = 0.0
+    ranking: Ranking | None = None
 
     def rows(self, name: str, tradition: str = "") -> Score:
         """Rows that are found to have a match; of one tradition, or all."""
         known = self.sample.traditions
         among = np.equal(known, tradition) if tradition and known is not None else None
         return measure.row_score(self.found[name], self.true, self.sample.sizes, among)
+
+    def rows_found(self, name: str) -> Array:
+        """(rows of both lists,) bool: which rows are found to have a match."""
+        return measure.flags(self.found[name], self.sample.sizes)
+
+    def rates(self, name: str, tradition: str = "") -> Rates:
+        """How many are, with the false positives."""
+        has = self.rows_found(name)
+        should = measure.flags(self.true, self.sample.sizes)
+        return Ranking(has.astype(float), should, self.sample.traditions).rates(1, tradition)
 
     def pairs(self, name: str) -> Score:
         """Pairs of rows that are found."""

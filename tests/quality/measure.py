@@ -9,8 +9,8 @@ import numpy as np
 from mpc.replicated import Array
 from parties.keys import Keys
 
-Sizes = tuple[int, int]
-"""Rows of the left and of the right list."""
+Sizes = tuple[int, ...]
+"""Rows of each list: of the left and of the right one, where there are two."""
 
 
 def join(left: Array, right: Array, left_rows: Array, right_rows: Array, right_size: int) -> Array:

@@ -14,6 +14,11 @@ def percent(part: float) -> str:
     return f"{part * 100:.1f}"
 
 
+def fine(part: float) -> str:
+    """The same with one more digit."""
+    return f"{part * 100:.2f}"
+
+
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A Markdown table; all columns but the first are numbers."""
     lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *rows]

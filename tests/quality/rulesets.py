@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from mpc.linkage import Kind
 from parties.rules import Rule
+from parties.similar import Block, Compared, Similar
 
 Sets = Mapping[str, tuple[Rule, ...]]
 PLAIN, CAREFUL, USUAL, WIDE = "documents and phones", "careful", "usual", "wide"
@@ -61,6 +63,33 @@ FEBRL_SETS: Sets = {
     WIDE: (_ID, _FAMILY_BORN, _GIVEN_BORN, _SOUND_POST),
     NO_DOCUMENTS: (_FAMILY_BORN, _GIVEN_BORN, _SOUND_POST, _BORN_POST),
 }
+
+_ALIKE = (
+    ("given_name", Kind.TEXT, 1), ("family_name", Kind.TEXT, 1), ("full_name", Kind.NAMES, 4),
+    ("birth_date", Kind.DATE, 1), ("id_number", Kind.NUMBER, 1), ("address_1", Kind.TEXT, 1),
+    ("suburb", Kind.TEXT, 1), ("postcode", Kind.NUMBER, 1),
+)  # fmt: skip
+_BEGUN = {
+    Kind.TEXT: (-12, 0, 12),
+    Kind.NAMES: (-20, -8, 0, 0, 16, 8, 24),
+    Kind.DATE: (-20, -8, 8, 16, 16, 32),
+    Kind.NUMBER: (-20, 8, 24),
+}
+"""What a person would say that levels weigh, before anything is learnt."""
+FEBRL_SIMILAR = Similar(
+    (
+        Block(("id_number:number",), 1),
+        Block(("birth_date:unordered",), 1),
+        Block(("full_name:word-pairs",), 1),
+        Block(("address_1",), 1),
+        Block(("postcode", "full_name:each-word"), 2),
+        Block(("birth_date:year", "full_name:each-word"), 2),
+    ),
+    tuple(Compared(field, kind.value, values, _BEGUN[kind]) for field, kind, values in _ALIKE),
+    (1,),
+    50,
+)
+"""Its weights and threshold are where learning begins."""
 
 
 def to_toml(rules: tuple[Rule, ...]) -> str:

