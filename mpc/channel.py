@@ -19,8 +19,8 @@ MAX_STEP_CHARS = 160
 """Longest step label that a mailbox takes, all of it printable ASCII."""
 MAILBOX_BYTES = 64 << 20
 """Bytes of unread messages that a mailbox holds for each peer. An honest peer is ahead by two steps of each lane
-that the reader has not begun, 1.5 MiB of a full chunk, so that the most lanes stay below this; or by one pass of the
-shuffle that the reader is about to read."""
+that the reader has not begun, 1.5 MiB of a full chunk (of pairs, the last group's besides), so that the most lanes stay
+below this; or by one pass of the shuffle that the reader is about to read."""
 MESSAGE_COST_BYTES = 512
 """What a mailbox counts for a message besides its length, its label included, so that empty ones are bounded too."""
 

@@ -18,7 +18,7 @@ after a shuffle as in `mpc.engine`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from mpc.dummies import Noise, dummy_rows
 from mpc.evaluate import Layers, evaluate
 from mpc.lanes import Lanes
 from mpc.linkage import Linkage, Pair
+from mpc.logic import distinct
 from mpc.matching import Groups
 from mpc.multiply import AND, multiply
 from mpc.prss import KEY_BYTES, derive
@@ -43,12 +44,21 @@ from mpc.similar import (
     without_member,
 )
 
+LEVEL_BYTES = 3 << 18
+"""Of a chunk's pairs, that a party sends in one round: half of what `channel.MAILBOX_BYTES` counts on for a lane."""
 
-@cache
-def pair_layers(linkage: Linkage) -> Layers:
-    """A rule's circuit, for shares."""
+
+@lru_cache(8)
+def pair_layers(linkage: Linkage) -> tuple[Layers, list[int]]:
+    """A rule's circuit, for shares; and which of its outputs each grade is."""
     pair = Pair(linkage)
-    return Layers(pair.logic.circuit, [pair.logic.plane(s) for s in pair.grades])
+    outputs, which = distinct(pair.logic, pair.grades)
+    return Layers(pair.logic.circuit, outputs), which
+
+
+def chunk_pairs(layers: Layers) -> int:
+    """Pairs that go through a circuit together: as many as make messages of a good length."""
+    return max(64, min(8 * LEVEL_BYTES // max(layers.widest, 1) // 64 * 64, CHUNK_PAIRS))
 
 
 def spread(party: PartyId, linkage: Linkage, records: Share, counts: Sequence[int]) -> Share:
@@ -113,20 +123,25 @@ def grades(session: Session, linkage: Linkage, groups: Groups, vectors: Share, l
     Source: see above.
     """
     values = Share(*(np.zeros(vectors.shape[0], np.uint8) for _ in "ab"))
-    layers = pair_layers(linkage)
+    layers, which = pair_layers(linkage)
+    chunks, rows = Chunks(linkage, groups, chunk_pairs(layers)), vectors.shape[0]
 
     def lane(here: Session, place: slice) -> None:
-        pairs = chunks.pairs(place.start // CHUNK_PAIRS)
+        pairs = chunks.pairs(place.start // chunks.size)
+        if not len(pairs.left):  # all of it is of the last group before
+            return
         planes = vectors[pairs.rows].map(lambda c: pair_planes(c, pairs))
         reached = evaluate(here.at("grades"), layers, planes)
-        of_pairs = reached.map(lambda c: as_bytes(c, len(pairs.left)))
+        of_pairs = reached.map(lambda c: as_bytes(c[which], len(pairs.left)))
         index, lengths = pairs.by_row()
         found = any_of(here.at("any"), of_pairs[index], lengths)
         for component, part in ((values.a, found.a), (values.b, found.b)):
             component[pairs.rows] ^= part
 
-    chunks = Chunks(linkage, groups)
-    Lanes(lanes.progress, lanes.number, CHUNK_PAIRS).map(session, chunks.total, "compare", lane)
+    def in_rows(phase: str, done: int, total: int) -> None:  # not in pairs: whoever is shown progress need not know
+        lanes.progress(phase, done * rows // max(total, 1), rows)
+
+    Lanes(in_rows, lanes.number, chunks.size).map(session, chunks.total, "compare", lane)
     return values
 
 

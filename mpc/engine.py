@@ -108,6 +108,11 @@ class Inputs:
         """Rows in all."""
         return self.exact + self.similar
 
+    @property
+    def most_pairs(self) -> int:
+        """Pairs of records that are compared at most: if all groups are as large as they may be."""
+        return 0 if self.linkage is None else self.similar * (self.linkage.largest_group - 1) // 2
+
     def lanes(self, progress: Progress, number: int, rows: int) -> Lanes:
         """How so many rows are cut."""
         return Lanes(progress, number, self.chunk_rows or suitable(rows))
@@ -122,7 +127,7 @@ class Outputs:
             stay with the committee, (n, words) uint64: as for `members`, then the words of the cell.
             Those of records follow those of keys.
         group_sizes: at index s the number of distinct keys that s members hold, dummies included: all that the
-            committee learned.
+            committee learned of keys.
         block_sizes: the same of blocking keys, by the number of records that share one.
     """
 
@@ -149,6 +154,8 @@ def run(
         This party's outputs, once all three have said that they reached the end with the same tags.
 
     Tags that are verified cost what `mpc.verify` costs besides.
+
+    A record costs what rows cost, one for each blocking key, wider by its vector; and pairs what `compare.grades` says.
 
     Cost: 86 rounds for one chunk; 1194 B in all for each row (`flag`), 17760 B and 96 B for each member in all besides.
     Reveals: to the committee, each member's number of keys and the group sizes; to members nothing yet.

@@ -45,6 +45,7 @@ class Layers:
     Attributes:
         steps: one more than there are levels of AND gates.
         ands: AND gates in all.
+        widest: AND gates of the level that has most.
     """
 
     def __init__(self, circuit: Circuit, outputs: Sequence[Signal]) -> None:
@@ -76,6 +77,7 @@ class Layers:
             places |= {s: (start + k, start + len(kept) + k) for k, s in enumerate(kept)}
             planes = after + len(sent)
             self.ands += len(sent)
+        self.widest = max(step.ands for step in self.steps)
 
 
 def _product(step: Circuit, x: tuple[Signal, Signal], y: tuple[Signal, Signal]) -> Signal:

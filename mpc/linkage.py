@@ -35,7 +35,7 @@ from mpc.logic import ZERO, Logic, Number, combined
 MEMBER_BITS = 16
 """At the end of a comparison vector: the number of its member, which the parties write there."""
 YEAR_BITS, MONTH_BITS, DAY_BITS = 7, 4, 5
-CHARACTERS, CHARACTER_BITS = 12, 4
+CHARACTERS, CHARACTER_BITS = 11, 4
 NEAR_CHARACTERS = 2
 """Characters in which near numbers differ at most."""
 WORD_FILTER_BITS, TEXT_FILTER_BITS = 32, 64

@@ -149,6 +149,13 @@ class Logic:
         return signal
 
 
+def distinct(logic: Logic, signals: Iterable[Signal]) -> tuple[list[Signal], list[int]]:
+    """The circuit's signals behind these, each once, as outputs must be; and for each of these which of them it is."""
+    planes = list(map(logic.plane, signals))
+    once = list(dict.fromkeys(planes))
+    return once, list(map(once.index, planes))
+
+
 def combined(logic: Logic, chosen: Sequence[tuple[Signal, int]]) -> Number:
     """The number that stands beside the signal that is 1, of signals of which one at most is. Cost: none.
 

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 
 from mpc import kernel, matching
 from mpc.circuit import Program
 from mpc.linkage import MEMBER_BITS, Linkage, Pair
+from mpc.logic import distinct
 from mpc.matching import Groups
 from mpc.replicated import Array
 
-CHUNK_PAIRS = 1 << 16
-"""Pairs that are compared together, and those that the last group of them has besides."""
+CHUNK_PAIRS = 1 << 15
+"""Pairs that are compared together at most, and those that the last group of them has besides."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -48,12 +48,14 @@ class Chunks:
     Args:
         linkage: the rule.
         groups: of the rows.
+        size: pairs of a chunk, and those that its last group has besides; a chunk may have none at all.
 
     Attributes:
         total: pairs in all.
     """
 
-    def __init__(self, linkage: Linkage, groups: Groups) -> None:
+    def __init__(self, linkage: Linkage, groups: Groups, size: int = CHUNK_PAIRS) -> None:
+        self.size = size
         self._order = groups.order
         sizes = groups.sizes.astype(np.int64)
         starts = np.cumsum(sizes) - sizes
@@ -61,12 +63,12 @@ class Chunks:
         self._starts, self._sizes = starts[compared], sizes[compared]
         pairs = self._sizes * (self._sizes - 1) // 2
         self.total = int(pairs.sum())
-        self._cuts = np.searchsorted(np.cumsum(pairs) - pairs, np.arange(0, self.total + CHUNK_PAIRS, CHUNK_PAIRS))
+        self._cuts = np.searchsorted(np.cumsum(pairs) - pairs, np.arange(0, self.total + size, size))
 
     @property
     def number(self) -> int:
         """How many there are."""
-        return -(-self.total // CHUNK_PAIRS)
+        return -(-self.total // self.size)
 
     def pairs(self, number: int) -> Pairs:
         """One chunk's pairs."""
@@ -128,12 +130,12 @@ def plain(linkage: Linkage, records: Array, counts: Sequence[int]) -> Array:
     keys, vectors = _marked(linkage, records, counts)
     if not len(records):
         return np.zeros(0, np.uint8)
-    groups, program = matching.group(keys), _program(linkage)
+    groups, (program, which) = matching.group(keys), _program(linkage)
     values, chunks = np.zeros(len(keys), np.uint8), Chunks(linkage, groups)
     for number in range(chunks.number):
         pairs = chunks.pairs(number)
         planes = pair_planes(vectors[pairs.rows // linkage.keys], pairs)
-        grades = as_bytes(program.run(_with_ones(planes)), len(pairs.left))
+        grades = as_bytes(program.run(_with_ones(planes))[which], len(pairs.left))
         for side in (pairs.left, pairs.right):
             np.bitwise_or.at(values, pairs.rows[side], grades)
     found: Array = np.bitwise_or.reduce(values.reshape(len(records), linkage.keys), axis=1)
@@ -177,9 +179,8 @@ def levels(linkage: Linkage, left: Array, right: Array) -> Array:
         (p, comparisons) int8; -1 where one of the two has no value.
     """
     pair, count = Pair(linkage), len(left)
-    signals = [signal for of_comparison in pair.levels for signal in of_comparison]
-    distinct = list(dict.fromkeys(map(pair.logic.plane, signals)))
-    program = pair.logic.circuit.compile(distinct)
+    outputs, which = distinct(pair.logic, [signal for of_comparison in pair.levels for signal in of_comparison])
+    program = pair.logic.circuit.compile(outputs)
     found = np.full((count, len(linkage.comparisons)), -1, np.int8)
     for start in range(0, count, CHUNK_PAIRS):
         end = min(start + CHUNK_PAIRS, count)
@@ -187,10 +188,10 @@ def levels(linkage: Linkage, left: Array, right: Array) -> Array:
         both = np.concatenate([left[start:end], right[start:end]])
         planes = pair_planes(both, Pairs(np.arange(2 * size), np.arange(size), np.arange(size, 2 * size)))
         bits = np.unpackbits(program.run(_with_ones(planes)).view(np.uint8), axis=1, count=size, bitorder="little")
+        output = iter(which)
         for column, of_comparison in enumerate(pair.levels):
-            for level, signal in enumerate(of_comparison):
-                reached = bits[distinct.index(pair.logic.plane(signal))].astype(bool)
-                found[start:end, column][reached] = level
+            for level in range(len(of_comparison)):
+                found[start:end, column][bits[next(output)].astype(bool)] = level
     return found
 
 
@@ -202,10 +203,10 @@ def scores(linkage: Linkage, left: Array, right: Array) -> Array:
     return total
 
 
-@cache
-def _program(linkage: Linkage) -> Program:
+def _program(linkage: Linkage) -> tuple[Program, list[int]]:
     pair = Pair(linkage)
-    return pair.logic.circuit.compile([pair.logic.plane(s) for s in pair.grades])
+    outputs, which = distinct(pair.logic, pair.grades)
+    return pair.logic.circuit.compile(outputs), which
 
 
 def _with_ones(planes: Array) -> Array:

@@ -40,6 +40,8 @@ from parties.worker import Task
 log = logging.getLogger("matchbit")
 ROW_S = 0.005
 """What an attempt may take for each row, besides a time for itself: on a line of 1 Mbit/s it takes as long."""
+PAIR_S = 0.0001
+"""The same for each pair of records that there may be at most; a tenth of them on such a line."""
 TURN_S = 0.0005
 """How long a thread that only wants the interpreter's lock for a moment waits for one that does not give it up."""
 KEPT = {-1: 64 << 20, -2: 4 << 20, -3: 4 << 20, -8: 1}
@@ -273,7 +275,8 @@ class Runs:
         session = open_session(PartyId(run.party), channel, X25519PrivateKey.generate(), context)
         run.mailbox.timeout_s = self._config.step_timeout_s
         of_table = blocks.MOST_SECONDS if inputs.reveal is Reveal.STATISTICS else 0.0
-        with _expiring(run.mailbox, self._config.attempt_timeout_s + ROW_S * inputs.total + of_table):
+        of_rows = ROW_S * inputs.total + PAIR_S * inputs.most_pairs
+        with _expiring(run.mailbox, self._config.attempt_timeout_s + of_rows + of_table):
             outputs = engine.run(session, inputs, run.mark, self._config.lanes)
             if inputs.reveal is not Reveal.STATISTICS:
                 return outputs

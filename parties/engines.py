@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from parties.manifest import Manifest
 
 MAX_COMMITTEE = 9
+MOST_RECORD_BYTES, ROW_WORD_BYTES = 64 << 30, 64
+"""Of memory at a node that compares similar records; and of that for each word of a blocking key's row, at its most."""
 MOST_SHARE_BYTES = 1 << 29
 """Of all members, at a node that computes by mpyc: it and its worker hold them at the same time."""
-_NOT_SIMILAR = 'a rule of `kind` similar needs `engine` "replicated", with a committee of three'
+NOT_SIMILAR = 'a rule of `kind` similar needs `engine` "replicated", with a committee of three'
 
 
 class Engine(Enum):
@@ -48,7 +50,7 @@ def fault(manifest: Manifest) -> str:
                 return f"`threshold` must be {which}, less than half of the {nodes} committee nodes"
             opened = manifest.dummies is not None or manifest.verify_tags
             hidden = "`dummies` and `verify_tags` are of the replicated engine: mpyc opens neither group sizes nor tags"
-            return _NOT_SIMILAR if manifest.similar else hidden if opened else ""
+            return NOT_SIMILAR if manifest.similar else hidden if opened else ""
         case _:
             return "`engine` must be replicated or mpyc"
 
@@ -120,9 +122,9 @@ def _time(seconds: float) -> str:
 
 
 def takes_too_much(manifest: Manifest) -> str:
-    """Why the longest lists of these terms are too large for a node by mpyc: a sentence; empty if they are not."""
+    """Why the longest lists of these terms are too large for a node: a sentence; empty if they are not."""
     if manifest.engine != Engine.MPYC.value:
-        return ""
+        return _too_many_records(manifest)
     cells = 0 if manifest.statistics is None else manifest.statistics.cells
     of_record = len(manifest.members) * len(manifest.rules) * (1 + cells) * ELEMENT_BYTES
     fits = MOST_SHARE_BYTES // of_record
@@ -132,3 +134,18 @@ def takes_too_much(manifest: Manifest) -> str:
         f"{manifest.max_records * of_record / 2**30:.1f} GiB of shares, of {MOST_SHARE_BYTES / 2**30:.1f} that may be"
     )
     return f"Each committee node would hold {size}: set `max_records` to {fits:,} at most, or agree on fewer cells."
+
+
+def _too_many_records(manifest: Manifest) -> str:
+    if manifest.similar is None:
+        return ""
+    linkage = manifest.similar.linkage
+    of_record = len(manifest.members) * linkage.keys * (2 + linkage.words) * ROW_WORD_BYTES
+    fits = MOST_RECORD_BYTES // of_record
+    if manifest.max_records <= fits:
+        return ""
+    size = f"{manifest.max_records * of_record / 2**30:,.0f} GiB of memory, of {MOST_RECORD_BYTES >> 30} that may be"
+    return (
+        f"Each committee node would need {size}, to compare {linkage.keys} blocking keys of each record: set "
+        f"`max_records` to {fits:,} at most, or agree on fewer blocks or comparisons."
+    )

@@ -91,7 +91,7 @@ class Records:
         Returns:
             (rows, record_words) uint64: blocking keys, fillers among them, then the vector, without a member's number.
         """
-        keys, given, _, vectors = self._whole
+        keys, given, _, vectors, _ = self._whole
         mixed = np.where(given[:, :, None], keys, expand(self._seed, keys.shape))
         return np.concatenate([mixed.reshape(len(keys), 2 * self._linkage.keys), vectors], axis=1)
 
@@ -104,10 +104,17 @@ class Records:
         """What a person should know of the list's records, after all batches."""
         most, partly = self._similar.largest_group, self._whole.crowded.any(axis=1)
         if partly.any():
+            alone = int((partly & ~self.usable).sum())
             text = (
                 f"{int(partly.sum()):,} rows share a blocking key with more than {most} rows of this list, so the "
-                f"similar rule does not compare them under this key; {int((partly & ~self.usable).sum()):,} of them "
-                "have no other."
+                "similar rule does not compare them under this key; "
+                f"{f'{alone:,} of them have no other' if alone else 'all of them have others'}."
+            )
+            yield Finding(Severity.NOTE, text)
+        for field, rows in self._whole.common.items():
+            text = (
+                f"{rows:,} rows have a value of `{field}` that more than {most} rows of this list have, so it counts "
+                "nothing for the similar rule."
             )
             yield Finding(Severity.NOTE, text)
 
@@ -123,7 +130,25 @@ class Records:
             crowded[kept] = groups.spread(groups.sizes > most)
             starts = np.cumsum(groups.sizes) - groups.sizes
             given[kept] = groups.at_rows(np.arange(len(groups.order)) - starts[groups.number] < most)
-        return _Whole(keys, given, crowded, vectors)
+        return _Whole(keys, given, crowded, vectors, self._forget_common(vectors))
+
+    def _forget_common(self, vectors: Array) -> dict[str, int]:
+        """Take numbers that too many rows have out of vectors, a camp's phone: by field, of how many rows."""
+        found = {}
+        layout = zip(self._linkage.comparisons, self._linkage.starts, strict=True)
+        for compared, (comparison, start) in zip(self._similar.comparisons, layout, strict=True):
+            if comparison.kind is Kind.NUMBER and len(vectors):
+                first, shift = divmod(start, 64)
+                mask = ((1 << comparison.bits) - 1 << shift).to_bytes(8 * -(-(shift + comparison.bits) // 64), "little")
+                bits = np.frombuffer(mask, np.uint64)
+                here = vectors[:, first : first + len(bits)]
+                values = np.ascontiguousarray(here & bits).view(f"V{len(mask)}").reshape(-1)
+                _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
+                common = (counts[which] > self._similar.largest_group) & (here & bits).any(axis=1)
+                here[common] &= ~bits
+                if common.any():
+                    found[compared.field] = int(common.sum())
+        return found
 
 
 class _Whole(NamedTuple):
@@ -136,12 +161,14 @@ class _Whole(NamedTuple):
             dummies would not hide it.
         crowded: (rows, keys) bool: which of them too many rows share.
         vectors: (rows, words) uint64.
+        common: by field of how many rows a value was taken out of them, since too many rows have it.
     """
 
     keys: Array
     given: Array
     crowded: Array
     vectors: Array
+    common: Mapping[str, int]
 
 
 # Blocking keys

@@ -162,9 +162,10 @@ class Rule:
         return own_rows * min(1.0, other_rows / math.prod(told.values()))
 
     def weakness(self, own_rows: int, other_rows: int) -> str:
-        """A sentence for people where an exact rule is too weak by itself, else nothing."""
+        """A sentence for people where the rule is too weak by itself, else nothing."""
         if self.similar is not None:
-            return ""
+            faults = self.similar.weaknesses(own_rows + other_rows)
+            return f"Rule `{self.name}`: {' '.join(faults)}" if faults else ""
         chance = self.chance_matches(own_rows, other_rows)
         if chance is None or chance <= max(1.0, WEAK * own_rows):
             return ""

@@ -24,6 +24,9 @@ from parties.rules import DATES, NAMES, FieldUse, field_use
 from parties.sounds import sounds
 
 MAX_BLOCKS, MAX_BLOCK_FIELDS, MAX_KEYS, MAX_COMPARISONS = 16, 6, 64, 12
+MAX_CROSSED = 64
+"""Pairs of values that all comparisons of two records look at: each value of one with each of the other."""
+MAX_THRESHOLD = MAX_COMPARISONS * MOST_WEIGHT
 LARGEST_GROUPS = (2, 200)
 """Between these is the number of records that a blocking key may be shared by."""
 USUAL_LARGEST_GROUP = 50
@@ -160,6 +163,30 @@ class Similar:
             f"records with a key that more than {self.largest_group} share are not compared under it",
         ]
 
+    def weaknesses(self, records: int) -> list[str]:
+        """Sentences for people on what of it finds people who have little in common.
+
+        Args:
+            records: of all members at most.
+        """
+        found = []
+        usual = thresholds_for(presets()[USUAL_TRADITION]["thresholds"], records)
+        least = usual[len(GRADES) // 2] if len(self.thresholds) == 1 else usual[0]
+        if self.thresholds[0] < least:
+            found.append(
+                f"Its lowest threshold is {self.thresholds[0]}, where the preset has {least} for so many records: it "
+                "will find more people who are others."
+            )
+        upside_down = [c.field for c in self.comparisons if c.weights[-1] < max(c.weights) or c.weights[-1] <= 0]
+        if upside_down:
+            found.append(
+                f"The last weight of {', '.join(upside_down)}, for what agrees best, is not the highest, or not above "
+                "zero: weights are given from the worst level to the best."
+            )
+        if sum(max(0, min(c.weights)) for c in self.comparisons) >= self.thresholds[0]:
+            found.append("Even records that agree in nothing reach a threshold: it finds all that share a block.")
+        return found
+
     @cached_property
     def fingerprint(self) -> str:
         """By which a policy can name exactly these terms."""
@@ -198,13 +225,23 @@ def check(similar: Similar, reveal: str) -> None:
     _require(0 < comparisons <= MAX_COMPARISONS, f"there must be 1 to {MAX_COMPARISONS} comparisons in `compare`")
     for compared in similar.comparisons:
         _check_compared(compared)
-    most = comparisons * MOST_WEIGHT
-    whole = all(_is_whole(t, 1, most) for t in similar.thresholds)
+    crossed = sum(compared.values**2 for compared in similar.comparisons)
+    _require(crossed <= MAX_CROSSED, _too_many_values(crossed))
+    for repeated in (similar.blocks, similar.comparisons):
+        _require(len({*repeated}) == len(repeated), "a block or a comparison is given twice, so that it counts twice")
+    whole = all(_is_whole(t, 1, MAX_THRESHOLD) for t in similar.thresholds)
     rising = whole and all(a < b for a, b in pairwise(similar.thresholds))
     _require(rising and len(similar.thresholds) == grades, _thresholds(grades))
+    most = sum(max(0, *compared.weights) for compared in similar.comparisons)
+    enough = f"no two records can reach {similar.thresholds[-1]}: all comparisons together give {most} at most"
+    _require(similar.thresholds[-1] <= most, enough)
     low, high = LARGEST_GROUPS
     largest = _is_whole(similar.largest_group, low, high)
     _require(largest, f"`largest_group` must be a whole number from {low} to {high}")
+
+
+def _too_many_values(crossed: int) -> str:
+    return f"comparisons with so many `values` make {crossed} pairs of values of two records, of {MAX_CROSSED} at most"
 
 
 def _thresholds(grades: int) -> str:
@@ -285,9 +322,13 @@ def from_toml(
 
 
 def thresholds_for(preset: Sequence[int], records: int) -> list[int]:
-    """A preset's thresholds for so many records of all members: positive and rising, as they were."""
+    """A preset's thresholds for so many records of all members: positive and rising, as they were.
+
+    The highest does not fall: against relatives, who are not fewer in few records, nothing but a high one helps.
+    """
     moved = round(PER_DOUBLING * math.log2(records / PRESET_RECORDS))
-    return [max(k, threshold + moved) for k, threshold in enumerate(preset, 1)]
+    *lower, highest = preset
+    return [*(max(k, threshold + moved) for k, threshold in enumerate(lower, 1)), highest + max(moved, 0)]
 
 
 @lru_cache(1)

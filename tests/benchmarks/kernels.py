@@ -220,7 +220,7 @@ def vectors_to_planes() -> Run:
 @tapes("compare pairs")
 def compare_pairs() -> Run:
     """All levels of AND gates, with their masks, messages and authenticators."""
-    at, layers = sessions(), pair_layers(LINKAGE)
+    at, (layers, _) = sessions(), pair_layers(LINKAGE)
     planes = shared(layers.inputs - 1, ROWS // 64)
     return lambda: evaluate(next(at), layers, planes)
 

@@ -15,7 +15,7 @@ from mpc.dummies import Dummies, Noise
 from mpc.engine import Inputs, Outputs
 from mpc.errors import ShareError
 from mpc.lanes import Lanes
-from mpc.linkage import MEMBER_BITS, Linkage
+from mpc.linkage import MEMBER_BITS, Comparison, Kind, Linkage
 from mpc.matching import Reveal, group
 from mpc.replicated import Array, reconstruct
 from tests.mpc import alike
@@ -159,6 +159,41 @@ def test_a_crowded_key_tells_its_member_nothing() -> None:
     assert found[0] == found[1] == [[0] * len(own), [0], []]
 
 
+@pytest.mark.parametrize("thresholds", [(1, 2, 3), (40, 5000, 9000), (200, 5000, 5001), (5000,)])
+def test_grades_that_are_one_or_cannot_be_reached(thresholds: tuple[int, ...]) -> None:
+    coarse = Comparison(Kind.EXACT, 1, (0, 100))
+    linkage = Linkage(1, (coarse, coarse), thresholds, 4)
+    check([Record(m, (0,), ((1,), (0,))) for m in range(3)], linkage)
+
+
+def test_groups_that_are_larger_than_a_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chunks have none of their own then, or one that is longer."""
+    monkeypatch.setattr(compare, "CHUNK_PAIRS", 64)
+    linkage = replace(LINKAGE, largest_group=40)
+    rng = np.random.default_rng(8)
+    vector = alike._vector(linkage, rng)
+    check(
+        [Record(m, (k % 2, k % 3, k), alike._told(linkage, vector, rng)) for m in range(3) for k in range(26)], linkage
+    )
+
+
+@pytest.mark.parametrize("shared", [0, 3])
+def test_progress_tells_rows_and_not_pairs(shared: int) -> None:
+    rng = np.random.default_rng(9)
+    records = [
+        Record(m, (k if k < shared else 100 * m + k, 7 + 100 * m + k, 50 * m + k), alike._vector(LINKAGE, rng))
+        for m in range(2)
+        for k in range(10)
+    ]
+    given, told = inputs(encoded(LINKAGE, records), [10, 10, 0]), []
+
+    def progress(phase: str, done: int, total: int) -> None:
+        told.append((phase, total))
+
+    World().run(lambda s: engine.run(s, given[s.party], progress, 1), 1)
+    assert {total for _, total in told} == {60}
+
+
 @settings(max_examples=20)
 @given(st.lists(st.integers(1, 9), max_size=8), SEEDS)
 def test_any_of(lengths: list[int], seed: int) -> None:
@@ -174,7 +209,7 @@ def test_costs_are_what_the_docstrings_say() -> None:
     records = [
         Record(m, (k, k, k), alike._vector(LINKAGE, np.random.default_rng(k))) for m in range(3) for k in range(64)
     ]
-    rows, layers = encoded(LINKAGE, records), compare.pair_layers(LINKAGE)
+    rows, (layers, _) = encoded(LINKAGE, records), compare.pair_layers(LINKAGE)
     tags = np.tile(np.arange(64, dtype=np.uint64), 3)[:, None].repeat(2, axis=1)
     shared, groups = shares(rows[:, 2 * LINKAGE.keys :], 1), group(tags)
     lanes = Lanes(silent, 1, 1)

@@ -87,3 +87,13 @@ def test_dummies_promise_for_both_kinds_of_keys_together() -> None:
     assert (found.dummies, found.keys) == (Dummies(2.0, 1e-4), SIMILAR.linkage.keys)
     assert found.largest == SIMILAR.largest_group * len(alone.members)
     assert "double the smallest" in engines.fault(replace(both, dummies=Dummies(0.01, 1e-4)))
+
+
+def test_records_are_bounded_by_memory() -> None:
+    few, many = (manifest(rules=(ALIKE,), max_records=records) for records in (1_000_000, 50_000_000))
+    assert not engines.takes_too_much(few)
+    told = engines.takes_too_much(many)
+    assert "of 64 that may be, to compare 3 blocking keys of each record: set `max_records` to " in told
+    most = int(told.split("`max_records` to ")[1].split(" ")[0].replace(",", ""))
+    assert not engines.takes_too_much(replace(many, max_records=most))
+    assert engines.takes_too_much(replace(many, max_records=most + 1))

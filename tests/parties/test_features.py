@@ -116,6 +116,21 @@ def test_a_key_that_too_many_rows_share_is_given_by_as_many_as_are_compared_and_
     assert finding.severity is Severity.NOTE
     assert finding.text.startswith("4 rows share a blocking key with more than 3 rows")
     assert "3 of them have no other" in finding.text
+    others = records(of, {"phone": [["1"]] * 4, "id_number": [["A1"], ["A2"], ["A3"], ["A4"]]})
+    assert [f.text.rpartition("; ")[2] for f in others.findings()] == ["all of them have others."]
+
+
+def test_a_number_that_too_many_rows_have_counts_nothing_and_it_is_told() -> None:
+    """A camp's phone is no evidence; names and dates may well be frequent."""
+    compare = {"sex": ("exact", 1), "phone": ("number", 2), "full_name": ("names", 2)}
+    of = rule(Block(("id_number",), 1), compare=compare, largest_group=3)
+    phones = [["+380671234567"]] * 4 + [["+380671234568"]] * 3 + [[]] * 5
+    made = records(of, {"phone": phones, "full_name": [["olena"]] * 12, "sex": [["F"]] * 12})
+    vectors = linking.split(of.linkage, made.array())[1]
+    found = linking.levels(of.linkage, vectors[[0, 4, 0]], vectors[[1, 5, 4]])
+    assert found.tolist() == [[1, -1, 2], [1, 2, 2], [1, -1, 2]]
+    (finding,) = made.findings()
+    assert finding.text.startswith("4 rows have a value of `phone` that more than 3 rows")
 
 
 def test_a_list_without_a_field_or_without_rows() -> None:

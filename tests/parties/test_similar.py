@@ -156,10 +156,17 @@ COMPARED, BLOCK = SIMILAR.comparisons[0], SIMILAR.blocks[0]
         ({"comparisons": (replace(COMPARED, weights=(1, 2)),)}, "`weights` of full_name must be 7 whole numbers"),
         ({"comparisons": (replace(COMPARED, weights=(1001, *COMPARED.weights[1:])),)}, "from -1000 to 1000"),
         ({"comparisons": (replace(COMPARED, weights=(1.0, *COMPARED.weights[1:])),)}, "`weights` of full_name"),
+        ({"blocks": (BLOCK, BLOCK)}, "given twice"),
+        ({"comparisons": (COMPARED, COMPARED)}, "given twice"),
+        (
+            {"comparisons": tuple(replace(SIMILAR.comparisons[2], field=f"h{k}", values=4) for k in range(5))},
+            "80 pairs of values of two records, of 64 at most",
+        ),
+        ({"thresholds": (141,)}, "no two records can reach 141: all comparisons together give 140 at most"),
         ({"thresholds": ()}, "`thresholds` must be one positive whole number"),
         ({"thresholds": (0,)}, "`thresholds` must be one positive whole number"),
         ({"thresholds": (10, 20)}, "`thresholds` must be one positive whole number"),
-        ({"thresholds": (3001,)}, "`thresholds` must be one positive whole number"),
+        ({"thresholds": (12_001,)}, "`thresholds` must be one positive whole number"),
         ({"largest_group": 1}, "`largest_group` must be a whole number from 2 to 200"),
         ({"largest_group": 201}, "`largest_group` must be a whole number from 2 to 200"),
     ],
@@ -368,6 +375,51 @@ def test_the_rules_of_the_page_on_similar_people_are_good(reveal: str) -> None:
         from_toml(toml(reveal=reveal) | rules, "hub", DIGESTS, NOW)
 
 
+@pytest.mark.parametrize(
+    ("records", "due"),
+    [
+        (similar.PRESET_RECORDS, [5, 26, 61]),
+        (2 * similar.PRESET_RECORDS, [8, 29, 64]),
+        (3000, [1, 15, 61]),
+        (1, [1, 2, 61]),
+    ],
+)
+def test_presets_thresholds_rise_with_the_records_and_the_highest_does_not_fall(records: int, due: list[int]) -> None:
+    assert similar.thresholds_for([5, 26, 61], records) == due
+
+
+@pytest.mark.parametrize("tradition", similar.presets())
+def test_presets_are_good_terms_for_sessions_of_any_size(tradition: str) -> None:
+    for records in (1, 100, 40_000, 10_000_000):
+        for reveal in ("flag", "grade"):
+            made = similar.from_toml({"tradition": tradition}, reveal, records)
+            similar.check(made, reveal)
+            if tradition == similar.USUAL_TRADITION:
+                assert not made.weaknesses(records)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"thresholds": (3,)}, "Its lowest threshold is 3, where the preset has"),
+        (
+            {"comparisons": tuple(replace(c, weights=c.weights[::-1]) for c in SIMILAR.comparisons)},
+            "last weight of full_name",
+        ),
+        (
+            {"comparisons": tuple(replace(c, weights=(90,) * len(c.weights)) for c in SIMILAR.comparisons)},
+            "agree in nothing",
+        ),
+    ],
+)
+def test_what_finds_people_who_have_little_in_common_is_warned_of(changes: dict[str, Any], says: str) -> None:
+    weak = replace(SIMILAR, **changes)
+    assert says in " ".join(weak.weaknesses(40_000))
+    assert not SIMILAR.weaknesses(40_000)
+    terms = manifest(rules=(Rule("similar people", weak.fields, similar=weak),))
+    assert any(says in warning and "`similar people`" in warning for warning in terms.warnings())
+
+
 def test_the_page_on_similar_people_has_every_entry_transform_and_kind() -> None:
     page = (Path(__file__).parents[2] / "docs" / "similar.md").read_text("utf-8")
     for name in (*similar.ENTRIES, *SEVERAL, *(kind.value for kind in Kind), *similar.GRADES):
@@ -375,7 +427,7 @@ def test_the_page_on_similar_people_has_every_entry_transform_and_kind() -> None
 
 
 def test_a_column_of_any_heading_can_be_compared() -> None:
-    camp = Similar((Block(("camp block",), 1),), (Compared("camp block", "text", 1, (-9, 4, 8)),), (5,), 10)
+    camp = Similar((Block(("camp block",), 1),), (Compared("camp block", "text", 1, (-9, 4, 48)),), (40,), 10)
     similar.check(camp, "flag")
     rule = Rule("camp", camp.fields, similar=camp)
     (warning,) = rule.headings()

@@ -29,14 +29,14 @@ LARGE = ((3, 100_000, ()),)
 """Members, rows of each, and fields that they lack; the n-th lists are of seed n."""
 _BLOCKS = (
     Block(("id_number:number",), 1),
-    Block(("phone",), 1),
+    Block(("phone",), 2),
     Block(("birth_date:unordered", "full_name:each-word"), 3),
     Block(("birth_date:year", "full_name:word-pairs"), 2),
     Block(("birth_date:unordered", "admin2", "sex"), 1),
     Block(("full_name:word-pairs", "admin2", "sex"), 2),
 )
 _COMPARED = (
-    ("full_name", Kind.NAMES, 4), ("birth_date", Kind.DATE, 1), ("sex", Kind.EXACT, 1), ("phone", Kind.NUMBER, 1),
+    ("full_name", Kind.NAMES, 4), ("birth_date", Kind.DATE, 1), ("sex", Kind.EXACT, 1), ("phone", Kind.NUMBER, 2),
     ("id_number", Kind.NUMBER, 1), ("admin2", Kind.TEXT, 1),
 )  # fmt: skip
 _COMPARISONS = tuple(Compared(field, kind.value, values, (0,) * LEVELS[kind]) for field, kind, values in _COMPARED)
