@@ -1,6 +1,7 @@
 """What a result needs of a list's keys, as bytes: kept sealed beside the private copy, which is not read again then.
 
-The keys themselves and the vectors of records are not among it. Pure.
+The keys themselves and the vectors of records are not among it. What another version of the program kept is not read:
+it could mean something else. Pure.
 """
 
 from __future__ import annotations
@@ -12,15 +13,19 @@ from typing import Any
 
 import numpy as np
 
+from parties import normalise
 from parties.keys import Keys, RuleKeys
 from parties.rules import Rule
 
+VERSION = (normalise.VERSION, 1)
+"""Of the standard, and of what is kept: its number is raised with every change of it."""
 _OF_ROWS = ("numbers", "new", "household", "records")
 
 
 def to_bytes(keys: Keys) -> bytes:
     """A list's keys, but for what is shared of them."""
     told = {
+        "version": VERSION,
         "keys": len(keys.keys),
         "rules": len(keys.of_rule),
         "states": list(keys.states),
@@ -36,8 +41,8 @@ def to_bytes(keys: Keys) -> bytes:
     return written.getvalue()
 
 
-def from_bytes(data: bytes, rules: Sequence[Rule]) -> Keys:
-    """What `to_bytes` wrote; keys are zeros, and vectors without words.
+def from_bytes(data: bytes, rules: Sequence[Rule]) -> Keys | None:
+    """What `to_bytes` wrote; keys are zeros, and vectors without words. None if it was another version that wrote it.
 
     Args:
         data: our own: what it was sealed in tells that.
@@ -45,6 +50,8 @@ def from_bytes(data: bytes, rules: Sequence[Rule]) -> Keys:
     """
     with np.load(io.BytesIO(data), allow_pickle=False) as kept:
         told = json.loads(kept["told"].tobytes())
+        if told.get("version") != list(VERSION):
+            return None
         of_rule = tuple(RuleKeys(kept[f"rows{k}"], kept[f"places{k}"]) for k in range(told["rules"]))
         of_rows = {name: kept[name] for name in _OF_ROWS if name in kept}
         states = {name: kept[f"state{k}"] for k, name in enumerate(told["states"])}

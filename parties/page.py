@@ -14,7 +14,7 @@ from parties.check import ListCheck
 from parties.findings import Finding
 from parties.manifest import Manifest
 from parties.results import REVIEW, Summary
-from parties.revealed import SIMILAR, committee_learns, member_learns, trust
+from parties.revealed import LEARNS, SIMILAR, committee_learns, trust
 from parties.shown import shown
 from parties.story import Story
 from parties.table import COUNTED, SUBTRACTED, Table
@@ -83,7 +83,7 @@ def result_page(summary: Summary, manifest: Manifest) -> str:
         numbers |= {"new rows, which are reported": s.reported}
     numbers |= {"also with another member": s.matched, "not compared": s.not_compared}
     numbers |= {"twice in your own list": s.same_inside, "judged distinct before": s.judged_distinct}
-    revealed = f"What was revealed: {s.member} alone learned, {member_learns(manifest)}. {_committee_learned(manifest)}"
+    revealed = f"What was revealed: {s.member} alone learned, {LEARNS[manifest.reveal]}. {_committee_learned(manifest)}"
     return _page(
         f"{s.session}: result of {s.member}",
         _agreed(manifest),

@@ -17,18 +17,12 @@ LEARNS = {
 """What each member learns, by what the terms reveal."""
 GROUP_SIZES = "how many keys are held by 1, 2, 3 … members"
 BLOCK_SIZES = "how many blocking keys are shared by 1, 2, 3 … records"
+PAIRS = "from the time and bytes that the run took, roughly how many pairs of records were compared"
+"""What the coordinator learns under a similar rule besides."""
 SIMILAR = (
     "A similar record may be that of another person: a match under the similar rule is a reason to look, and no proof."
 )
 _NUMBERS = ("no", "one", "two", "three", "four", "five")
-
-
-def member_learns(manifest: Manifest) -> str:
-    """What each member learns."""
-    if manifest.similar is None:
-        return LEARNS[manifest.reveal]
-    more = "for each of its own records, whether it shares a blocking key with too many records to be compared with all"
-    return f"{LEARNS[manifest.reveal]}; and {more}"
 
 
 def sizes(manifest: Manifest) -> str:

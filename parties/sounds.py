@@ -80,4 +80,4 @@ def word_filter(code: str, bits: int) -> int:
 
 @lru_cache(_REMEMBERED)
 def _bit(gram: str, bits: int) -> int:
-    return int.from_bytes(hashlib.blake2b(gram.encode(), digest_size=4).digest(), "big") % bits
+    return int.from_bytes(hashlib.blake2b(gram.encode("utf-8", "surrogatepass"), digest_size=4).digest(), "big") % bits

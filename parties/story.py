@@ -10,7 +10,7 @@ from parties.audit import NODE, Entry, Event
 from parties.auditfile import Export
 from parties.errors import line
 from parties.manifest import Manifest
-from parties.revealed import deviates, member_learns, opens_sizes, sizes, trust
+from parties.revealed import LEARNS, PAIRS, deviates, opens_sizes, sizes, trust
 from parties.verdict import Verdict
 
 WIDTH = 100
@@ -104,7 +104,7 @@ def _terms(m: Manifest, export: Export) -> list[tuple[str, str]]:
         ("engine", m.engine),
         ("coordinator", m.coordinator),
         *((f"rule {rule.name}", rule.shown) for rule in m.rules),
-        ("each member learns", member_learns(m)),
+        ("each member learns", LEARNS[m.reveal]),
         *([("table", m.statistics.to_text())] if m.statistics else []),
         ("group sizes", f"revealed to the committee, {hidden}" if opens_sizes(m) else "revealed to nobody"),
         ("limits", "; ".join(limits)),
@@ -127,11 +127,13 @@ def _brought(entries: Sequence[Entry]) -> list[tuple[str, str]]:
 def _revealed(m: Manifest, entries: Sequence[Entry]) -> list[tuple[str, str]]:
     """To each role, as far as this log can tell."""
     fetched = dict.fromkeys(entry.shown["member"] for entry in _only(entries, Event.FETCHED))
-    members = f"{member_learns(m)}{'; fetched here by ' + ', '.join(fetched) if fetched else ''}"
+    members = f"{LEARNS[m.reveal]}{'; fetched here by ' + ', '.join(fetched) if fetched else ''}"
     if not any(_only(entries, *_RELEASED)):
         members = "nothing: this log knows of no result that was released"
     committee = f"{', '.join(m.committee)}: how many records and keys each member has; {_sizes(m, entries)}"
     coordinator = f"{m.coordinator}: the terms, who signed them, how many records and keys each member has"
+    if m.similar is not None:
+        coordinator += f"; {PAIRS}"
     return [("each member", members), ("the committee", committee), ("the coordinator", coordinator)]
 
 

@@ -182,14 +182,14 @@ def test_new_records_are_limited_after_a_members_first_session(fragile: Federati
 def test_lists_that_are_too_short_are_refused_by_the_nodes_too(federation: Federation, tmp_path: Path) -> None:
     record = federation.approved(min_records=10)
     short = write_numbers(tmp_path / "short.csv", ["1", "2", "3"])
-    with pytest.raises(InputError, match="asks for at least 10 of both"):
+    with pytest.raises(InputError, match="asks for at least 10 of each"):
         federation.member("agency-a").contribute(record.id, short)
     own = federation.configs["agency-a"]
     liar = Commitment(record.id, "agency-a", records=3, new_records=3, keys=3, digests=(bytes(32),) * 3)
     signed = liar.signed(own.identity().signing_key)
     for name in COMMITTEE:
         dealing = Dealing(3, (bytes(16), bytes(16)), None, (bytes(32), bytes(32)))
-        with pytest.raises(SessionRefused, match="asks for at least 10 of both"):
+        with pytest.raises(SessionRefused, match="asks for at least 10 of each"):
             calls.contribute(own, own.federation()[name], signed, dealing, lambda _: None)
 
 

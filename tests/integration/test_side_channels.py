@@ -1,5 +1,5 @@
 """What crosses the wire depends on public counts only: sessions with other overlaps look the same, message by message.
-So do the pieces that committee nodes keep.
+So do the pieces that committee nodes keep. Under a similar rule all is the same but the messages of comparing pairs.
 
 Lists have equally many rows and keys; what differs is how many keys the members share: none, half of them, or all.
 """
@@ -41,6 +41,13 @@ MARGIN_BYTES = 512
 """Of a connection in one direction: ECDSA signatures of its handshake differ by some bytes, and gRPC sends pings,
 window updates and more or fewer TLS records as its threads go."""
 POLLS = {"GetRun", "GetSession"}
+ALIKE = {
+    "name": "alike",
+    "kind": "similar",
+    "blocks": [{"fields": ["id_number"]}],
+    "compare": [{"field": "id_number", "kind": "number", "weights": [-10, 10, 20]}],
+    "thresholds": [20],
+}
 
 numbers = count()
 
@@ -53,7 +60,7 @@ class Lived:
         calls: all, in the order in which they began.
         connections: of each two parties, [bytes of the caller, bytes of the called] of each, oldest first.
         at_rest: of each committee node, bytes of every sealed piece of shares and results.
-        group_sizes: what the committee learned.
+        group_sizes: what the committee learned of keys, and of blocking keys.
     """
 
     calls: list[Call]
@@ -85,8 +92,10 @@ def lived(federation: Recorded, folder: Path, shared: int, **terms: Any) -> Live
     federation.operator.coordinator.close(record.id)
     federation.rest()
     connections = {pair: relay.connections[before[pair] :] for pair, relay in federation.relays.items()}
-    computed = stores[COMMITTEE[0]].logged(record.id, audit.Event.COMPUTED)
-    return Lived(federation.record.take(), connections, at_rest, computed[0].facts["group_sizes"])
+    events = (audit.Event.COMPUTED, audit.Event.BLOCKS)
+    learned = [entry.facts for event in events for entry in stores[COMMITTEE[0]].logged(record.id, event)]
+    opened = [facts.get("group_sizes", facts.get("block_sizes")) for facts in learned]
+    return Lived(federation.record.take(), connections, at_rest, opened)
 
 
 def conversations(calls: list[Call]) -> dict[tuple[str, str], list[tuple[Any, ...]]]:
@@ -203,6 +212,45 @@ def steps(session: Lived) -> set[str]:
     """Labels of all frames."""
     frames = (raw for call in session.calls if call.method == "Exchange" for _, raw in call.messages)
     return {committee_pb2.ExchangeRequest.FromString(raw).frame.step for raw in frames}
+
+
+def test_of_similar_records_nothing_but_the_traffic_of_comparing_tells(recorded: Recorded, tmp_path: Path) -> None:
+    """It grows with the number of pairs, which follows from the sizes of groups: others can tell it, too."""
+    lives = [lived(recorded, tmp_path, shared, rule=[ALIKE]) for shared in SHARED]
+    none, half, every = map(without_comparing, lives)
+    assert none.group_sizes != half.group_sizes != every.group_sizes
+    assert differences(none, half) == differences(none, every) == []
+    traffic = [compared_bytes(life) for life in lives]
+    assert traffic == sorted({*traffic}), "if it does not grow any more, the documents can promise more"
+    sent = [sum(bytes_sent for _, bytes_sent, _ in last_words(life.calls).values()) for life in lives]
+    assert sent == sorted({*sent})
+
+
+def without_comparing(session: Lived) -> Lived:
+    """But for the messages in which pairs are compared, and the bytes that have them in it."""
+    calls = []
+    for call in session.calls:
+        if call.method == "Exchange":
+            messages = [(way, raw) for way, raw in call.messages if not compares(raw)]
+        elif call.method == "GetRun":
+            told = run_of(call)
+            told.figures.sent_bytes = 0
+            messages = [*call.messages[:-1], (call.messages[-1][0], told.SerializeToString())]
+        else:
+            messages = call.messages
+        calls.append(replace(call, messages=messages))
+    connections = {pair: bytes_of for pair, bytes_of in session.connections.items() if not {*pair} <= {*COMMITTEE}}
+    return replace(session, calls=calls, connections=connections)
+
+
+def compared_bytes(session: Lived) -> int:
+    """Of all messages in which pairs are compared."""
+    frames = (raw for call in session.calls if call.method == "Exchange" for _, raw in call.messages)
+    return sum(len(raw) for raw in frames if compares(raw))
+
+
+def compares(raw: bytes) -> bool:
+    return "/compare/" in committee_pb2.ExchangeRequest.FromString(raw).frame.step
 
 
 @pytest.fixture(scope="module")

@@ -260,7 +260,7 @@ def test_lists_that_are_too_short(node: CommitteeNode, records: int, keys: int) 
     short = agreed(node, min_records=20)
     says = refused(node, SessionRefused, Contribution(short, "agency-a", keys, records=records, new_records=0))
     assert says == (
-        f"agency-a has {records} records with {keys} distinct keys; the session asks for at least 20 of both, so that "
+        f"agency-a has {records} records, {keys} distinct keys; the session asks for at least 20 of each, so that "
         "no one is singled out."
     )
     node.take(Contribution(short, "agency-a", 20, new_records=0))

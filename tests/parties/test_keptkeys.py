@@ -32,6 +32,7 @@ def keys_of(folder: Path, rules: tuple[Rule, ...], new: NewRows = NewRows()) -> 
 def test_results_are_those_of_the_list(tmp_path: Path, rules: tuple[Rule, ...], new: NewRows) -> None:
     keys, terms = keys_of(tmp_path, rules, new), manifest(rules=rules)
     kept = keptkeys.from_bytes(keptkeys.to_bytes(keys), rules)
+    assert kept is not None
     assert kept.values == keys.values
     values = np.random.default_rng(1).integers(0, 2, keys.values).astype(np.uint8)
     due, found = (Result(terms, "agency-a", of, values) for of in (keys, kept))
@@ -41,6 +42,18 @@ def test_results_are_those_of_the_list(tmp_path: Path, rules: tuple[Rule, ...], 
     assert keys.records is not None
     assert kept.records is not None
     assert np.array_equal(kept.records, keys.records)
+
+
+@pytest.mark.parametrize("version", [("matchbit-0", keptkeys.VERSION[1]), (keptkeys.VERSION[0], 0)], ids=str)
+def test_what_another_version_kept_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: tuple[str, int]
+) -> None:
+    keys = keys_of(tmp_path, (ID,))
+    with monkeypatch.context() as before:
+        before.setattr(keptkeys, "VERSION", version)
+        written = keptkeys.to_bytes(keys)
+        assert keptkeys.from_bytes(written, (ID,)) is not None
+    assert keptkeys.from_bytes(written, (ID,)) is None
 
 
 def test_nothing_that_is_shared_is_kept(tmp_path: Path) -> None:

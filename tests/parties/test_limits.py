@@ -51,10 +51,10 @@ def test_more_keys_than_agreed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("rows", "counts"),
-    [(["A1,,", "B1,,"], "2 rows that make 2"), (["A1,,", "A1,,", "A1,,"], "3 rows that make 1")],
+    [(["A1,,", "B1,,"], "2 rows, 2"), (["A1,,", "A1,,", "A1,,"], "3 rows, 1")],
 )
 def test_fewer_rows_or_keys_than_agreed(tmp_path: Path, rows: list[str], counts: str) -> None:
-    says = f"has {counts} distinct keys; the session asks for at least 3 of both, so that no one is singled out."
+    says = f"has {counts} distinct keys; the session asks for at least 3 of each, so that no one is singled out."
     with pytest.raises(InputError, match=re.escape(says)):
         limited(tmp_path, rows, min_records=3)
 
@@ -67,13 +67,32 @@ def test_nothing_to_compare(tmp_path: Path) -> None:
 
 def test_a_list_under_a_similar_rule(tmp_path: Path) -> None:
     limited(tmp_path, [",0671234567,", ",,1980-01-31"], rules=(*RULES, ALIKE), max_records=2)
-    few = {"rules": (ALIKE,), "min_records": 2}
-    with pytest.raises(InputError, match="2 rows that make 1 distinct keys; the session asks for at least 2 of both"):
-        limited(tmp_path, [",0671234567,", ",,1980-01-31"], **few)
     with pytest.raises(
         InputError, match=r"similar people: similar in phone, birth_date, full_name\); there is nothing"
     ):
         limited(tmp_path, [",,1980-01-31"], rules=(ALIKE,))
+
+
+PHONE, OTHER_PHONE = ",0671234567,", ",0671234568,"
+
+
+@pytest.mark.parametrize(
+    ("rows", "counts"),
+    [
+        (["A1,,", "B1,,", PHONE], "1 rows that the similar rule can compare"),
+        (["A1,,", PHONE, OTHER_PHONE], "1 distinct keys, 2 rows that the similar rule can compare"),
+        ([",,1980-01-31", PHONE], "1 rows that the similar rule can compare"),
+    ],
+)
+def test_keys_and_records_that_are_compared_must_each_be_enough(tmp_path: Path, rows: list[str], counts: str) -> None:
+    says = f"{counts}; the session asks for at least 2 of each, so that no one is singled out."
+    with pytest.raises(InputError, match=re.escape(says)):
+        limited(tmp_path, rows, rules=(*RULES, ALIKE), min_records=2)
+
+
+@pytest.mark.parametrize("rows", [["A1,,", "B1,,"], [PHONE, OTHER_PHONE]])
+def test_of_keys_or_records_there_may_be_none(tmp_path: Path, rows: list[str]) -> None:
+    limited(tmp_path, rows, rules=(*RULES, ALIKE), min_records=2)
 
 
 # A commitment, at a committee node
@@ -107,7 +126,7 @@ def test_a_commitment_outside_the_limits(changes: dict[str, int], says: str) -> 
 @pytest.mark.parametrize("changes", [{"records": 2, "new_records": 0}, {"keys": 2}])
 def test_a_commitment_to_too_little(changes: dict[str, int]) -> None:
     says = refusal(SessionRefused, lambda: checked(changes=changes, min_records=3))
-    assert says.endswith("the session asks for at least 3 of both, so that no one is singled out.")
+    assert says.endswith("the session asks for at least 3 of each, so that no one is singled out.")
 
 
 @pytest.mark.parametrize(
@@ -138,6 +157,17 @@ def test_a_commitment_to_records(exact: int, good: bool) -> None:
         return
     says = refusal(SessionRefused, lambda: checked(changes=changes, max_records=5, rules=(*RULES, ALIKE)))
     assert says == f"agency-a has {changes['keys']} rows for 3 records, which cannot be by the terms; compare versions."
+
+
+@pytest.mark.parametrize(("exact", "good"), [(0, True), (1, False), (2, False), (3, True)])
+def test_rows_of_records_do_not_count_as_keys(exact: int, good: bool) -> None:
+    limits: dict[str, Any] = {"rules": (*RULES, ALIKE), "min_records": 3}
+    changes = {"records": 3, "keys": 3 * terms(**limits).rows_of_record + exact}
+    if good:
+        checked(changes=changes, **limits)
+        return
+    says = refusal(SessionRefused, lambda: checked(changes=changes, **limits))
+    assert says.startswith(f"agency-a has 3 records, {exact} distinct keys; the session asks for at least 3 of each")
 
 
 def test_a_commitment_that_is_not_its_members() -> None:

@@ -169,7 +169,7 @@ def test_what_leaves_no_trace(parties: Parties) -> None:
     """A list that cannot be used, or looks wrong."""
     agreed, member = session(parties, min_records=2, rules=RULES), parties.member()
     before = files(member.config.folder / "lists")
-    with pytest.raises(InputError, match="asks for at least 2 of both"):
+    with pytest.raises(InputError, match="asks for at least 2 of each"):
         member.contribute(agreed.session_id, parties.list_of("agency-a", "P1"), accept=True)
     with pytest.raises(SessionRefused, match="looks wrong, and nothing has left this computer"):
         member.contribute(agreed.session_id, parties.list_of("agency-a", "P1", "P2"))  # without phones

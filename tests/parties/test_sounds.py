@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpc.linkage import NEAR_WORD, WORD_FILTER_BITS
+from mpc import linkage
+from mpc.linkage import LEVELS, NEAR_WORD, VALUE_BITS, WORD_FILTER_BITS, Kind
+from parties import normalise
 from parties.normalise.phonetic import phonetic
 from parties.sounds import sounds, word_filter
 
@@ -42,6 +44,23 @@ def test_the_code_of_a_code_is_itself(words: str) -> None:
 @pytest.mark.parametrize("code", VECTORS)
 def test_filters_are_pinned(code: str) -> None:
     assert (word_filter(code, 32), word_filter(code, 64)) == VECTORS[code]
+
+
+def test_what_is_pinned_besides() -> None:
+    """What members must agree on for their vectors to be compared; whoever changes it raises `normalise.VERSION`."""
+    assert (normalise.VERSION, VALUE_BITS, LEVELS) == (
+        "matchbit-1",
+        {Kind.NAMES: 32, Kind.DATE: 16, Kind.NUMBER: 44, Kind.TEXT: 64, Kind.EXACT: 15},
+        {Kind.NAMES: 7, Kind.DATE: 6, Kind.NUMBER: 3, Kind.TEXT: 3, Kind.EXACT: 2},
+    )
+    assert (linkage.YEAR_BITS, linkage.MONTH_BITS, linkage.DAY_BITS) == (7, 4, 5)
+    assert (linkage.CHARACTERS, linkage.CHARACTER_BITS, linkage.NEAR_CHARACTERS) == (11, 4, 2)
+    assert (linkage.NEAR_WORD, linkage.NEAR_TEXT, linkage.ALIKE_TEXT, linkage.MEMBER_BITS) == (3, 4, 6, 16)
+
+
+def test_half_a_character_has_a_filter_too() -> None:
+    """Damaged files hold such."""
+    assert word_filter("\ud800", 32) != word_filter("\udfff", 32)
 
 
 def test_similar_words_have_near_filters() -> None:
