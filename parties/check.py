@@ -13,8 +13,9 @@ from parties import fields
 from parties.fields import ReadableList
 from parties.findings import FIRST_ROWS, Finding, Severity
 from parties.keys import NO_VALUE, NOTES, Keys, make_keys
+from parties.needs import has_block
 from parties.normalise.notes import Note
-from parties.rules import Rule
+from parties.rules import FieldUse, Rule
 from parties.shown import listed, shown
 from parties.statistics import OTHER, Cells, Statistics
 
@@ -28,6 +29,10 @@ MOST = 0.5
 A category that more of the rows with a value have no agreed value of is reported."""
 MANY_ROWS = (20, 100)
 """A phone or a number on so many rows is reported, and stops for a person."""
+UNTYPED = (
+    "numbers of an unknown kind of document match each other only: say in a --map file which column has the kind "
+    '([columns] id_type = "…") or that all are one kind ([constants] id_type = "national_id").'
+)
 BLANK = (Note.EMPTY, Note.PLACEHOLDER)
 """Notes on cells that hold no value, of any kind."""
 SEVERITY = {
@@ -146,8 +151,18 @@ def judged(opened: ReadableList, keys: Keys, findings: Sequence[Finding], other_
         for f in opened.source.findings
     ]
     order = list(Severity)[::-1]
-    found = [*of_file, *opened.columns.findings, *findings, *_judge(keys, other_rows)]
+    found = [*of_file, *opened.columns.findings, *findings, *_untyped(opened, keys), *_judge(keys, other_rows)]
     return tuple(sorted(found, key=lambda f: order.index(f.severity)))
+
+
+def _untyped(opened: ReadableList, keys: Keys) -> Iterator[Finding]:
+    """Columns of document numbers of which nothing says what kind they are, where an exact rule compares kinds."""
+    compares = any(FieldUse("id_number") in rule.uses for rule in keys.rules if rule.similar is None)
+    if not compares or "id_type" in opened.columns.constants or opened.columns.of("id_type"):
+        return
+    for column in opened.columns.of("id_number"):
+        if not column.id_type and opened.survey.filled[column.index]:
+            yield Finding(Severity.WARNING, UNTYPED, column.heading)
 
 
 def _judge(keys: Keys, other_rows: int) -> Iterator[Finding]:
@@ -162,7 +177,8 @@ def _judge(keys: Keys, other_rows: int) -> Iterator[Finding]:
                 yield Finding(severity, text, keys.headings[name], count, rows)
     for k, rule in enumerate(keys.rules):
         lacking = np.flatnonzero(~keys.usable(k))
-        has_columns = rule.similar is not None or all(use.field in keys.states for use in rule.uses)
+        alike, read = rule.similar, keys.states
+        has_columns = has_block(alike, read) if alike else all(use.field in read for use in rule.uses)
         if has_columns and keys.rows >= MIN_ROWS and len(lacking) > MOST * keys.rows:
             text = f"Rule `{rule.name}` ({rule.shown}) cannot be used for {len(lacking) / keys.rows:.0%} of the rows."
             yield Finding(Severity.STOP, text, "", len(lacking), _first(keys, lacking))

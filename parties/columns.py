@@ -246,7 +246,6 @@ def map_columns(headings: Sequence[str], tags: Sequence[str], map_file: MapFile,
     for name in FIELDS:
         found = _chosen(name, [r for r in readings if r.fields == (name,)], findings)
         fields |= {name: found} if found else {}
-    _warn_of_untyped(fields, map_file.constants, findings)
     used = {c.index for columns in fields.values() for c in columns}
     unknown = tuple(h for k, h in enumerate(headings) if k not in used and h.strip())
     return Columns(fields, dict(map_file.constants), unknown, tuple(findings), tuple(headings))
@@ -343,20 +342,6 @@ def _chosen(name: str, readings: Sequence[_Reading], findings: list[Finding]) ->
         return ()
     findings += [_note(f"is left aside: {name} is `{shown(first.heading)}`.", c.heading) for c in columns if c != first]
     return (first,)
-
-
-def _warn_of_untyped(
-    fields: Mapping[str, Sequence[Column]], constants: Mapping[str, str], findings: list[Finding]
-) -> None:
-    """Document numbers of which nothing says what kind they are."""
-    if "id_type" in fields or "id_type" in constants:
-        return
-    text = (
-        "numbers of an unknown kind of document match each other only: say in a --map file which column has the kind "
-        '([columns] id_type = "…") or that all are one kind ([constants] id_type = "national_id").'
-    )
-    untyped = [c for c in fields.get("id_number", ()) if not c.id_type]
-    findings += [Finding(Severity.WARNING, text, column.heading) for column in untyped]
 
 
 def _ask(what: str, name: str, heading: str = "") -> Finding:

@@ -22,6 +22,7 @@ from parties.demo import Asked, Demo
 from parties.engines import Engine
 from parties.errors import InputError
 from parties.fields import NewRows
+from parties.keys import Keys
 from parties.lifecycle import MEANING, State
 from parties.manifest import is_country
 from parties.manifestfile import rules_file
@@ -73,11 +74,16 @@ def contribute(a: argparse.Namespace) -> None:
     keys, findings = member.contribute(id_bytes(a.id), a.list, _map(a.map), new, accept=a.accept)
     for finding in findings:
         say(finding.to_text(), sys.stderr)
+    say(f"{member.config.name} contributed {contributed(keys)}, in random shares.")
+
+
+def contributed(keys: Keys) -> str:
+    """What a list is in a session, for people: of exact rules its distinct keys, of a similar rule its records."""
     reported = "" if keys.new is None else f", {int(keys.new.sum())} of them new,"
-    say(
-        f"{member.config.name} contributed {keys.rows} rows{reported} as {len(keys.keys)} distinct keys, "
-        "in random shares."
-    )
+    exact = any(rule.similar is None for rule in keys.rules)
+    what = [f"{len(keys.keys)} distinct keys"] if exact else []
+    what += [] if keys.vectors is None else [f"{len(keys.vectors)} records"]
+    return f"{keys.rows} rows{reported} as {' and '.join(what)}"
 
 
 def results(a: argparse.Namespace) -> None:
@@ -265,6 +271,8 @@ def demo(a: argparse.Namespace) -> None:
     people = asked.rows if a.rows is None else a.rows
     if not 2 <= a.members <= 50 or people < 1 or not 0 <= a.overlap <= 1:
         raise InputError("--members must be 2 to 50, --rows at least 1, --overlap from 0 to 1.")
+    if not a.lists:
+        asked.check()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left behind
     with trial.working_folder() as folder:
         (folder / "lists").mkdir()

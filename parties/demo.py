@@ -58,6 +58,20 @@ class Asked:
         """How long made-up lists are: the mpyc engine's must be short."""
         return 200 if self.engine == Engine.MPYC.value else 10_000
 
+    def check(self) -> None:
+        """Refuse for made-up lists what does not go together.
+
+        Raises:
+            InputError: says what does.
+        """
+        is_graded = self.reveal == Reveal.GRADE.value
+        if is_graded and not self.similar:
+            raise InputError("--reveal grade is for similar people: add --similar, or choose another --reveal.")
+        if self.similar and not (is_graded or self.reveal == Reveal.FLAG.value):
+            raise InputError("--similar goes with --reveal flag or grade: choose one of these, or leave --similar out.")
+        if self.similar and self.engine != Engine.REPLICATED.value:
+            raise InputError("--similar goes with --engine replicated only: leave one of the two out.")
+
     @property
     def rules(self) -> tuple[Rule, ...]:
         """Those for made-up lists: a table counts people by one, and similar people need no second one."""
@@ -209,17 +223,18 @@ class Demo:
         return outcome, results
 
     def _terms(self, asked: Asked) -> dict[str, Any]:
-        estimated = asked.engine == Engine.MPYC.value or asked.reveal == Reveal.STATISTICS.value
+        by_length = asked.engine == Engine.MPYC.value or asked.reveal == Reveal.STATISTICS.value
+        by_length = by_length or any(rule.similar for rule in self.rules)
         session = {
             "title": "Demonstration",
             "purpose": "show that the members find whom they share",
             "country": self.country,
-            "max_records": self._longest() if estimated else 5_000_000,
+            "max_records": self._longest() if by_length else 5_000_000,
         }
         return {"session": session | asked.terms(), "rule": [table_of(rule) for rule in self.rules]}
 
     def _longest(self) -> int:
-        """Rows of the longest list: by them the time that MPyC takes is estimated."""
+        """Rows of the longest list: by them it is estimated what a committee needs that does more than match keys."""
         sources = (fields.open_list(path, self.maps.get(name)).source for name, path in self.lists.items())
         return max(1, *(sum(int(batch.columns.num_rows) for batch in source.batches()) for source in sources))
 

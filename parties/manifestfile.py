@@ -9,7 +9,7 @@ from typing import Any
 from mpc.dummies import Dummies
 from mpc.matching import Reveal
 from parties import normalise, similar, statistics
-from parties.engines import Engine
+from parties.engines import NOT_SIMILAR, Engine
 from parties.errors import ConfigError
 from parties.manifest import (
     COUNTRY_WANTED,
@@ -174,6 +174,8 @@ def rules_file(toml: Mapping[str, Any]) -> tuple[tuple[Rule, ...], str, Statisti
     country, table = toml.get("country", session.get("country", "")), session.get("statistics")
     require(is_country(country), COUNTRY_WANTED)
     rules = rules_from_toml(toml, session.get("reveal", Reveal.FLAG.value))
+    by_mpyc = session.get("engine") == Engine.MPYC.value
+    require(not (by_mpyc and any(rule.similar for rule in rules)), NOT_SIMILAR)
     told = None if table is None else statistics.from_toml(table)
     if told:
         statistics.check(told, rules, country)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from parties import fields
 from parties.columns import FIELDS
@@ -10,6 +10,7 @@ from parties.errors import InputError
 from parties.fields import FieldSource, ReadableList
 from parties.findings import Finding, Severity
 from parties.rules import Rule
+from parties.shown import listed
 from parties.similar import Similar
 from parties.statistics import Cells
 
@@ -62,18 +63,37 @@ def lacking(
     missing: Mapping[str, str],
 ) -> list[Finding]:
     """What is said of fields that the list has no column for: a similar rule does without if a block can be made."""
-    without = {use.field for rule in rules if rule.similar and _has_block(rule.similar, sources) for use in rule.uses}
-    without -= {use.field for rule in rules if rule.similar is None for use in rule.uses}
-    without -= {*table.fields} if table else set()
-    found = []
+    alike = {f"the rule `{rule.name}`": rule.similar for rule in rules if rule.similar}
+    needed = {use.field for rule in rules if rule.similar is None for use in rule.uses}
+    needed |= {*table.fields} if table else set()
+    without = {name for similar in alike.values() for name in similar.fields} - needed
+    blockless = {what: similar for what, similar in alike.items() if not has_block(similar, sources)}
+    found = [Finding(Severity.STOP, no_block(opened, similar, what)) for what, similar in blockless.items()]
     for name, sentence in missing.items():
-        if name in without and not opened.columns.of(name):
+        if name not in without or opened.columns.of(name):
+            found.append(Finding(Severity.STOP, sentence))
+        elif not blockless:
             text = f"the list has no column for `{name}`; the similar rule compares its rows by all other fields."
             found.append(Finding(Severity.NOTE, text))
-        else:
-            found.append(Finding(Severity.STOP, sentence))
     return found
 
 
-def _has_block(similar: Similar, sources: Mapping[str, FieldSource]) -> bool:
-    return any(all(use.use.field in sources for use in block.uses) for block in similar.blocks)
+def has_block(similar: Similar, has: Container[str]) -> bool:
+    """Whether a list that has these fields has all that some block of a similar rule needs."""
+    return any(all(use.use.field in has for use in block.uses) for block in similar.blocks)
+
+
+def no_block(opened: ReadableList, similar: Similar, what: str) -> str:
+    """What is said of a list of which no block of a similar rule can be made.
+
+    Args:
+        opened: the list.
+        similar: the rule's terms.
+        what: the rule, for people.
+    """
+    needs = dict.fromkeys(" and ".join(f"`{use.use.field}`" for use in block.uses) for block in similar.blocks)
+    return (
+        f"No block of {what} can be made of {opened.path}: it needs columns for {', or for '.join(needs)}. Its columns "
+        f"are: {listed(opened.source.headings)}. Say in a --map file which of them these are, like [columns] "
+        f'{similar.blocks[0].uses[0].use.field} = "…".'
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from parties.findings import Severity
 from parties.lifecycle import MEANING
 from parties.pooled import FLAGGED, Truth
 from parties.results import REVIEW
-from parties.revealed import SIMILAR, committee_learns, deviates, member_learns, trust
+from parties.revealed import LEARNS, SIMILAR, committee_learns, deviates, trust
 from parties.review import Item
 from parties.scenarios import Scenario, Step, cost_per_row
 from parties.shown import shown
@@ -67,6 +66,7 @@ def session_text(view: View) -> str:
     """A session's terms and state on one page."""
     record, m = view.record, view.record.manifest
     phase = f" ({view.progress[0]})" if view.progress[0] else ""
+    headings = ("name", "approved", "records", "new", *(("keys",) if m.exact_rules else ()))
     lines = [
         m.title,
         f"  id           {record.id.hex()}",
@@ -85,25 +85,30 @@ def session_text(view: View) -> str:
         f"{m.min_members} members have contributed",
         f"  expires      {m.expires}; shares are deleted {m.retention_days} days after proposal at the latest",
         *([f"  table        {m.statistics.to_text()}"] if m.statistics else []),
-        f"  each member learns {member_learns(m)}.",
+        f"  each member learns {LEARNS[m.reveal]}.",
         *([f"  {SIMILAR}"] if m.similar else []),
         f"  the committee learns each member's number of keys, and {committee_learns(m)}.",
         f"  {trust(m)}",
         f"  {deviates(m)}",
         *([f"  reason       {record.reason}"] if record.reason else []),
         "",
-        table(("name", "approved", "records", "new", "keys"), map(partial(_party, view), m.participants)),
+        table(headings, (_party(view, name)[: len(headings)] for name in m.participants)),
     ]
     return "\n".join(lines)
 
 
 def _party(view: View, name: str) -> tuple[object, ...]:
-    """A participant's line in a session's table."""
+    """A participant's line in a session's table; the last is of exact rules' keys."""
     approved = "yes" if name in view.record.signatures else "not yet"
-    if name not in view.record.manifest.members:
+    m = view.record.manifest
+    if name not in m.members:
         return (name, approved, "-", "-", "-")
     c = view.commitments.get(name)
-    return (name, approved, *((c.records, c.new_records, c.keys) if c else ("not yet", "", "")))
+    return (
+        name,
+        approved,
+        *((c.records, c.new_records, m.exact_keys(c.keys, c.records)) if c else ("not yet", "", "")),
+    )
 
 
 def demo_json(outcome: Outcome, results: Mapping[str, MemberResult | MemberTable]) -> dict[str, Any]:

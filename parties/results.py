@@ -23,6 +23,8 @@ from parties.similar import GRADES
 REVIEW = "A match is a reason to look, never by itself a reason to exclude anyone."
 _GRADES = {0: "", 1: GRADES[0], 3: GRADES[1], 7: GRADES[2]}
 """Of a value, where the terms grade matches: a bit for each threshold that is reached."""
+MOST_LABEL = 78
+"""Characters of a summary's lines before the numbers: what is longer is cut."""
 TOO_LITTLE = "too little is known for any rule"
 
 
@@ -200,19 +202,24 @@ class Summary:
 
     def to_text(self) -> str:
         """As a table for people."""
-        lines = [f"{self.member}: {self.session}", f"  {'rows':<40}{self.rows:>10,}"]
-        if self.reported != self.rows:
-            lines += [f"  {'new rows, which are reported':<40}{self.reported:>10,}"]
-        lines += [f"  {'also with another member':<40}{self.matched:>10,}"]
-        lines += [f"    {grade:<38}{n:>10,}" for grade, n in self.matched_by_grade.items()]
-        lines += [f"    {'on ' + rule:<38}{n:>10,}" for rule, n in self.matched_by_rule.items()]
-        if self.judged_distinct:
-            lines += [f"    {'judged distinct before':<38}{self.judged_distinct:>10,}"]
-        lines += [f"  {'not compared':<40}{self.not_compared:>10,}"]
-        lines += [f"    {'rows without ' + rule:<38}{n:>10,}" for rule, n in self.unusable_by_rule.items() if n]
-        lines += [f"      {reason:<36}{n:>10,}" for reason, n in self.unusable_by_reason.items()]
-        lines += [f"  {'twice in your own list':<40}{self.same_inside:>10,}", f"  {REVIEW}"]
-        return "\n".join(lines)
+        new = [("  new rows, which are reported", self.reported)] if self.reported != self.rows else []
+        judged = [("    judged distinct before", self.judged_distinct)] if self.judged_distinct else []
+        lines = [
+            ("  rows", self.rows),
+            *new,
+            ("  also with another member", self.matched),
+            *((f"    {grade}", n) for grade, n in self.matched_by_grade.items()),
+            *((f"    on {rule}", n) for rule, n in self.matched_by_rule.items()),
+            *judged,
+            ("  not compared", self.not_compared),
+            *((f"    rows without {rule}", n) for rule, n in self.unusable_by_rule.items() if n),
+            *((f"      {reason}", n) for reason, n in self.unusable_by_reason.items()),
+            ("  twice in your own list", self.same_inside),
+        ]
+        labels = [label if len(label) <= MOST_LABEL else f"{label[: MOST_LABEL - 1]}…" for label, _ in lines]
+        width = max(map(len, labels))
+        told = (f"{label:<{width}}{n:>10,}" for label, (_, n) in zip(labels, lines, strict=True))
+        return "\n".join([f"{self.member}: {self.session}", *told, f"  {REVIEW}"])
 
 
 class Result:

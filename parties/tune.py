@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -18,15 +18,17 @@ from mpc.linkage import Kind
 from mpc.matching import Reveal
 from mpc.replicated import Array
 from parties import columns, fields, similar, toml, tuning
+from parties.check import MIN_ROWS
 from parties.columns import MapFile
 from parties.errors import InputError
 from parties.features import Records
 from parties.fields import ReadableList
 from parties.manifest import COUNTRY_WANTED, is_country
-from parties.needs import sources_of
+from parties.needs import has_block, no_block, sources_of
 from parties.progress import say
 from parties.report import table
-from parties.similar import GRADES, Similar
+from parties.shown import listed, shown
+from parties.similar import GRADES, PER_DOUBLING, Similar
 from parties.tuning import Compared, Prediction, Weights
 
 LEVEL_NAMES = {
@@ -45,8 +47,25 @@ STAYS_HERE = "Nothing has left your computer, and nothing of these lists is in w
 FEWEST, FEWEST_OF_RECORDS = 50, 0.001
 """Pairs that are known or sure to be of one person, from which weights can be learnt: so many, and of all records."""
 TOO_FEW = (
-    "Only {pairs:,} pairs of records are known or sure to be of one person, too few to learn from: weights and "
-    "thresholds stay as they were. How many records are flagged wrongly is seen from your list: so many, or fewer."
+    "{pairs} of records are known or sure to be of one person, too few to learn from: weights and thresholds stay as "
+    "they were."
+)
+NOT_KNOWN = (
+    "Whether records are flagged rightly is not known without labels: those of people who are on the list twice are "
+    "counted as well."
+)
+UNREACHED = (
+    "What was learnt contradicts the rule that was begun with: no two records would be certain. Give labels that are "
+    "equal just where two rows are of one person, or a list on which more people are twice."
+)
+LACKING = (
+    "There is nothing to compare of {fields}, so its weights and all thresholds stay as they were: thresholds are sums "
+    "over all comparisons."
+)
+LOWER = (
+    "Thresholds fall: {which}. By them more records are flagged than by the rule that was begun with. They are for "
+    "{records:,} records, as were read; add {more} to each for every doubling from there to those of all members. Take "
+    "them only if pairs of such scores look like one person{labels}."
 )
 _SESSION = bytes(32)
 """Blocking keys only meet others of this run."""
@@ -74,9 +93,15 @@ class Tuned:
     pairs: float
     blocked: float | None
 
+    @property
+    def is_judged(self) -> bool:
+        """Whether it is known, or estimated, which pairs are of one person."""
+        return self.blocked is not None or self.pairs > 0
+
 
 def tune(a: argparse.Namespace) -> None:
     """Find weights and thresholds, show what they do, and write a rule."""
+    _check_paths(a.list, a.other, a.out)
     base, country = _base(a.rules)
     country, mapped = (
         _country(a.country or "") or country,
@@ -93,6 +118,15 @@ def tune(a: argparse.Namespace) -> None:
         say(f"The rule is in {a.out}: put it into the terms. {STAYS_HERE}")
     else:
         say(f"{written}\n{STAYS_HERE}")
+
+
+def _check_paths(path: Path, other: Path | None, out: Path | None) -> None:
+    if other and path.exists() and other.exists() and path.samefile(other):
+        raise InputError(f"{path} is given as LIST and as --other. Leave --other out: a list is compared with itself.")
+    if out and out.exists():
+        raise InputError(f"{out} is there already; give --out another name.")
+    if out and not out.parent.is_dir():
+        raise InputError(f"{out} cannot be written: there is no folder {out.parent}.")
 
 
 def _base(path: Path | None) -> tuple[Similar, str]:
@@ -125,18 +159,21 @@ def tuned_on(opened: Sequence[ReadableList], base: Similar, country: str, labels
         labels: heading of the column that is equal where two rows are of one person; empty if there is none.
 
     Returns:
-        What was learnt, and sentences on what could not be.
+        What was learnt, and sentences on what could not be, or should be looked at.
 
     Raises:
-        InputError: a list lacks the column of labels, or no two records share a blocking key.
+        InputError: a list is too short, lacks the column of labels or all that a block needs, or no two records share a
+            blocking key; or
+            what is learnt makes no rule.
     """
     read = [_read(one, base, country, labels, number) for number, one in enumerate(opened)]
     arrays, people, missing = zip(*read, strict=True)
-    sentences = list(chain.from_iterable(missing))
     counts = [len(records) for records in arrays] if len(opened) > 1 else [1] * len(arrays[0])
     compared = _compared(base, np.concatenate(arrays), counts)
     if not len(compared.pairs):
         raise InputError("No two records share a blocking key: the list is too short to learn from, or lacks columns.")
+    lacks = _lacks(base, compared, frozenset().union(*missing))
+    sentences = [LACKING.format(fields=listed([f"`{name}`" for name in lacks]))] if lacks else []
     weights, blocked = _weights(base), None
     if labels:
         who = _people(people)
@@ -146,17 +183,38 @@ def tuned_on(opened: Sequence[ReadableList], base: Similar, country: str, labels
     else:
         enough = int((compared.scores(weights) >= base.thresholds[-1]).sum())
         same = tuning.expected(compared, weights, base.thresholds[len(base.thresholds) // 2])
-    is_enough = enough >= max(FEWEST, FEWEST_OF_RECORDS * compared.records)
-    if is_enough:
-        base = _with(base, tuning.learnt(compared, same, weights))
-        predictions = tuning.predicted(compared, same, _weights(base))
-        base = replace(base, thresholds=tuning.thresholds(predictions))
+    if enough >= max(FEWEST, FEWEST_OF_RECORDS * compared.records):
+        learnt = _with(base, tuning.learnt(compared, same, weights))
+        predictions = tuning.predicted(compared, same, _weights(learnt))
+        if not lacks:
+            learnt = replace(learnt, thresholds=tuning.thresholds(predictions, base.thresholds[-1]))
+            sentences += _lower(base, learnt, compared.records, labels)
+        if learnt.thresholds[-1] > sum(max(0, *c.weights) for c in learnt.comparisons):
+            raise InputError(UNREACHED)
     else:
-        same = same if labels else np.zeros(len(same))
+        learnt, same = base, same if labels else np.zeros(len(same))
         predictions = tuning.predicted(compared, same, weights)
-        sentences.append(TOO_FEW.format(pairs=enough))
+        sentences.append(TOO_FEW.format(pairs=f"Only {enough:,} pairs" if enough else "No pairs"))
+        sentences += [] if labels else [NOT_KNOWN]
     agree, differ = (tuning.shares(compared, w) for w in (same, 1 - same))
-    return Tuned(base, predictions, agree, differ, float(same.sum()), blocked), sentences
+    return Tuned(learnt, predictions, agree, differ, float(same.sum()), blocked), sentences
+
+
+def _lacks(rule: Similar, compared: Compared, missing: Set[str]) -> list[str]:
+    """Fields of which no two records have anything to compare, or of which a list has no column."""
+    levels = zip(rule.comparisons, compared.levels.max(axis=0).tolist(), strict=True)
+    lacks = missing | {c.field for c, best in levels if best < 0}
+    return [name for name in rule.fields if name in lacks]
+
+
+def _lower(base: Similar, learnt: Similar, records: int, labels: str) -> list[str]:
+    """What is said where thresholds fall below those of the rule that was begun with."""
+    grades = GRADES if len(base.thresholds) == len(GRADES) else GRADES[1:2]
+    begun, found = dict(zip(grades, base.thresholds, strict=True)), dict(zip(GRADES, learnt.thresholds, strict=True))
+    which = [f"{grade} from {begun[grade]} to {found[grade]}" for grade in grades if found[grade] < begun[grade]]
+    right = f", and if `{shown(labels)}` is equal just where two rows are of one person" if labels else ""
+    said = LOWER.format(which=", ".join(which), records=records, more=PER_DOUBLING, labels=right)
+    return [said] if which else []
 
 
 def _weights(rule: Similar) -> Weights:
@@ -171,9 +229,14 @@ def _with(rule: Similar, weights: Weights) -> Similar:
 
 def _read(
     one: ReadableList, base: Similar, country: str, labels: str, number: int
-) -> tuple[Array, list[str], list[str]]:
-    """A list's records, what its column of labels says, and a sentence for each field that it lacks."""
+) -> tuple[Array, list[str], Set[str]]:
+    """A list's records, what its column of labels says, and the fields that it has no column for."""
     sources, missing = sources_of(one, dict.fromkeys(base.fields, "the similar rule"), country)
+    if not has_block(base, sources):
+        raise InputError(no_block(one, base, "the similar rule"))
+    if labels and not one.columns.of(labels):
+        named, headings = shown(labels), listed(one.source.headings)
+        raise InputError(f"{one.path} has no column `{named}`: give --labels one of these headings: {headings}.")
     label = fields.source(one, labels, "--labels", country) if labels else None
     gathered, people = Records(_SESSION, base, bytes([number])), list[str]()
     for batch in one.source.batches():
@@ -182,8 +245,10 @@ def _read(
         if label:
             read = label.read(batch)
             people += [next(iter(read.normals[code].values), "") for code in read.codes.tolist()]
-    lacks = [f"{one.path} has no column for `{name}`: what is compared of it keeps its weights." for name in missing]
-    return gathered.array(), people, lacks
+    records = gathered.array()
+    if len(records) < MIN_ROWS:
+        raise InputError(f"{one.path} is too short to learn from: it has {len(records)} rows, of {MIN_ROWS} at least.")
+    return records, people, missing.keys()
 
 
 def _compared(base: Similar, records: Array, counts: Sequence[int]) -> Compared:
@@ -216,13 +281,15 @@ def _true_pairs(people: Array, counts: Sequence[int]) -> int:
 def report_text(tuned: Tuned) -> str:
     """What was found, in sentences and two tables."""
     lines = []
+    pairs = ("same person", "others") if tuned.is_judged else ("all compared",)
+    flagged = "flagged wrongly" if tuned.is_judged else "flagged, rightly or not"
     if tuned.pairs:
         by = "as expected from how they agree" if tuned.blocked is None else "by their labels"
         lines.append(f"{tuned.pairs:,.0f} pairs of records are of one person, {by}.")
     if tuned.blocked:
         lines.append(f"Blocks bring together {_percent(tuned.blocked)} of all such pairs; others cannot be found.")
-    lines += ["", table(("field", "level", "same person", "others", "weight"), _levels(tuned)), ""]
-    headings = ("threshold", "people found", "flagged wrongly", "of 10,000", "grade")
+    lines += ["", table(("field", "level", *pairs, "weight"), _levels(tuned)), ""]
+    headings = ("threshold", "people found", flagged, "of 10,000", "grade")
     return "\n".join([*lines, table(headings, _thresholds(tuned))])
 
 
@@ -231,7 +298,7 @@ def _levels(tuned: Tuned) -> Iterator[tuple[str, ...]]:
     for compared, same, others in zip(tuned.similar.comparisons, tuned.same, tuned.others, strict=True):
         names = LEVEL_NAMES[Kind(compared.kind)]
         for name, *shares, weight in zip(names, same, others, compared.weights, strict=True):
-            yield (compared.field, name, *map(_percent, shares), f"{weight:+d}")
+            yield compared.field, name, *map(_percent, shares[not tuned.is_judged :]), f"{weight:+d}"
 
 
 def _thresholds(tuned: Tuned) -> Iterator[tuple[str, ...]]:
@@ -239,12 +306,11 @@ def _thresholds(tuned: Tuned) -> Iterator[tuple[str, ...]]:
     names = GRADES if len(tuned.similar.thresholds) == len(GRADES) else ("flagged",)
     grades = dict(zip(tuned.similar.thresholds, names, strict=True))
     last = min(len(tuned.predictions), 2 * max(grades))
-    shown = {p.threshold for p in tuned.predictions[: last : max(1, last // _SHOWN)]} | grades.keys()
-    for p in tuned.predictions:
-        if p.threshold in shown:
-            wrong = f"{10_000 * p.wrong:,.1f}"
-            found = _percent(p.recall) if tuned.pairs else "-"
-            yield str(p.threshold), found, _percent(p.wrong), wrong, grades.get(p.threshold, "")
+    told = {p.threshold: p for p in tuned.predictions}
+    for threshold in sorted({*list(told)[: last : max(1, last // _SHOWN)], *grades}):
+        p = told.get(threshold, Prediction(threshold, 0.0, 0.0))  # above every score
+        found = _percent(p.recall) if tuned.pairs else "-"
+        yield str(threshold), found, _percent(p.wrong), f"{10_000 * p.wrong:,.1f}", grades.get(threshold, "")
 
 
 def _percent(share: float) -> str:

@@ -25,8 +25,10 @@ from mpc.replicated import Array
 
 UNIT = math.log(2) / 4
 """Of weights, in natural logarithms of odds: a quarter of a bit."""
-WRONGLY = (0.005, 0.0008, 0.0001)
+WRONGLY = (0.005, 0.0008, 0.00002)
 """Shares of records without a match that may be flagged: possible, probable, certain."""
+APART = 10
+"""Between the thresholds of two grades, at least: more than five times as probable."""
 _ROUNDS, _STEPS = 500, 100
 _SETTLED = 1e-5
 _STEEPEST = 40.0
@@ -139,13 +141,18 @@ def predicted(compared: Compared, same: Array, weights: Weights) -> list[Predict
     return [Prediction(t, float(shares[0][t]), float(shares[1][t])) for t in order[1:].tolist()]
 
 
-def thresholds(predictions: Sequence[Prediction]) -> tuple[int, ...]:
-    """For each grade the least threshold by which no more records than `WRONGLY` are flagged; ascending."""
+def thresholds(predictions: Sequence[Prediction], certain: int = 1) -> tuple[int, ...]:
+    """For each grade the least threshold by which no more records than `WRONGLY` are flagged; ascending, `APART`.
+
+    Args:
+        predictions: as `predicted` gives them.
+        certain: below which the last is not.
+    """
     found: list[int] = []
     for most in WRONGLY:
         least = next((p.threshold for p in predictions if p.wrong <= most), predictions[-1].threshold)
-        found.append(max(least, found[-1] + 1 if found else 1))
-    return tuple(found)
+        found.append(max(least, found[-1] + APART if found else 1))
+    return *found[:-1], max(found[-1], certain)
 
 
 def shares(compared: Compared, weights_of_pairs: Array) -> list[Array]:

@@ -1,16 +1,17 @@
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from parties.check import MANY_ROWS, MIN_ROWS, ListCheck, check_list
-from parties.columns import MapFile
+from parties.columns import MapFile, read_map
 from parties.errors import InputError
 from parties.fields import open_list
 from parties.findings import Finding, Severity
 from parties.report import check_text
 from parties.rules import Rule
-from tests.parties.samples import RULES, write
+from tests.parties.samples import ALIKE, RULES, write
 
 LIST = """ID_Number,Phone,birth_date,note
  Ａ1 ,067 123 45 67,1980-02-13,x
@@ -112,6 +113,39 @@ def test_a_rule_whose_column_is_missing(path: Path) -> None:
     (sentence,) = check.missing
     assert "has no column for `sex`, which the rule `r` needs" in sentence
     assert found(check, "has no column for `sex`").severity is Severity.STOP
+
+
+@pytest.mark.parametrize(
+    ("headings", "toml", "warned"),
+    [
+        ("ID number,Phone", "", ["ID number"]),
+        ("ID number,Passport No", "", ["ID number"]),
+        ("ID number,ID type", "", []),
+        ("ID number,Phone", "constants = {id_type = 'passport'}", []),
+        ("ID number,Phone", "columns = {id_number = {tax = 'ID number'}}", []),
+        ("Passport No,Phone", "", []),
+        ("Phone,ID number", "", []),
+    ],
+)
+def test_numbers_of_an_unknown_kind_are_warned_about(
+    tmp_path: Path, headings: str, toml: str, warned: list[str]
+) -> None:
+    """The second column is empty."""
+    path = write(tmp_path / "list.csv", f"{headings}\nA1,\nB2,\n")
+    map_file = read_map(tomllib.loads(toml), path)
+    said = [f for f in checked(path, RULES[:1], map_file).findings if "unknown kind of document" in f.text]
+    assert [(f.severity, f.column) for f in said] == [(Severity.WARNING, heading) for heading in warned]
+    for rules in (RULES[1:], (ALIKE,)):
+        assert "unknown kind" not in check_text(checked(path, rules, map_file))
+
+
+def test_a_list_of_which_no_block_can_be_made_stops_once(tmp_path: Path) -> None:
+    check = checked(write(tmp_path / "list.csv", "full_name,sex\n" + "A B,F\n" * 20), (ALIKE,))
+    (stop,) = [f for f in check.findings if f.severity is Severity.STOP]
+    assert stop.text == check.missing[0]
+    assert (
+        "needs columns for `phone`, or for `birth_date` and `full_name`. Its columns are: full_name, sex." in stop.text
+    )
 
 
 def test_a_list_that_no_rule_can_use_is_shown_all_the_same(tmp_path: Path) -> None:

@@ -363,6 +363,11 @@ def test_check_looks_at_the_table_of_a_manifest(tmp_path: Path, capsys: Captured
     assert "has no column for `Camp`" in capsys.readouterr().err
 
 
+def test_check_with_terms_that_could_not_be_proposed(listed: Path, tmp_path: Path, capsys: Captured) -> None:
+    terms = '[session]\nengine = "mpyc"\n[[rule]]\nname = "alike"\nkind = "similar"\n'
+    assert 'needs `engine` "replicated"' in fails(2, capsys, "check", listed, "--rules", write(tmp_path / "t", terms))
+
+
 def test_check_of_what_cannot_be_used(listed: Path, rules: Path, tmp_path: Path, capsys: Captured) -> None:
     check = ["check", listed, "--rules"]
     assert "Cannot read" in fails(2, capsys, "check", tmp_path / "none.csv")

@@ -254,22 +254,6 @@ def test_the_example_of_a_question_is_toml() -> None:
     assert tomllib.loads(example) == {"id_type": "Document"}
 
 
-@pytest.mark.parametrize(
-    ("headings", "toml", "warned"),
-    [
-        (("ID number",), "", ["ID number"]),
-        (("ID number", "Passport No"), "", ["ID number"]),
-        (("ID number", "ID type"), "", []),
-        (("ID number",), "constants = {id_type = 'passport'}", []),
-        (("ID number",), "columns = {id_number = {tax = 'ID number'}}", []),
-        (("Passport No",), "", []),
-        (("Phone",), "", []),
-    ],
-)
-def test_numbers_of_an_unknown_kind_are_warned_about(headings: tuple[str, ...], toml: str, warned: list[str]) -> None:
-    assert [c for s, c in findings(mapped(*headings, toml=toml)) if s is Severity.WARNING] == warned
-
-
 # Columns of a field
 
 

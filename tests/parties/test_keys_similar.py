@@ -8,6 +8,7 @@ import pytest
 
 from mpc.similar import candidates
 from parties.check import check_list, judged
+from parties.commands import contributed
 from parties.fields import ReadableList, open_list
 from parties.findings import Finding, Severity
 from parties.keys import Keys, make_keys
@@ -98,10 +99,20 @@ def test_a_column_that_is_lacking_is_a_note_as_long_as_a_block_can_be_made(tmp_p
 def test_without_any_block_it_stops(tmp_path: Path) -> None:
     keys, found = findings_of(a_list(tmp_path, "Olena", heading="full_name"), ALIKE)
     stops = [f.text for f in found if f.severity is Severity.STOP]
-    assert len(keys.missing) == 2
+    assert len(keys.missing) == 1
     assert list(keys.missing) == stops
-    assert "has no column for `phone`, which the rule `similar people` needs" in stops[0]
+    assert stops[0].startswith("No block of the rule `similar people` can be made of ")
+    assert "it needs columns for `phone`, or for `birth_date` and `full_name`." in stops[0]
+    assert not any("has no column for" in f.text for f in found)
     assert keys.of_rule[0].rows.tolist() == []
+
+
+def test_what_is_contributed_is_told_in_keys_and_in_records(tmp_path: Path) -> None:
+    phones = a_list(tmp_path, "067 123 45 67", "067 123 45 68", heading="phone")
+    assert contributed(findings_of(phones, ALIKE)[0]) == "2 rows as 2 records"
+    ids = a_list(tmp_path, "A1,067 123 45 67", "A1,067 123 45 68", heading="id_number,phone")
+    assert contributed(findings_of(ids, ID, ALIKE)[0]) == "2 rows as 1 distinct keys and 2 records"
+    assert contributed(findings_of(ids, ID)[0]) == "2 rows as 1 distinct keys"
 
 
 def test_what_an_exact_rule_lacks_still_stops(tmp_path: Path) -> None:

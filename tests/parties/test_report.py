@@ -81,6 +81,18 @@ def test_a_similar_rule_is_shown_number_by_number() -> None:
     assert "blocking keys are shared by 1, 2, 3 … records" in lines
 
 
+def test_only_exact_rules_keys_are_counted() -> None:
+    alone = replace(RECORD, manifest=manifest(rules=(ALIKE_GRADED,), reveal="grade"))
+    lines = squeezed(session_text(view(alone)))
+    assert "name approved records new" in lines
+    assert "agency-b not yet 1,234 56" in lines
+    beside = manifest(rules=(*RULES, ALIKE_GRADED), reveal="grade")
+    keys = 2345 + 1234 * beside.rows_of_record
+    commitment = Commitment(RECORD.id, "agency-b", records=1234, new_records=56, keys=keys)
+    both = replace(view(replace(RECORD, manifest=beside)), commitments={"agency-b": commitment})
+    assert "agency-b not yet 1,234 56 2,345" in squeezed(session_text(both))
+
+
 @pytest.mark.parametrize("reveal", LEARNS)
 def test_a_sessions_page_tells_who_learns_what(reveal: str) -> None:
     text = session_text(view(replace(RECORD, manifest=manifest(reveal=reveal))))

@@ -313,6 +313,16 @@ def test_summary_for_people(keys: Keys) -> None:
     assert "never by itself a reason to exclude" in REVIEW
 
 
+def test_numbers_of_a_summary_stay_below_each_other(keys: Keys) -> None:
+    summary = Result(manifest(), "agency-a", keys, flags()).summary()
+    reasons = {"`birth_date` is a date that cannot be told from another one": 3, "long " * 40: 1234}
+    for found in (summary, replace(summary, unusable_by_reason=reasons)):
+        lines = found.to_text().splitlines()[1:-1]
+        assert len({len(line) for line in lines}) == 1
+        assert all(line.split()[-1].replace(",", "").isdigit() for line in lines)
+        assert len(lines[0]) <= 90
+
+
 SUBSETS = st.frozensets(st.integers(1, 2), max_size=2)
 
 

@@ -114,8 +114,9 @@ def test_a_rule_is_written_as_it_is_read() -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ("--similar --reveal count", "`reveal` flag or grade"),
-        ("--similar --engine mpyc", "mpyc"),
+        ("--similar --reveal count", "--similar goes with --reveal flag or grade"),
+        ("--reveal grade", "add --similar"),
+        ("--similar --engine mpyc", "--similar goes with --engine replicated only"),
         ("--committee 5", "`committee` must name exactly three nodes"),
         ("--engine mpyc --committee 2", "`committee` must name 3 to 9 nodes"),
         ("--rows 0", "--rows at least 1"),

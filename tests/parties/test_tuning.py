@@ -8,7 +8,7 @@ import pytest
 from mpc.linkage import Comparison, Kind, Linkage
 from mpc.replicated import Array
 from parties import tuning
-from parties.tuning import Compared, Prediction, Weights
+from parties.tuning import APART, Compared, Prediction, Weights
 
 LINKAGE = Linkage(
     1,
@@ -91,11 +91,15 @@ def test_what_thresholds_would_do() -> None:
     assert predictions[18] == Prediction(19, 0.0, 0.0)
 
 
-def test_thresholds_rise() -> None:
+def test_thresholds_rise_and_stay_apart() -> None:
     few = [Prediction(t, 1.0, wrong) for t, wrong in enumerate((0.1, 0.004, 0.0, 0.0, 0.0), 1)]
-    assert tuning.thresholds(few) == (2, 3, 4)
+    assert tuning.thresholds(few) == (2, 2 + APART, 2 + 2 * APART)
     none = [Prediction(t, 1.0, 0.0) for t in (1, 2)]
-    assert tuning.thresholds(none) == (1, 2, 3)
+    assert tuning.thresholds(none) == (1, 1 + APART, 1 + 2 * APART)
+    assert tuning.thresholds(none, 20) == (1, 1 + APART, 1 + 2 * APART)
+    assert tuning.thresholds(none, 50) == (1, 1 + APART, 50)
+    far = [Prediction(t, 1.0, 0.0 if t >= 90 else 0.0002 if t >= 60 else 0.002) for t in range(1, 100)]
+    assert tuning.thresholds(far, 50) == (1, 60, 90)
 
 
 def test_shares_of_levels() -> None:
