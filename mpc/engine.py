@@ -153,27 +153,29 @@ def run(
     Returns:
         This party's outputs, once all three have said that they reached the end with the same tags.
 
-    Tags that are verified cost what `mpc.verify` costs besides.
-
-    A record costs what rows cost, one for each blocking key, wider by its vector; and pairs what `compare.grades` says.
+    Tags that are verified cost what `mpc.verify` costs besides. A record costs what rows cost, one for each blocking key,
+    wider by its vector; and pairs what `compare.grades` says.
 
     Cost: 86 rounds for one chunk; 1194 B in all for each row (`flag`), 17760 B and 96 B for each member in all besides.
-    Reveals: to the committee, each member's number of keys and the group sizes; to members nothing yet.
+    Reveals: to the committee, each member's numbers of keys and records and the sizes of groups of both; to members
+        nothing yet.
     Raises: PeerError, IntegrityError, DealingError.
     """
     agree(session.at("agree"), inputs)
-    found = []
+    keys = records = None
     if inputs.exact or inputs.linkage is None:
-        found.append(_match(session, inputs, progress, lanes))
+        keys = _match(session, inputs, progress, lanes)
     if inputs.similar:
-        found.append(_link(session.at("similar"), inputs, progress, lanes))
-    finish(session.at("finish"), digest(np.concatenate([one.opened for one in found])))
+        records = _link(session.at("similar"), inputs, progress, lanes)
+    found = [of_kind for of_kind in (keys, records) if of_kind is not None]
+    finish(session.at("finish"), digest(np.concatenate([of_kind.opened for of_kind in found])))
     progress("done", inputs.total, inputs.total)
-    parts = None
-    if all(one.parts is not None for one in found):
-        parts = tuple(np.concatenate(of_member) for of_member in zip(*(one.parts or () for one in found), strict=True))
-    exact, similar = (next((one.group_sizes for one in found if one.similar is which), (0,)) for which in (False, True))
-    return Outputs(parts, exact, similar)
+    parts = [of_kind.parts for of_kind in found if of_kind.parts is not None]
+    return Outputs(
+        tuple(map(np.concatenate, zip(*parts, strict=True))) if parts else None,
+        keys.group_sizes if keys else (0,),
+        records.group_sizes if records else (0,),
+    )
 
 
 @dataclass(frozen=True, repr=False)
@@ -184,13 +186,11 @@ class _Found:
         parts: as in `Outputs`, of these only.
         group_sizes: at index s the number of groups of s rows.
         opened: (32,) uint8, the digest of all tags.
-        similar: whether it is of records.
     """
 
     parts: tuple[Array, ...] | None
     group_sizes: tuple[int, ...]
     opened: Array
-    similar: bool
 
 
 def _match(session: Session, inputs: Inputs, progress: Progress, lanes: int) -> _Found:
@@ -209,7 +209,7 @@ def _match(session: Session, inputs: Inputs, progress: Progress, lanes: int) -> 
     part = unshuffle(session.at("unshuffle"), order, values)
     if part is not None and cells is not None:
         part = np.concatenate([part[: len(cells)], cells], axis=1)
-    return _Found(_of_members(part, inputs.counts), _sizes_of(groups), opened, similar=False)
+    return _Found(_of_members(part, inputs.counts), _sizes_of(groups), opened)
 
 
 def _link(session: Session, inputs: Inputs, progress: Progress, lanes: int) -> _Found:
@@ -231,7 +231,7 @@ def _link(session: Session, inputs: Inputs, progress: Progress, lanes: int) -> _
     progress("match", 0, inputs.similar)
     part = unshuffle(session.at("unshuffle"), order, values)
     part = compare.of_records(session.at("records"), part, linkage, sum(inputs.records))
-    return _Found(_of_members(part, inputs.records), _sizes_of(groups), opened, similar=True)
+    return _Found(_of_members(part, inputs.records), _sizes_of(groups), opened)
 
 
 def _of_members(part: Array | None, counts: tuple[int, ...]) -> tuple[Array, ...] | None:
