@@ -153,7 +153,7 @@ def run(
     Returns:
         This party's outputs, once all three have said that they reached the end with the same tags.
 
-    Tags that are verified cost what `mpc.verify` costs besides. A record costs what rows cost, one for each blocking key,
+    Tags that are verified cost what `mpc.verify` costs besides. A record costs what rows do, one for each blocking key,
     wider by its vector; and pairs what `compare.grades` says.
 
     Cost: 86 rounds for one chunk; 1194 B in all for each row (`flag`), 17760 B and 96 B for each member in all besides.
