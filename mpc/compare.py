@@ -29,7 +29,7 @@ from mpc.lanes import Lanes
 from mpc.linkage import Linkage, Pair
 from mpc.logic import distinct
 from mpc.matching import Groups
-from mpc.multiply import AND, multiply
+from mpc.multiply import AND, multiply, reshare
 from mpc.prss import KEY_BYTES, derive
 from mpc.replicated import Array, Share, additive, public
 from mpc.session import Session
@@ -37,11 +37,11 @@ from mpc.similar import (
     CHUNK_PAIRS,
     Chunks,
     as_bytes,
+    marked,
     member_numbers,
     pair_planes,
     places,
     split,
-    without_member,
 )
 
 LEVEL_BYTES = 3 << 18
@@ -79,8 +79,7 @@ def spread(party: PartyId, linkage: Linkage, records: Share, counts: Sequence[in
         keys, vectors = split(linkage, component)
         made = np.empty((len(component), linkage.keys, 2 + linkage.words), np.uint64)
         made[:, :, :2] = keys
-        made[:, :, 2:] = vectors[:, None]
-        made[:, :, -1] = (without_member(vectors[:, -1]) ^ numbers)[:, None]
+        made[:, :, 2:] = marked(vectors, numbers)[:, None]
         return made.reshape(-1, made.shape[2])
 
     return Share(rows(records.a, number.a), rows(records.b, number.b))
@@ -191,13 +190,10 @@ def of_records(session: Session, part: Array | None, linkage: Linkage, records: 
         the last of a record.
     Reveals: nothing to the committee; each owner who is sent both parts learns its records' values.
     Raises: PeerError.
-    Source: shared again as a product is in `mpc.multiply`.
+    Source: see `multiply.reshare`.
     """
-    rows, again = linkage.keys * records, session.at("share")
-    own = np.zeros(rows, np.uint8) if part is None else part[:rows].copy()
-    again.prss.add_zero(again.step, own)
-    again.send(again.party.previous, own)
-    shared = Share(own, again.receive(again.party.next, own.shape, np.uint8))
+    rows = linkage.keys * records
+    shared = reshare(session.at("share"), np.zeros(rows, np.uint8) if part is None else part[:rows].copy())
     return additive(session.party, any_of(session.at("any"), shared, np.full(records, linkage.keys)))
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from mpc import kernel
 from mpc.circuit import Circuit, Program, Signal
 from mpc.kernel import AND
+from mpc.multiply import reshare
 from mpc.replicated import Array, Share, public
 from mpc.session import Session
 
@@ -109,9 +110,6 @@ def evaluate(session: Session, layers: Layers, planes: Share) -> Share:
         kernel.run([step.program.on(*arrays, result)], 1)
         arrays.append(result)
         if step.ands:
-            here, own = session.at(f"level{level}"), result[0, : step.ands]
-            here.prss.add_zero(here.step, own)
-            here.send(here.party.previous, own)
-            arrays.append(here.receive(here.party.next, own.shape)[None])
+            arrays.append(reshare(session.at(f"level{level}"), result[0, : step.ands]).b[None])
     outputs: Array = arrays[-1][0]
     return Share(outputs[: layers.outputs], outputs[layers.outputs :])

@@ -114,6 +114,24 @@ def multiply(session: Session, quadratic: Quadratic, inputs: Sequence[Share], th
         own, target = np.empty(inputs[0].shape, np.uint64), np.empty((1, program.outputs, length), np.uint64)
         steps = [program.on(*planes, target), then.on(target, own)]
     kernel.run(steps, blocks)
-    session.prss.add_zero(session.step, own)
-    session.send(session.party.previous, own)
-    return Share(own, session.receive(session.party.next, own.shape))
+    return reshare(session, own)
+
+
+def reshare(session: Session, part: Array) -> Share:
+    """A fresh sharing of the sum of the three parties' parts.
+
+    Args:
+        session: at a step of its own.
+        part: of this party, C-contiguous; any shape and unsigned dtype; masked in place.
+
+    Returns:
+        Share of the same shape and dtype.
+
+    Cost: 1 round; 3 B in all for each row of 1 B: 1 a party.
+    Reveals: nothing.
+    Raises: PeerError.
+    Source: Araki et al., CCS 2016, section 2.1.
+    """
+    session.prss.add_zero(session.step, part)
+    session.send(session.party.previous, part)
+    return Share(part, session.receive(session.party.next, part.shape, part.dtype))

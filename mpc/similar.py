@@ -92,10 +92,11 @@ def member_numbers(counts: Sequence[int]) -> Array:
     return np.repeat(np.arange(len(counts), dtype=np.uint64), counts) << np.uint64(64 - MEMBER_BITS)
 
 
-def without_member(words: Array) -> Array:
-    """Last words of comparison vectors, with zeros where the number of the member belongs."""
-    cleared: Array = words & np.uint64(2 ** (64 - MEMBER_BITS) - 1)
-    return cleared
+def marked(vectors: Array, numbers: Array) -> Array:
+    """Comparison vectors (n, words) with the numbers (n,) of their members where these belong, whatever was there."""
+    made = vectors.copy()
+    made[:, -1] = vectors[:, -1] & np.uint64(2 ** (64 - MEMBER_BITS) - 1) ^ numbers
+    return made
 
 
 def pair_planes(vectors: Array, pairs: Pairs) -> Array:
@@ -127,11 +128,12 @@ def plain(linkage: Linkage, records: Array, counts: Sequence[int]) -> Array:
     Returns:
         (n,) uint8, as in `compare`.
     """
-    keys, vectors = _marked(linkage, records, counts)
     if not len(records):
         return np.zeros(0, np.uint8)
-    groups, (program, which) = matching.group(keys), _program(linkage)
-    values, chunks = np.zeros(len(keys), np.uint8), Chunks(linkage, groups)
+    keys, vectors = split(linkage, records)
+    vectors = marked(vectors, member_numbers(counts))
+    groups, (program, which) = matching.group(keys.reshape(-1, 2)), _program(linkage)
+    values, chunks = np.zeros(len(groups.order), np.uint8), Chunks(linkage, groups)
     for number in range(chunks.number):
         pairs = chunks.pairs(number)
         planes = pair_planes(vectors[pairs.rows // linkage.keys], pairs)
@@ -211,11 +213,3 @@ def _program(linkage: Linkage) -> tuple[Program, list[int]]:
 
 def _with_ones(planes: Array) -> Array:
     return np.concatenate([planes, np.full((1, planes.shape[1]), np.uint64(2**64 - 1))])
-
-
-def _marked(linkage: Linkage, records: Array, counts: Sequence[int]) -> tuple[Array, Array]:
-    """Blocking keys (n · keys, 2) and comparison vectors (n, words) with the numbers of their members."""
-    keys, vectors = split(linkage, records)
-    marked = vectors.copy()
-    marked[:, -1] = without_member(marked[:, -1]) ^ member_numbers(counts)
-    return np.ascontiguousarray(keys).reshape(-1, 2), marked

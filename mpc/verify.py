@@ -28,6 +28,7 @@ from mpc.aes import Schedule
 from mpc.bitslice import on_planes
 from mpc.errors import IntegrityError
 from mpc.lanes import Lanes
+from mpc.multiply import reshare
 from mpc.replicated import Array, Share, concatenate
 from mpc.reveal import reveal
 from mpc.session import Session
@@ -77,10 +78,7 @@ def require_zero(session: Session, difference: Share) -> None:
     Raises: PeerError; IntegrityError if it is not, but for once in 2^ZERO_BITS.
     Source: multiplication as in `mpc.multiply`, here an inner product for each bit of w.
     """
-    own = _products(session, difference)
-    session.prss.add_zero(session.step, own)
-    session.send(session.party.previous, own)
-    w = Share(own, session.receive(session.party.next, own.shape, own.dtype))
+    w = reshare(session, _products(session, difference))
     if reveal(session.at("reveal"), w).any():
         raise IntegrityError(session.step, "tags not of these rows: one of the three does not follow the protocol")
 

@@ -91,9 +91,9 @@ class Records:
         Returns:
             (rows, record_words) uint64: blocking keys, fillers among them, then the vector, without a member's number.
         """
-        keys, given, _, vectors, _ = self._whole
-        mixed = np.where(given[:, :, None], keys, expand(self._seed, keys.shape))
-        return np.concatenate([mixed.reshape(len(keys), 2 * self._linkage.keys), vectors], axis=1)
+        whole = self._whole
+        mixed = np.where(whole.given[:, :, None], whole.keys, expand(self._seed, whole.keys.shape))
+        return np.concatenate([mixed.reshape(len(mixed), 2 * self._linkage.keys), whole.vectors], axis=1)
 
     @property
     def usable(self) -> Array:

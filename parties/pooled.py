@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from mpc import similar
-from mpc.matching import Reveal, group
+from mpc.matching import ALL_GRADES, Reveal, group
 from mpc.replicated import Array
 from parties import records
 from parties.generator import GeneratedList
@@ -23,8 +23,6 @@ from parties.manifest import Manifest
 from parties.similar import GRADES
 
 FLAGGED = "match"
-CERTAIN = 0b111
-"""What an exact rule's match is worth where members learn grades."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -49,7 +47,7 @@ class Pool:
 
     def values(self, manifest: Manifest) -> dict[str, Array]:
         """What `Member.fetch` must give each member, bit for bit: (keys + rows,) uint8; of members that are there."""
-        certain = np.uint8(CERTAIN if Reveal(manifest.reveal) is Reveal.GRADE else 1)
+        certain = np.uint8(ALL_GRADES if Reveal(manifest.reveal) is Reveal.GRADE else 1)
         alike = np.split(self._alike(manifest), np.cumsum(self._counts)[:-1])
         return {
             name: np.concatenate([shared * certain, of_records])
@@ -61,8 +59,7 @@ class Pool:
         """How many pairs of records are compared."""
         assert manifest.similar is not None  # noqa: S101 - only then is there anything to pool
         linkage = manifest.similar.linkage
-        records = np.concatenate(self.records)
-        keys = records[:, : 2 * linkage.keys].reshape(-1, linkage.keys, 2)
+        keys, _ = similar.split(linkage, np.concatenate(self.records))
         return len(similar.candidates(linkage, keys, self._counts))
 
     @property

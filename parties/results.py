@@ -21,7 +21,7 @@ from parties.rules import Rule
 from parties.similar import GRADES
 
 REVIEW = "A match is a reason to look, never by itself a reason to exclude anyone."
-_GRADES = {0: "", 1: GRADES[0], 3: GRADES[1], 7: GRADES[2]}
+_GRADES = {(1 << reached) - 1: grade for reached, grade in enumerate(("", *GRADES))}
 """Of a value, where the terms grade matches: a bit for each threshold that is reached."""
 MOST_LABEL = 78
 """Characters of a summary's lines before the numbers: what is longer is cut."""

@@ -120,6 +120,7 @@ RUNS: dict[Callable[..., Any], tuple[int, Callable[[Session], Any]]] = {
         ROWS,
         lambda s: multiply.multiply(s, multiply.AND, [WORDS[s.party], WORDS[s.party]]),
     ),
+    multiply.reshare: (ROWS, lambda s: multiply.reshare(s, BYTES[s.party].a.copy())),
     reveal.reveal: (ROWS, lambda s: reveal.reveal(s, ROW_SHARES[s.party])),
     shuffle.shuffle: (ROWS, lambda s: shuffle.shuffle(s, ROW_SHARES[s.party])),
     shuffle.unshuffle: (
